@@ -1,0 +1,1 @@
+"""What touches the world for the services: files, URLs, memory stores, the clock."""

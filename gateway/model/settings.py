@@ -1,0 +1,152 @@
+"""The validated configuration as frozen values. `gateway.config` makes them; paths are absolute."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
+
+IPNetwork = IPv4Network | IPv6Network
+
+
+class FederationProtocol(StrEnum):
+    SAML2 = "saml2"
+    WS_FED = "ws-fed"
+
+
+class Enforcement(StrEnum):
+    SIGN_ON = "sign_on"
+    SESSION = "session"
+
+
+class ChallengeMode(StrEnum):
+    FORM = "form"
+    REDIRECT = "redirect"
+
+
+class DeviceFrom(StrEnum):
+    SAN_URI = "san_uri"
+    SAN_DNS = "san_dns"
+    SUBJECT_CN = "subject_cn"
+    SUBJECT_SERIAL_NUMBER = "subject_serial_number"
+
+
+class UserFrom(StrEnum):
+    SAN_UPN = "san_upn"
+    SAN_EMAIL = "san_email"
+    SUBJECT_CN = "subject_cn"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A TCP address to listen on. IPv6 hosts are written without brackets here."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFiles:
+    certificate: str
+    private_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuthoritySettings:
+    name: str
+    certificates: str
+    crls: tuple[str, ...]  # absolute paths or http(s) URLs
+    stale_crl_allowed_for: timedelta | None  # None: deny as soon as a CRL is stale
+    user_binding_required: bool
+    device_from: DeviceFrom
+    user_from: UserFrom
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityProviderSettings:
+    name: str
+    protocol: FederationProtocol
+    metadata: str
+    entity_id: str | None = None  # needed only where the metadata holds several
+    groups_attribute: str = "groups"
+    user_attribute: str | None = None  # None: the NameID
+    allow_sha1: bool = False
+    allow_missing_subject_confirmation: bool = False  # WS-Fed tokens of SimpleSAMLphp
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """Where an app is. ``scheme`` is http, https or unix; ``path`` is set for unix only."""
+
+    scheme: str
+    host: str = ""
+    port: int = 0
+    path: str = ""
+    ca_file: str | None = None  # https: verify against these roots instead of the system's
+
+
+@dataclass(frozen=True, slots=True)
+class AppSettings:
+    name: str
+    label: str
+    host: str  # lower case, without port
+    upstream: Upstream
+    protocol: FederationProtocol
+    identity_provider: str
+    entity_id: str
+    assertion_endpoints: tuple[str, ...]
+    policy_file: str
+    enforcement: Enforcement = Enforcement.SIGN_ON
+    challenge: ChallengeMode = ChallengeMode.FORM
+    client_conditions: bool = False
+    allow_unsolicited: bool = True
+    factor_contexts: frozenset[str] = frozenset()  # authn contexts that prove a second factor
+    decryption_key: str | None = None  # PEM path, for EncryptedAssertion
+    session_lifetime: timedelta = timedelta(hours=8)
+    challenge_for_monitor: bool = False  # also challenge where only a monitor rule needs the answer
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    name: str
+    networks: tuple[IPNetwork, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on what a peer may send and how long it may take."""
+
+    handshake_timeout_seconds: float = 10.0
+    request_head_timeout_seconds: float = 15.0
+    idle_timeout_seconds: float = 75.0
+    body_timeout_seconds: float = 60.0
+    upstream_connect_timeout_seconds: float = 10.0
+    upstream_response_timeout_seconds: float = 60.0
+    max_head_bytes: int = 65_536
+    max_target_bytes: int = 32_768
+    max_message_bytes: int = 1_048_576
+    max_body_bytes: int | None = None  # of ordinary requests; None: no bound
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    source: str  # the file it was read from
+    org_name: str
+    org_host: str
+    mtls_domain: str
+    listen_https: tuple[Address, ...]
+    listen_metrics: Address | None
+    workers: int  # 0: one per core
+    public_port: int  # in URLs that browsers see
+    mtls_minimum_version: str  # "1.2" or "1.3"
+    certificates: tuple[CertificateFiles, ...]
+    device_trust_enabled: bool
+    learn_more_url: str | None
+    authorities: tuple[AuthoritySettings, ...]
+    identity_providers: tuple[IdentityProviderSettings, ...]
+    zones: tuple[Zone, ...]
+    trusted_proxies: tuple[IPNetwork, ...]
+    apps: tuple[AppSettings, ...]
+    keys_directory: str
+    pages_directory: str | None = None  # templates that replace the built-in ones
+    limits: Limits = field(default_factory=Limits)

@@ -1,0 +1,1 @@
+"""The policy decision point: conditions, rules, lint, explain. Pure."""

@@ -1,0 +1,1 @@
+"""The policy enforcement point's pure half: HTTP heads, routing, header rules, tokens."""

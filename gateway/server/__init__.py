@@ -1,0 +1,1 @@
+"""The asyncio shells: listeners, TLS transport, forwarder, pages, metrics."""
