@@ -1,0 +1,333 @@
+"""HTTP/1.1 messages as events, without a socket (RFC 9112). The tokenizer is llhttp, in its strict mode.
+
+llhttp refuses what request smuggling is made of: Content-Length together with Transfer-Encoding, repeated
+lengths, line folding, bare CR or LF, space before a colon, NUL, data after `Connection: close`. Refused here on
+top of it: Transfer-Encoding other than `chunked` or in HTTP/1.0, CONNECT, an Upgrade with a body (llhttp would not
+read that body), and everything past the limits below.
+
+`RequestParser.feed` and `ResponseParser.feed` return events; a body arrives as the `bytes` it is.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+import httptools
+
+from gateway.model.http import Headers, RequestHead, ResponseHead
+
+# More header fields than any browser sends; each costs us a tuple.
+MAX_HEADER_FIELDS: Final = 200
+
+
+class End(Enum):
+    """The end of one message's body."""
+
+    MESSAGE = "message"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestStart:
+    head: RequestHead
+    keep_alive: bool
+    content_length: int | None  # None: chunked, or no body
+    chunked: bool
+    websocket: bool  # asks to switch to WebSocket (RFC 6455 §4.1)
+
+    @property
+    def has_body(self) -> bool:
+        return self.chunked or bool(self.content_length)
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseStart:
+    head: ResponseHead
+    http_version: str
+    content_length: int | None
+    chunked: bool
+    keep_alive: bool
+
+
+Event = RequestStart | bytes | End
+ResponseEvent = ResponseStart | bytes | End
+
+
+class HttpRefused(Exception):
+    """A message that is malformed or past a limit. ``status`` is what the sender is told before the close."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(f"{status}: {detail}")
+        self.status = status
+        self.detail = detail
+
+
+class RequestParser:
+    """Bytes of one connection in, events of its requests out, pipelined ones in order.
+
+    After an upgrade request `switched` is True and `leftover` holds the bytes behind it; the parser takes
+    no more until `resume` says that the upgrade was declined.
+    """
+
+    __slots__ = (
+        "_events",
+        "_fields",
+        "_head_bytes",
+        "_in_head",
+        "_max_head_bytes",
+        "_max_target_bytes",
+        "_parser",
+        "_target",
+        "leftover",
+        "switched",
+    )
+
+    def __init__(self, max_head_bytes: int, max_target_bytes: int) -> None:
+        self._max_head_bytes = max_head_bytes
+        self._max_target_bytes = max_target_bytes
+        self._parser = httptools.HttpRequestParser(self)
+        self._events: list[Event] = []
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._target = b""
+        self._head_bytes = 0
+        self._in_head = True
+        self.switched = False
+        self.leftover = b""
+
+    @property
+    def in_head(self) -> bool:
+        """True between messages and inside a head: the time that the head's deadline covers."""
+        return self._in_head
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Events of these bytes. Raises HttpRefused; the connection cannot go on after that.
+
+        Events of messages that were complete before the refused bytes are lost with it: their sender
+        smuggles or is broken, either way nothing it sent in that piece is answered.
+        """
+        assert not self.switched
+        self._events = []
+        if self._in_head:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self.switched = True
+            self.leftover = data[upgrade.args[0] :]
+        except httptools.HttpParserCallbackError as error:
+            cause = error.__context__
+            if isinstance(cause, HttpRefused):
+                raise cause from None
+            raise
+        except httptools.HttpParserError as error:
+            raise HttpRefused(400, str(error) or type(error).__name__) from None
+        if self._in_head and self._head_bytes > self._max_head_bytes:
+            raise HttpRefused(431, "the request head is too large")
+        return self._events
+
+    def resume(self) -> bytes:
+        """Go on with plain HTTP after a declined upgrade; returns the bytes that wait to be fed."""
+        leftover, self.leftover, self.switched = self.leftover, b"", False
+        self._parser = httptools.HttpRequestParser(self)
+        return leftover
+
+    # llhttp's callbacks.
+
+    def on_message_begin(self) -> None:
+        self._fields = []
+        self._target = b""
+        self._in_head = True
+
+    def on_url(self, url: bytes) -> None:
+        self._target += url
+        if len(self._target) > self._max_target_bytes:
+            raise HttpRefused(414, "the request target is too long")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._in_head:
+            return  # a trailer field: nothing in front of the app needs one, and merging it would be wrong
+        self._fields.append((name, value))
+        if len(self._fields) > MAX_HEADER_FIELDS:
+            raise HttpRefused(431, "too many header fields")
+
+    def on_headers_complete(self) -> None:
+        parser = self._parser
+        fields: Headers = tuple(self._fields)
+        if sum(len(name) + len(value) for name, value in fields) > self._max_head_bytes:
+            raise HttpRefused(431, "the request head is too large")
+        self._in_head = False
+        self._head_bytes = 0
+        version = parser.get_http_version()
+        if version not in ("1.0", "1.1"):
+            raise HttpRefused(505, "only HTTP/1.0 and HTTP/1.1")
+        method = parser.get_method()
+        if method == b"CONNECT":
+            raise HttpRefused(405, "CONNECT is not for this server")
+        content_length, chunked = _framing(fields, version)
+        upgrade = parser.should_upgrade()
+        if upgrade and (chunked or content_length):
+            raise HttpRefused(400, "an Upgrade request with a body")
+        self._events.append(
+            RequestStart(
+                RequestHead(method, self._target, version, fields),
+                keep_alive=parser.should_keep_alive(),
+                content_length=content_length,
+                chunked=chunked,
+                websocket=upgrade and method == b"GET" and _names_websocket(fields),
+            )
+        )
+
+    def on_body(self, body: bytes) -> None:
+        self._events.append(body)
+
+    def on_message_complete(self) -> None:
+        self._events.append(End.MESSAGE)
+        self._in_head = True
+
+
+class ResponseParser:
+    """Bytes of one response in, events out. One parser reads one exchange: interim heads, then the answer.
+
+    ``head_only``: the answer to a HEAD request ends with its head, whatever its Content-Length says.
+    `leftover` holds bytes after a 101 (the new protocol's); any other bytes behind the end are refused.
+    """
+
+    __slots__ = (
+        "_done",
+        "_events",
+        "_fields",
+        "_head_bytes",
+        "_head_only",
+        "_in_head",
+        "_max_head_bytes",
+        "_parser",
+        "_reason",
+        "_until_close",
+        "leftover",
+    )
+
+    def __init__(self, head_only: bool, max_head_bytes: int) -> None:
+        self._head_only = head_only
+        self._max_head_bytes = max_head_bytes
+        self._parser = httptools.HttpResponseParser(self)
+        self._events: list[ResponseEvent] = []
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._reason = b""
+        self._head_bytes = 0
+        self._in_head = True
+        self._until_close = False
+        self._done = False
+        self.leftover = b""
+
+    def feed(self, data: bytes) -> list[ResponseEvent]:
+        """Events of these bytes. Raises HttpRefused (status 502)."""
+        if self._done:
+            raise HttpRefused(502, "bytes behind the end of the response")
+        self._events = []
+        if self._in_head:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self.leftover = data[upgrade.args[0] :]
+        except httptools.HttpParserCallbackError as error:
+            cause = error.__context__
+            if isinstance(cause, HttpRefused):
+                raise cause from None
+            raise
+        except httptools.HttpParserError as error:
+            raise HttpRefused(502, str(error) or type(error).__name__) from None
+        if self._in_head and not self._done and self._head_bytes > self._max_head_bytes:
+            raise HttpRefused(502, "the response head is too large")
+        return self._events
+
+    def end_of_stream(self) -> bool:
+        """The upstream closed. True if that was the proper end of a body without a length."""
+        if self._until_close and not self._done:
+            self._done = True
+            return True
+        return self._done
+
+    # llhttp's callbacks.
+
+    def on_message_begin(self) -> None:
+        if self._done:
+            raise HttpRefused(502, "bytes behind the end of the response")
+        self._fields = []
+        self._reason = b""
+        self._in_head = True
+
+    def on_status(self, reason: bytes) -> None:
+        self._reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._in_head:
+            return
+        self._fields.append((name, value))
+        if len(self._fields) > MAX_HEADER_FIELDS:
+            raise HttpRefused(502, "too many header fields in the response")
+
+    def on_headers_complete(self) -> None:
+        parser = self._parser
+        self._in_head = False
+        self._head_bytes = 0
+        fields: Headers = tuple(self._fields)
+        status = parser.get_status_code()
+        if not 100 <= status <= 599:
+            raise HttpRefused(502, "a status code out of range")
+        version = parser.get_http_version()
+        content_length, chunked = _framing(fields, "1.1", error_status=502)
+        bodiless = self._head_only or status < 200 or status in (204, 304)
+        self._until_close = not bodiless and content_length is None and not chunked
+        self._events.append(
+            ResponseStart(
+                ResponseHead(status, self._reason, fields),
+                http_version=version,
+                content_length=content_length,
+                chunked=chunked,
+                keep_alive=not self._until_close and _persists(fields, version),
+            )
+        )
+        if self._head_only and status >= 200:
+            self._events.append(End.MESSAGE)
+            self._done = True
+
+    def on_body(self, body: bytes) -> None:
+        if self._head_only:
+            raise HttpRefused(502, "a body in the answer to HEAD")
+        self._events.append(body)
+
+    def on_message_complete(self) -> None:
+        if self._done:
+            return
+        start = self._events[-1] if self._events else None
+        if isinstance(start, ResponseStart) and start.head.status < 200 and start.head.status != 101:
+            self._in_head = True
+            return  # an interim response: the answer is still to come
+        self._events.append(End.MESSAGE)
+        self._done = True
+
+
+def _framing(fields: Headers, version: str, error_status: int = 400) -> tuple[int | None, bool]:
+    """(content length, chunked) by RFC 9112 §6. llhttp already refused both at once and repeated lengths."""
+    content_length: int | None = None
+    chunked = False
+    for name, value in fields:
+        size = len(name)
+        if size == 14 and name.lower() == b"content-length":
+            content_length = int(value)
+        elif size == 17 and name.lower() == b"transfer-encoding":
+            if chunked or value.lower() != b"chunked" or version == "1.0":
+                raise HttpRefused(error_status, "Transfer-Encoding other than one chunked")
+            chunked = True
+    return content_length, chunked
+
+
+def _persists(fields: Headers, version: str) -> bool:
+    options = b",".join(value for name, value in fields if name.lower() == b"connection").lower()
+    if version == "1.1":
+        return b"close" not in options
+    return b"keep-alive" in options
+
+
+def _names_websocket(fields: Headers) -> bool:
+    return any(name.lower() == b"upgrade" and value.lower() == b"websocket" for name, value in fields)

@@ -1,0 +1,213 @@
+"""A server-side TLS session without a socket: ciphertext in, plaintext and ciphertext out.
+
+The owner feeds what it read and writes what `take_output` returns. Nothing here blocks, waits or knows a
+clock; the handshake deadline is the owner's.
+
+    hello       ClientHello bytes gather; the server name picks the context
+    handshake   OpenSSL works; when it is done `established` is True and `peer_certificate` is set
+    open        `feed` returns plaintext, `send` takes it
+    closed      the peer said close_notify (`peer_closed`), or TlsFailure was raised
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from cryptography.hazmat.primitives.serialization import Encoding
+from OpenSSL import SSL
+
+from gateway.model.device import PeerCertificate
+from gateway.tls.client_hello import (
+    ALERT_DECODE_ERROR,
+    ALERT_UNRECOGNIZED_NAME,
+    ClientHelloReader,
+    ClientHelloRejected,
+    alert_record,
+)
+
+# One TLS record carries at most 16 KiB (RFC 8446 §5.1), and OpenSSL gives one record per read.
+_RECORD_BYTES: Final = 16_384
+# Ciphertext is taken out of OpenSSL's buffer in pieces of this size.
+_OUTPUT_BYTES: Final = 65_536
+# What a peer may present above its own certificate. OpenSSL bounds the message itself to 100 KB.
+_MAX_PRESENTED_CHAIN: Final = 16
+
+
+class FailureKind(StrEnum):
+    """Why a session ended before its time: the ``result`` label of the handshake metric."""
+
+    NOT_TLS = "not_tls"
+    UNKNOWN_NAME = "unknown_name"
+    HANDSHAKE_FAILED = "handshake_failed"
+    PROTOCOL_ERROR = "protocol_error"
+
+
+class TlsFailure(Exception):
+    """The peer broke the protocol or asked for a host that nobody serves. The session is over; an alert may
+    still wait in `take_output`."""
+
+    def __init__(self, kind: FailureKind, detail: str) -> None:
+        super().__init__(f"{kind}: {detail}")
+        self.kind = kind
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class HostContext:
+    """The context for one server name, and whether it asks for a certificate."""
+
+    context: SSL.Context
+    asks_for_certificate: bool
+
+
+ContextSelector = Callable[[str | None], HostContext | None]
+
+
+class TlsSession:
+    """See the module's docstring. `select_context` maps a server name to a context, None if unknown."""
+
+    __slots__ = (
+        "_connection",
+        "_hello",
+        "_output",
+        "_select_context",
+        "established",
+        "peer_certificate",
+        "peer_closed",
+        "server_name",
+    )
+
+    def __init__(self, select_context: ContextSelector) -> None:
+        self._select_context = select_context
+        self._hello: ClientHelloReader | None = ClientHelloReader()
+        self._connection: SSL.Connection | None = None
+        self._output = b""
+        self.established = False
+        self.peer_closed = False
+        self.peer_certificate: PeerCertificate | None = None
+        self.server_name: str | None = None
+
+    @property
+    def version(self) -> str:
+        """``TLSv1.3`` or ``TLSv1.2``; only after the handshake."""
+        return "" if self._connection is None else self._connection.get_protocol_version_name()
+
+    def feed(self, ciphertext: bytes) -> bytes:
+        """Take bytes from the wire, return the plaintext they held. Raises TlsFailure."""
+        connection = self._connection
+        if connection is None:
+            connection, ciphertext = self._begin(ciphertext)
+            if connection is None:
+                return b""
+        connection.bio_write(ciphertext)
+        if not self.established and not self._shake_hands(connection):
+            return b""
+        return self._read(connection)
+
+    def send(self, plaintext: bytes) -> None:
+        """Encrypt; the ciphertext waits in `take_output`. Only on an established session."""
+        assert self._connection is not None
+        try:
+            self._connection.sendall(plaintext)
+        except SSL.Error as error:
+            raise TlsFailure(FailureKind.PROTOCOL_ERROR, _describe(error)) from error
+
+    def take_output(self) -> bytes:
+        """Ciphertext (or an alert) to be written to the wire; empty when there is none."""
+        pieces = [self._output] if self._output else []
+        self._output = b""
+        if self._connection is not None:
+            while True:
+                try:
+                    pieces.append(self._connection.bio_read(_OUTPUT_BYTES))
+                except SSL.WantReadError:
+                    break
+                if len(pieces[-1]) < _OUTPUT_BYTES:
+                    break
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def close(self) -> None:
+        """Say close_notify; it waits in `take_output`. Harmless before the handshake and when repeated."""
+        if self._connection is None or not self.established:
+            return
+        try:
+            self._connection.shutdown()
+        except SSL.Error:
+            return  # the session already failed; there is nothing left to say
+
+    def _begin(self, data: bytes) -> tuple[SSL.Connection | None, bytes]:
+        hello = self._hello
+        assert hello is not None
+        try:
+            if not hello.feed(data):
+                return None, b""
+            self.server_name = hello.server_name()
+        except ClientHelloRejected as rejected:
+            if len(hello.received) > 5 and hello.received[0] == 22:
+                self._output = alert_record(ALERT_DECODE_ERROR)
+            raise TlsFailure(FailureKind.NOT_TLS, str(rejected)) from rejected
+        host = self._select_context(self.server_name)
+        if host is None:
+            self._output = alert_record(ALERT_UNRECOGNIZED_NAME)
+            raise TlsFailure(FailureKind.UNKNOWN_NAME, self.server_name or "no server name")
+        received = hello.received
+        self._hello = None
+        self._connection = SSL.Connection(host.context, None)
+        self._connection.set_accept_state()
+        return self._connection, received
+
+    def _shake_hands(self, connection: SSL.Connection) -> bool:
+        try:
+            connection.do_handshake()
+        except SSL.WantReadError:
+            return False
+        except SSL.Error as error:
+            raise TlsFailure(FailureKind.HANDSHAKE_FAILED, _describe(error)) from error
+        seen = connection.get_servername()
+        if (seen.decode("latin-1").lower() if seen else None) != self.server_name:
+            # Only a second ClientHello (after a HelloRetryRequest) can differ from the first.
+            raise TlsFailure(FailureKind.HANDSHAKE_FAILED, "the server name changed during the handshake")
+        self.established = True
+        self.peer_certificate = _peer_certificate(connection)
+        return True
+
+    def _read(self, connection: SSL.Connection) -> bytes:
+        plaintext = b""
+        pieces: list[bytes] | None = None
+        while True:
+            try:
+                piece = connection.recv(_RECORD_BYTES)
+            except SSL.WantReadError:
+                break
+            except SSL.ZeroReturnError:
+                self.peer_closed = True
+                break
+            except SSL.Error as error:
+                raise TlsFailure(FailureKind.PROTOCOL_ERROR, _describe(error)) from error
+            if not plaintext:
+                plaintext = piece
+            elif pieces is None:
+                pieces = [plaintext, piece]
+            else:
+                pieces.append(piece)
+        return plaintext if pieces is None else b"".join(pieces)
+
+
+def _peer_certificate(connection: SSL.Connection) -> PeerCertificate | None:
+    leaf = connection.get_peer_certificate(as_cryptography=True)
+    if leaf is None:
+        return None
+    # On the server side OpenSSL's list of the presented chain leaves out the end entity.
+    chain = connection.get_peer_cert_chain(as_cryptography=True) or []
+    return PeerCertificate(
+        end_entity_der=leaf.public_bytes(Encoding.DER),
+        presented_chain_der=tuple(c.public_bytes(Encoding.DER) for c in chain[:_MAX_PRESENTED_CHAIN]),
+    )
+
+
+def _describe(error: SSL.Error) -> str:
+    """OpenSSL's own words for what went wrong, for the log; never shown to the peer."""
+    if error.args and isinstance(error.args[0], list):
+        return "; ".join(str(entry[-1]) for entry in error.args[0])[:200]
+    return type(error).__name__
