@@ -1,9 +1,9 @@
 """HTTP/1.1 messages as events, without a socket (RFC 9112). The tokenizer is llhttp, in its strict mode.
 
 llhttp refuses what request smuggling is made of: Content-Length together with Transfer-Encoding, repeated
-lengths, line folding, bare CR or LF, space before a colon, NUL, data after `Connection: close`. Refused here on
-top of it: Transfer-Encoding other than `chunked` or in HTTP/1.0, CONNECT, an Upgrade with a body (llhttp would not
-read that body), and everything past the limits below.
+lengths, line folding, bare CR or LF, space before a colon, NUL, data after `Connection: close`. Refused here
+on top of it: Transfer-Encoding other than `chunked` or in HTTP/1.0, CONNECT, an Upgrade with a body (llhttp
+would not read that body), and everything past the limits below.
 
 `RequestParser.feed` and `ResponseParser.feed` return events; a body arrives as the `bytes` it is.
 """
@@ -198,6 +198,7 @@ class ResponseParser:
         "_head_bytes",
         "_head_only",
         "_in_head",
+        "_interim",
         "_max_head_bytes",
         "_parser",
         "_reason",
@@ -214,6 +215,7 @@ class ResponseParser:
         self._reason = b""
         self._head_bytes = 0
         self._in_head = True
+        self._interim = False
         self._until_close = False
         self._done = False
         self.leftover = b""
@@ -236,9 +238,12 @@ class ResponseParser:
             raise
         except httptools.HttpParserError as error:
             raise HttpRefused(502, str(error) or type(error).__name__) from None
+        self._bound_head()
+        return self._events
+
+    def _bound_head(self) -> None:
         if self._in_head and not self._done and self._head_bytes > self._max_head_bytes:
             raise HttpRefused(502, "the response head is too large")
-        return self._events
 
     def end_of_stream(self) -> bool:
         """The upstream closed. True if that was the proper end of a body without a length."""
@@ -276,6 +281,7 @@ class ResponseParser:
             raise HttpRefused(502, "a status code out of range")
         version = parser.get_http_version()
         content_length, chunked = _framing(fields, "1.1", error_status=502)
+        self._interim = status < 200 and status != 101
         bodiless = self._head_only or status < 200 or status in (204, 304)
         self._until_close = not bodiless and content_length is None and not chunked
         self._events.append(
@@ -299,10 +305,9 @@ class ResponseParser:
     def on_message_complete(self) -> None:
         if self._done:
             return
-        start = self._events[-1] if self._events else None
-        if isinstance(start, ResponseStart) and start.head.status < 200 and start.head.status != 101:
+        if self._interim:
             self._in_head = True
-            return  # an interim response: the answer is still to come
+            return  # the answer is still to come
         self._events.append(End.MESSAGE)
         self._done = True
 

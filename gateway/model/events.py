@@ -1,0 +1,111 @@
+"""What happened, as typed values. Log lines and metrics are made from these; secrets have no field."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SignOnDecided:
+    """A sign-on or a session check reached a decision."""
+
+    at: datetime
+    reference_id: str
+    app: str
+    protocol: str
+    user: str
+    identity_provider: str
+    ip: str
+    client: str
+    platform: str
+    access: str  # allow | deny | prompt_for_factor
+    reason: str  # what the page and the header say; for allow, the decision's reason
+    rule: str | None
+    device_trust: str  # trusted | not_trusted | unknown
+    trust_reason: str | None
+    trust_detail: str
+    device: str | None
+    certificate_thumbprint: str | None
+    flow_id: str | None
+    monitored: tuple[str, ...]
+    session: bool  # True: a request of a running session, False: a sign-on
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRefused:
+    """A federation message was malformed, forged, expired, replayed or not for this app."""
+
+    at: datetime
+    reference_id: str
+    app: str
+    protocol: str
+    reason: str
+    detail: str
+    ip: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageAccepted:
+    at: datetime
+    reference_id: str
+    app: str
+    protocol: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengeBegun:
+    at: datetime
+    reference_id: str
+    app: str
+    flow_id: str
+    user: str
+    ip: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengeAnswered:
+    """The browser came to the mTLS host, with or without a certificate."""
+
+    at: datetime
+    reference_id: str
+    app: str
+    flow_id: str
+    verdict: str  # trusted | not_trusted
+    reason: str
+    detail: str
+    device: str | None
+    certificate_thumbprint: str | None
+    ip: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengeAbandoned:
+    """A challenge that never came back. ``stage`` tells how far it got: ``never_arrived`` at the mTLS host
+    (a proxy or endpoint protection that breaks the handshake, TLS inspection, a blocked name), or
+    ``never_returned`` from it."""
+
+    at: datetime
+    reference_id: str
+    app: str
+    flow_id: str
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class TicketRefused:
+    at: datetime
+    reference_id: str
+    app: str
+    reason: str
+    detail: str
+    ip: str
+
+
+Event = (
+    SignOnDecided
+    | MessageRefused
+    | MessageAccepted
+    | ChallengeBegun
+    | ChallengeAnswered
+    | ChallengeAbandoned
+    | TicketRefused
+)

@@ -1,0 +1,71 @@
+"""Form fields that come back from a browser exactly as they were sent to it.
+
+A browser that submits a form changes some values on the way (HTML Standard, "Constructing the entry
+list" and "Converting an entry list to a list of name-value pairs"), with or without script:
+
+* a CR without LF, or a LF without CR, becomes CRLF;
+* NUL cannot be written in HTML at all, and what is not Unicode text (a lone surrogate) becomes U+FFFD;
+* a hidden field of the name ``_charset_`` gets the name of the encoding as its value;
+* a field without a name is left out.
+
+A RelayState or wctx of such a kind would reach the app changed, so `exact_fields` wraps these fields,
+and only these, in base64url, and `original_fields` unwraps them on the way back. Both keep the order.
+"""
+
+import base64
+import binascii
+import re
+
+FormFields = tuple[tuple[str, str], ...]
+
+EXACT_FIELD = "dt_exact"
+"""The name under which a wrapped field travels: ``base64url(name).base64url(value)``, without padding."""
+
+_CHANGED_BY_SUBMISSION = re.compile("\r(?!\n)|(?<!\r)\n|[\x00\ud800-\udfff]")
+
+
+class FormFieldsMalformed(Exception):
+    """A field claims to be wrapped by `exact_fields`, and is not."""
+
+
+def exact_fields(fields: FormFields) -> FormFields:
+    """The fields to put into a form so that `original_fields` of what it submits gives ``fields`` again."""
+    return tuple(
+        (name, value) if _submits_exactly(name, value) else (EXACT_FIELD, f"{_wrap(name)}.{_wrap(value)}")
+        for name, value in fields
+    )
+
+
+def original_fields(fields: FormFields) -> FormFields:
+    """Undo `exact_fields`. Raises FormFieldsMalformed. What a wrapped field says is not checked."""
+    return tuple(_unwrapped(value) if name == EXACT_FIELD else (name, value) for name, value in fields)
+
+
+def _submits_exactly(name: str, value: str) -> bool:
+    # A field that already has the name of the wrapping is wrapped once more, so unwrapping is unambiguous.
+    return (
+        name != ""
+        and name != EXACT_FIELD
+        and name.lower() != "_charset_"
+        and _CHANGED_BY_SUBMISSION.search(name) is None
+        and _CHANGED_BY_SUBMISSION.search(value) is None
+    )
+
+
+def _wrap(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode("utf-8", "surrogatepass")).rstrip(b"=").decode("ascii")
+
+
+def _unwrapped(wrapped: str) -> tuple[str, str]:
+    name, separator, value = wrapped.partition(".")
+    if not separator:
+        raise FormFieldsMalformed("a wrapped field has no separator")
+    return _unwrap(name), _unwrap(value)
+
+
+def _unwrap(text: str) -> str:
+    try:
+        raw = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), b"-_", validate=True)
+        return raw.decode("utf-8", "surrogatepass")
+    except (binascii.Error, UnicodeError) as error:
+        raise FormFieldsMalformed("a wrapped field is not base64url of UTF-8") from error

@@ -1,0 +1,45 @@
+"""Whose address a request comes from (RFC 7239 §5.2 in spirit, X-Forwarded-For in practice)."""
+
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+Network = IPv4Network | IPv6Network
+IPAddress = IPv4Address | IPv6Address
+
+# A longer chain of proxies than this is made up.
+_MAX_HOPS = 32
+
+
+def peer_address(text: str) -> IPAddress:
+    """The address of a socket's peer; an IPv4 address mapped into IPv6 is the IPv4 address it stands for."""
+    address = ip_address(text.partition("%")[0])
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
+
+
+def client_address(
+    peer: IPAddress, forwarded_for: Sequence[bytes], trusted_proxies: Sequence[Network]
+) -> tuple[IPAddress, bytes | None]:
+    """(the client's address, the X-Forwarded-For chain to pass on or None).
+
+    The chain is read from its end: each address counts only because the hop behind it is a trusted proxy.
+    What an untrusted peer claims is neither believed nor passed on. A trusted proxy that sends no readable
+    chain is itself the client.
+    """
+    if not forwarded_for or not _within(peer, trusted_proxies):
+        return peer, None
+    chain = b", ".join(forwarded_for)
+    client = peer
+    for hop in reversed(chain.split(b",")[-_MAX_HOPS:]):
+        try:
+            client = peer_address(hop.strip().decode("ascii"))
+        except ValueError:
+            break
+        if not _within(client, trusted_proxies):
+            break
+    return client, chain
+
+
+def _within(address: IPAddress, networks: Sequence[Network]) -> bool:
+    return any(address.version == network.version and address in network for network in networks)

@@ -1,0 +1,134 @@
+"""Which header fields pass, in both directions, and which the gateway writes itself.
+
+Identity headers are the reason why an app may trust the gateway at all, so every spelling that some app
+server would read as one of them is removed from what comes in: WSGI, CGI and PHP make `X_Device_Trust` and
+`X-Device-Trust` the same variable, and some servers trim or fold further characters.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from gateway.model.http import Headers
+
+# RFC 9110 §7.6.1. `Upgrade` is dealt with by the one exchange that may pass it.
+_HOP_BY_HOP: Final = frozenset(
+    (b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade")
+)
+_PROXY_ONLY: Final = frozenset((b"proxy-authenticate", b"proxy-authorization", b"expect"))
+
+_IDENTITY_FAMILIES: Final = (
+    b"x-device-trust",
+    b"x-client-cert",
+    b"x-ssl-client",
+    b"ssl-client",
+    b"x-forwarded-client-cert",
+    b"x-arr-clientcert",
+)
+_FORWARDED: Final = frozenset(
+    (
+        b"x-forwarded-for",
+        b"x-forwarded-proto",
+        b"x-forwarded-host",
+        b"x-forwarded-port",
+        b"x-real-ip",
+        b"forwarded",
+    )
+)
+# Fields that HTTP itself protects: naming one in `Connection:` must not make us drop it (CVE-2025-48865's
+# class).
+_NEVER_BY_CONNECTION: Final = frozenset((b"host", b"content-length", b"cookie", b"authorization", b"origin"))
+
+_NOT_NAME = re.compile(rb"[^a-z0-9-]")
+
+# The answer for every name seen so far. Names come from outside, so the number of answers kept is bounded.
+_REQUEST_NAME_CACHE: dict[bytes, bool] = {}
+_MAX_CACHED_NAMES: Final = 2_048
+
+
+def is_identity_header(name: bytes) -> bool:
+    """True for every field of the identity families, in whatever spelling an app server could read as one."""
+    return _NOT_NAME.sub(b"-", name.lower()).startswith(_IDENTITY_FAMILIES)
+
+
+def request_headers(
+    headers: Headers,
+    *,
+    host: bytes,
+    added: Iterable[tuple[bytes, bytes]],
+    cookie: bytes | None,
+    drop: frozenset[bytes] = frozenset(),
+) -> list[tuple[bytes, bytes]]:
+    """The fields that go to the app: what came in, less everything hop-by-hop, spoofed or ours, plus ours.
+
+    ``cookie`` replaces the Cookie field (None leaves it out); ``drop`` are more names to leave out, lower
+    case. Content-Length stays where it was sent. Transfer-Encoding is the exchange's to write.
+    """
+    named = _named_by_connection(headers)
+    passed: list[tuple[bytes, bytes]] = [(b"Host", host)]
+    for field in headers:
+        name = field[0]
+        known = _REQUEST_NAME_CACHE.get(name)
+        if known is None:
+            known = _passes(name)
+        if not known:
+            continue
+        if named or drop:
+            lowered = name.lower()
+            if lowered in named or lowered in drop:
+                continue
+        passed.append(field)
+    if cookie is not None:
+        passed.append((b"Cookie", cookie))
+    passed.extend(added)
+    return passed
+
+
+def forwarded_headers(
+    client_ip: bytes, forwarded_for: bytes | None, host: bytes
+) -> list[tuple[bytes, bytes]]:
+    """``X-Forwarded-For/-Proto/-Host``. ``forwarded_for`` is the chain that a trusted proxy sent, else
+    None."""
+    chain = client_ip if forwarded_for is None else forwarded_for + b", " + client_ip
+    return [
+        (b"X-Forwarded-For", chain),
+        (b"X-Forwarded-Proto", b"https"),
+        (b"X-Forwarded-Host", host),
+    ]
+
+
+def response_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
+    """The app's fields that go to the browser. Our own reason header is ours alone to set."""
+    named = _named_by_connection(headers)
+    passed = []
+    for field in headers:
+        lowered = field[0].lower()
+        if lowered in _HOP_BY_HOP or lowered in named or lowered.startswith(b"x-device-trust"):
+            continue
+        passed.append(field)
+    return passed
+
+
+def _passes(name: bytes) -> bool:
+    lowered = name.lower()
+    passes = not (
+        lowered in _HOP_BY_HOP
+        or lowered in _PROXY_ONLY
+        or lowered in (b"host", b"cookie")
+        or _NOT_NAME.sub(b"-", lowered) in _FORWARDED
+        or is_identity_header(lowered)
+    )
+    if len(_REQUEST_NAME_CACHE) < _MAX_CACHED_NAMES:
+        _REQUEST_NAME_CACHE[name] = passes
+    return passes
+
+
+def _named_by_connection(headers: Headers) -> frozenset[bytes]:
+    """Fields that the sender declared hop-by-hop (RFC 9110 §7.6.1), as far as it may."""
+    named: set[bytes] = set()
+    for name, value in headers:
+        if len(name) == 10 and name.lower() == b"connection":
+            named.update(option.strip() for option in value.lower().split(b","))
+    if not named:
+        return frozenset()
+    return frozenset(named - _NEVER_BY_CONNECTION)

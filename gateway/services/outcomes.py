@@ -1,0 +1,46 @@
+"""What the use cases answer; the server only carries it out."""
+
+from dataclasses import dataclass
+
+from gateway.model.pages import ChallengeForm, Page
+from gateway.services.statements import IdentityStatement
+
+HeaderField = tuple[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Send the request to the app. ``body`` replaces the request's own; None keeps it."""
+
+    statement: IdentityStatement | None = None
+    body: bytes | None = None
+    origin: str | None = None  # restored Origin; None leaves what the browser sent
+    response_fields: tuple[HeaderField, ...] = ()  # Set-Cookie to be added to the app's answer
+    anonymous: bool = False  # leave out the app's cookies and Authorization
+
+
+@dataclass(frozen=True, slots=True)
+class ShowPage:
+    page: Page
+    response_fields: tuple[HeaderField, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PostOn:
+    """The self-submitting page that carries the message to the mTLS host."""
+
+    form: ChallengeForm
+    reference_id: str
+    response_fields: tuple[HeaderField, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """307 keeps method and body, 303 makes a GET of it (RFC 9110 §15.4)."""
+
+    status: int
+    location: str
+    response_fields: tuple[HeaderField, ...] = ()
+
+
+Outcome = Forward | ShowPage | PostOn | Redirect

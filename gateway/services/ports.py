@@ -1,0 +1,50 @@
+"""The small doors through which the use cases reach the world. Each is owned here, by its consumer."""
+
+from datetime import datetime
+from typing import Protocol
+
+from gateway.model.events import Event
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """The wall clock, aware UTC."""
+        ...
+
+
+class Randomness(Protocol):
+    def bytes(self, count: int) -> bytes:
+        """Unpredictable bytes, fit for keys."""
+        ...
+
+
+class OneUseKeys(Protocol):
+    """Keys that may be claimed once until they expire: assertion IDs, tickets."""
+
+    async def is_claimed(self, key: str, now: datetime) -> bool: ...
+
+    async def claim(self, key: str, until: datetime, now: datetime) -> bool:
+        """True for the first claim of a key, False ever after until ``until``.
+
+        Raises OneUseKeysFull when no more can be remembered: letting an unremembered key pass would let it
+        pass twice.
+        """
+        ...
+
+
+class OneUseKeysFull(Exception):
+    """No room for one more key; the sign-on must be refused."""
+
+
+class SeenRequests(Protocol):
+    """IDs of the AuthnRequests that were seen to leave an app for its identity provider."""
+
+    def remember(self, app: str, request_id: str, now: datetime) -> None: ...
+
+    def app_of(self, request_id: str, now: datetime) -> str | None: ...
+
+
+class EventSink(Protocol):
+    def emit(self, event: Event) -> None:
+        """Take an event for log and metrics. Never blocks, never raises."""
+        ...
