@@ -21,7 +21,7 @@ FormFields = tuple[tuple[str, str], ...]
 EXACT_FIELD = "dt_exact"
 """The name under which a wrapped field travels: ``base64url(name).base64url(value)``, without padding."""
 
-_CHANGED_BY_SUBMISSION = re.compile("\r(?!\n)|(?<!\r)\n|[\x00\ud800-\udfff]")
+_CHANGED_BY_SUBMISSION = re.compile(r"\r(?!\n)|(?<!\r)\n|[\x00\ud800-\udfff]")
 
 
 class FormFieldsMalformed(Exception):
@@ -47,9 +47,16 @@ def _submits_exactly(name: str, value: str) -> bool:
         name != ""
         and name != EXACT_FIELD
         and name.lower() != "_charset_"
-        and _CHANGED_BY_SUBMISSION.search(name) is None
-        and _CHANGED_BY_SUBMISSION.search(value) is None
+        and not _is_changed(name)
+        and not _is_changed(value)
     )
+
+
+def _is_changed(text: str) -> bool:
+    # A message of 1 MB is base64 without newlines: a look for single characters is 100 times as fast.
+    if text.isascii() and "\n" not in text and "\r" not in text and "\0" not in text:
+        return False
+    return _CHANGED_BY_SUBMISSION.search(text) is not None
 
 
 def _wrap(text: str) -> str:
