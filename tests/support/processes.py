@@ -4,10 +4,12 @@ Every process is started under ``setpriv --pdeathsig``, so that the kernel ends 
 dies without cleaning up.
 """
 
+import contextlib
 import http.client
 import os
 import random
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -16,6 +18,7 @@ from pathlib import Path
 
 READY_SECONDS = 30.0
 STOP_SECONDS = 10.0
+KILL_SECONDS = 2.0
 LOG_TAIL_BYTES = 8_000
 
 _handed_out: set[int] = set()
@@ -73,6 +76,7 @@ class ChildProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,
+                process_group=0,  # so that `kill` reaches its children, too
             )
 
     @property
@@ -105,7 +109,7 @@ class ChildProcess:
     def wait_until_listening(self, port: int, seconds: float = READY_SECONDS) -> None:
         self.wait_until(lambda: accepts_connections(port), f"it listens on port {port}", seconds)
 
-    def signal(self, number: int) -> None:
+    def send_signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
     def wait(self, seconds: float = STOP_SECONDS) -> int:
@@ -123,8 +127,13 @@ class ChildProcess:
         return self.wait(seconds)
 
     def kill(self) -> None:
+        """End it and its children, without asking for its exit status. A second call does nothing."""
         if self._process.poll() is None:
-            self._process.kill()
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(KILL_SECONDS)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
 
