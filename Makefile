@@ -1,10 +1,65 @@
 # make demo | make test | make check | make bench: each works on a fresh Debian 12.
 VENV ?= .venv
+PYTHON ?= python3
 PY := $(VENV)/bin/python
+NODE_PEERS := tests/real/peers/node
+PYTEST_ARGS ?=
+
+# Stamps remember what is installed, so that the second run installs nothing.
+GATEWAY_STAMP := $(VENV)/.installed-gateway
+TEST_STAMP := $(VENV)/.installed-test
+CHECK_STAMP := $(VENV)/.installed-check
+PACKAGES_STAMP := $(VENV)/.installed-system-packages
+NODE_STAMP := $(NODE_PEERS)/node_modules/.installed
+
+.DELETE_ON_ERROR:
+.PHONY: venv
+venv: $(GATEWAY_STAMP) ## the gateway in a virtual environment
+
+.PHONY: demo
+demo: venv
+	$(VENV)/bin/devicetrust demo
+
+.PHONY: test
+test: $(TEST_STAMP) $(PACKAGES_STAMP) $(NODE_STAMP)
+	$(PY) -m pytest $(PYTEST_ARGS)
 
 .PHONY: check
-check:
+check: $(CHECK_STAMP)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+
+.PHONY: bench
+bench: $(TEST_STAMP) $(PACKAGES_STAMP) $(NODE_STAMP)
+	$(PY) -m benchmarks
+
+.PHONY: clean
+clean:
+	rm -rf $(VENV) $(NODE_PEERS)/node_modules
+
+$(PY):
+	tests/support/system_packages.sh python
+	$(PYTHON) -m venv $(VENV)
+
+$(GATEWAY_STAMP): pyproject.toml | $(PY)
+	$(PY) -m pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+$(TEST_STAMP): pyproject.toml | $(PY)
+	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	touch $@ $(GATEWAY_STAMP)
+
+# mypy reads the tests' support code, so that the tests' packages are needed, too.
+$(CHECK_STAMP): pyproject.toml | $(PY)
+	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[test,check]'
+	touch $@ $(TEST_STAMP) $(GATEWAY_STAMP)
+
+$(PACKAGES_STAMP): tests/support/system_packages.sh | $(PY)
+	tests/support/system_packages.sh tests
+	touch $@
+
+$(NODE_STAMP): $(NODE_PEERS)/package.json $(NODE_PEERS)/package-lock.json | $(PACKAGES_STAMP)
+	cd $(NODE_PEERS) && npm ci --no-progress --loglevel=error
+	touch $@

@@ -1,0 +1,57 @@
+#!/bin/sh
+# system_packages.sh python|tests: see that Debian packages are there, and install what is missing.
+#
+# Root installs them by apt; anybody else is told what to ask for. Servers that come with them are
+# never started: the tests start their own, with their own files, on loopback.
+set -eu
+
+case "${1:-}" in
+python)
+    wanted="python3 python3-venv" ;;
+tests)
+    wanted="apache2 chromium curl libapache2-mod-auth-mellon libnss3-tools nginx-light openssl \
+            php-cli php-curl php-intl php-mbstring php-xml simplesamlphp util-linux" ;;
+*)
+    echo "usage: $0 python|tests" >&2
+    exit 2 ;;
+esac
+
+installed() {
+    [ "$(dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+missing=
+for package in $wanted; do
+    installed "$package" || missing="$missing $package"
+done
+if [ "$1" = tests ]; then # some nodejs packages bring npm along
+    command -v node >/dev/null || missing="$missing nodejs"
+    command -v npm >/dev/null || missing="$missing npm"
+else # a Python that was not installed by apt will do
+    case "$missing" in ?*) python3 -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && missing= ;; esac
+fi
+[ -n "$missing" ] || exit 0
+
+if ! command -v apt-get >/dev/null; then
+    echo "Needed, and this system has no apt-get to install them with:$missing" >&2
+    exit 1
+fi
+if [ "$(id -u)" -ne 0 ]; then
+    echo "Debian packages are missing. As root: apt-get install --no-install-recommends$missing" >&2
+    exit 1
+fi
+
+# While this file is there and exits 101, maintainer scripts start no server (invoke-rc.d).
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    trap 'rm -f "$policy"' EXIT
+    trap 'exit 1' HUP INT TERM
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+fi
+
+export DEBIAN_FRONTEND=noninteractive
+echo "Installing Debian packages:$missing"
+apt-get update -qq
+# shellcheck disable=SC2086  # a list of words
+apt-get install -y -qq --no-install-recommends $missing </dev/null >/dev/null
