@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from gateway.model.quoting import printable
+
 KeyPath = tuple[str | int, ...]
 
 # A sentence with more alternatives than this is a list that nobody reads.
@@ -28,7 +30,7 @@ class ConfigError(Exception):
 
 
 def format_key_path(path: KeyPath) -> str:
-    """``("apps", 0, "policy")`` → ``apps[0].policy``. A key that is no plain word is quoted."""
+    """``("apps", 0, "policy")`` → ``apps[0].policy``. A key that is no plain word is printable."""
     text = ""
     for part in path:
         if isinstance(part, int):
@@ -40,14 +42,6 @@ def format_key_path(path: KeyPath) -> str:
     return text
 
 
-def printable(text: str, limit: int = 60) -> str:
-    """A value of the file inside quotes, shortened, with control characters escaped: an error message
-    ends up on a terminal and in logs, so it never carries the file's own escape sequences."""
-    shortened = text if len(text) <= limit else text[:limit] + "…"
-    escaped = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in shortened)
-    return '"' + escaped.replace('"', '\\"') + '"'
-
-
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The end of a sentence about an unknown name: its likely meaning, or else what there is."""
     names = sorted(known)
@@ -57,3 +51,13 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     if not names or len(names) > MAX_LISTED_ALTERNATIVES:
         return ""
     return f"; known: {', '.join(names)}"
+
+
+__all__ = [
+    "MAX_LISTED_ALTERNATIVES",
+    "ConfigError",
+    "KeyPath",
+    "did_you_mean",
+    "format_key_path",
+    "printable",
+]

@@ -18,7 +18,8 @@ from typing import Any, Final
 
 import yaml
 
-from gateway.config.errors import ConfigError, KeyPath, format_key_path, printable
+from gateway.config.errors import ConfigError, KeyPath, format_key_path
+from gateway.model.quoting import printable
 
 # A gateway.yaml with 2,000 apps is about 0.7 MB; libyaml reads that in about a second.
 MAX_DOCUMENT_CHARACTERS: Final = 1_048_576
@@ -147,7 +148,7 @@ class _Builder:
 
     def _scalar(self, event: Any, path: KeyPath) -> str | int | float | bool | None:
         text: str = event.value
-        if not event.implicit[0]:  # quoted, or a block scalar: text, whatever it looks like
+        if not event.implicit[0]:  # printable, or a block scalar: text, whatever it looks like
             return text
         if text in _CONSTANTS:
             return _CONSTANTS[text]

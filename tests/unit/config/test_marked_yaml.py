@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from gateway.config.errors import ConfigError, did_you_mean, format_key_path, printable
+from gateway.config.errors import ConfigError, did_you_mean, format_key_path
 from gateway.config.marked_yaml import MAX_DEPTH, MAX_DOCUMENT_CHARACTERS, load_marked
+from gateway.model.quoting import printable
 
 GATEWAY = textwrap.dedent(
     """\
