@@ -1,0 +1,135 @@
+"""Which certificates are revoked, as one immutable value for all authorities."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from types import MappingProxyType
+
+from gateway.model.device import CertificateId
+from gateway.pki.crl import Covers, CrlReason, CrlRejected, CrlScope, CrlSnapshot
+
+
+class RevocationStatus(StrEnum):
+    GOOD = "good"
+    REVOKED = "revoked"
+    UNKNOWN = "unknown"  # no CRL that speaks about the certificate
+    STALE = "stale"  # one that does is past nextUpdate, and past what the authority allows on top
+
+
+@dataclass(frozen=True, slots=True)
+class HeldCrl:
+    """A full CRL, and the delta CRL that was laid over it."""
+
+    full: CrlSnapshot
+    delta: CrlSnapshot | None = None
+
+    @property
+    def number(self) -> int:
+        return self.delta.number if self.delta else self.full.number
+
+    @property
+    def next_update(self) -> datetime:
+        """The earlier of both: who publishes delta CRLs wants to be asked that often."""
+        return min(self.full.next_update, self.delta.next_update) if self.delta else self.full.next_update
+
+    def is_revoked(self, serial_number: int) -> bool:
+        if self.delta:
+            if serial_number in self.delta.revoked:
+                return True
+            if serial_number in self.delta.removed:
+                return False
+        return serial_number in self.full.revoked
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationIndex:
+    """The CRLs held, by issuer. A look-up costs the same for one entry and for a million.
+
+    Only `with_crl` makes a new one, and it never goes back in time: what a CRL has revoked stays revoked
+    until a CRL with a higher number says otherwise (OpenSSL keeps the first of two of one second instead).
+    """
+
+    _held: Mapping[bytes, tuple[HeldCrl, ...]] = field(default_factory=lambda: MappingProxyType({}))
+
+    def with_crl(self, crl: CrlSnapshot) -> "RevocationIndex":
+        """This index with one CRL more; itself if it is the one that is held.
+
+        A full CRL replaces the held one of the same issuer and scope, and its delta. Raises `CrlRejected`:
+        ``OLDER_THAN_HELD`` for a lower number, ``NUMBER_REUSED`` for a different CRL with the number of a
+        held one, ``BASE_MISSING`` for a delta CRL whose base is not held (RFC 5280 §5.2.4).
+        """
+        others = tuple(h for h in self._held.get(crl.issuer, ()) if h.full.scope != crl.scope)
+        held = next((h for h in self._held.get(crl.issuer, ()) if h.full.scope == crl.scope), None)
+        if held is None:
+            if crl.is_delta:
+                raise CrlRejected(CrlReason.BASE_MISSING, "a delta CRL, but no full one is held")
+            updated = HeldCrl(crl)
+        else:
+            updated = _updated(held, crl)
+            if updated is held:
+                return self
+        return RevocationIndex(MappingProxyType({**self._held, crl.issuer: (*others, updated)}))
+
+    def held_for(self, issuer: bytes) -> tuple[HeldCrl, ...]:
+        """What is held of one issuer (`Certificate.issuer_hash`), one for each scope."""
+        return self._held.get(issuer, ())
+
+    def status(
+        self,
+        certificate: CertificateId,
+        now: datetime,
+        *,
+        is_end_entity: bool,
+        stale_allowed_for: timedelta | None,
+        distribution_points: frozenset[str] | None,
+    ) -> RevocationStatus:
+        """What is known about a certificate at ``now`` (aware).
+
+        ``distribution_points`` are the URIs that the certificate names; None when that is not known any
+        more, and then every CRL of the issuer must be fresh. A revocation counts from whichever CRL it
+        comes, stale ones included. Where several CRLs cover the certificate, all have to be fresh.
+        """
+        covered = stale = False
+        for held in self._held.get(certificate.issuer, ()):
+            if held.is_revoked(certificate.serial_number):
+                return RevocationStatus.REVOKED
+            if _is_covered(held.full.scope, is_end_entity, distribution_points):
+                covered = True
+                stale = stale or _is_stale(held, now, stale_allowed_for)
+        if not covered:
+            return RevocationStatus.UNKNOWN
+        return RevocationStatus.STALE if stale else RevocationStatus.GOOD
+
+
+def _updated(held: HeldCrl, crl: CrlSnapshot) -> HeldCrl:
+    same_kind = held.delta if crl.is_delta else held.full
+    if same_kind is not None and crl.number == same_kind.number:
+        if crl.sha256 != same_kind.sha256:
+            raise CrlRejected(CrlReason.NUMBER_REUSED, f"another CRL with number {crl.number} is held")
+        return held
+    if crl.number < held.number:
+        raise CrlRejected(
+            CrlReason.OLDER_THAN_HELD, f"CRL number {crl.number} is lower than {held.number}, which is held"
+        )
+    if crl.base_number is None:
+        return HeldCrl(crl)
+    if crl.base_number > held.full.number:
+        raise CrlRejected(
+            CrlReason.BASE_MISSING, f"the base CRL {crl.base_number} is newer than {held.full.number}"
+        )
+    return replace(held, delta=crl)
+
+
+def _is_covered(scope: CrlScope, is_end_entity: bool, distribution_points: frozenset[str] | None) -> bool:
+    if scope.covers is Covers.END_ENTITIES and not is_end_entity:
+        return False
+    if scope.covers is Covers.AUTHORITIES and is_end_entity:
+        return False
+    if scope.distribution_points and distribution_points is not None:
+        return not scope.distribution_points.isdisjoint(distribution_points)
+    return True
+
+
+def _is_stale(held: HeldCrl, now: datetime, allowed_for: timedelta | None) -> bool:
+    return now - (allowed_for or timedelta(0)) > held.next_update
