@@ -1,0 +1,388 @@
+"""The shape of gateway.yaml: every key, what it means, its bounds and its default.
+
+This is the one description of the file. `devicetrust config schema` prints it as JSON Schema, so the
+descriptions are written for the person who edits the file. What one key says about another is in
+`gateway.config.consistency`; the frozen settings are made in `gateway.config.assemble`.
+"""
+
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic.json_schema import GenerateJsonSchema
+from typing_extensions import override
+
+from gateway.config import forms
+from gateway.config.forms import TextForm, duration_between
+from gateway.model.quoting import printable
+from gateway.model.settings import Address, IPNetwork, Upstream
+
+MAX_WORKERS = 256
+_MEBIBYTE = 1_048_576
+
+Name = Annotated[str, TextForm(forms.read_name, {"pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$", "maxLength": 64})]
+Label = Annotated[str, TextForm(forms.read_label, {"minLength": 1, "maxLength": 100})]
+HostName = Annotated[str, TextForm(forms.read_host_name, {"examples": ["wiki.apps.example.test"]})]
+MtlsDomain = Annotated[str, TextForm(forms.read_mtls_domain, {"examples": ["mtls.example.test"]})]
+ListenAddress = Annotated[
+    Address, TextForm(forms.read_address, {"examples": ["127.0.0.1:8443", "[::1]:8443"]})
+]
+Network = Annotated[IPNetwork, TextForm(forms.read_network, {"examples": ["10.0.0.0/8", "2001:db8::/32"]})]
+TrustedProxy = Annotated[
+    IPNetwork, TextForm(forms.read_trusted_proxy, {"examples": ["10.0.0.5", "fd00::/64"]})
+]
+FilePath = Annotated[str, TextForm(forms.read_file_path, {"minLength": 1})]
+CrlLocation = Annotated[
+    str,
+    TextForm(forms.read_crl_location, {"examples": ["certs/corp.crl", "http://pki.example.test/corp.crl"]}),
+]
+WebAddress = Annotated[str, TextForm(forms.read_web_address, {"format": "uri", "pattern": "^https?://"})]
+UpstreamAddress = Annotated[
+    Upstream, TextForm(forms.read_upstream, {"examples": ["http://127.0.0.1:9000", "unix:/run/wiki.sock"]})
+]
+StoreUrl = Annotated[
+    str,
+    TextForm(
+        forms.read_store, {"examples": ["sqlite:///var/devicetrust.db", "postgresql://user@host/devicetrust"]}
+    ),
+]
+AssertionEndpoint = Annotated[
+    str, TextForm(forms.read_assertion_endpoint, {"pattern": "^/", "examples": ["/saml/acs"]})
+]
+EntityId = Annotated[str, TextForm(forms.read_entity_id, {"minLength": 1, "maxLength": 1024})]
+ClaimName = Annotated[str, TextForm(forms.read_claim_name, {"minLength": 1, "maxLength": 1024})]
+
+
+def _workers(value: object) -> object:
+    """``auto`` is 0 inside: one worker per core."""
+    if value == "auto":
+        return 0
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_WORKERS:
+        raise ValueError(f"must be auto or a number between 1 and {MAX_WORKERS}")
+    return value
+
+
+def _stale_crl(value: object) -> object:
+    """``deny`` allows no time at all; a mapping goes on to StaleCrlAllowance."""
+    if value == "deny":
+        return {"allow_for": None}
+    if not isinstance(value, dict):
+        raise ValueError("must be deny or {allow_for: DURATION}")  # noqa: TRY004 - pydantic lets TypeError through
+    if "allow_for" in value and value["allow_for"] is None:
+        raise ValueError("needs a duration after allow_for, such as 6h")
+    return value
+
+
+def _minimum_version(value: object) -> object:
+    if value in ("1.2", "1.3"):
+        return value
+    if isinstance(value, float):
+        raise ValueError('must be in quotes: "1.2" or "1.3"')  # noqa: TRY004 - pydantic lets TypeError through
+    raise ValueError(f'must be "1.2" or "1.3", not {printable(str(value))}')
+
+
+class _Section(BaseModel):
+    """Unknown keys are errors, and no value is bent into another type."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class OrgSection(_Section):
+    """Who runs this gateway."""
+
+    name: Name = Field(description="Short name of the organisation; issuer of what the gateway signs.")
+    host: HostName = Field(description="Host of dashboard, broker, enrolment and API.")
+    mtls_domain: MtlsDomain = Field(
+        description="Challenges run on random hosts directly under this domain. It needs a wildcard "
+        "DNS record and a certificate for *.DOMAIN, and no app or cookie may live there."
+    )
+
+
+class ListenSection(_Section):
+    """Where the gateway listens."""
+
+    https: list[ListenAddress] = Field(
+        min_length=1, max_length=64, description="IP addresses and ports that take HTTPS from browsers."
+    )
+    metrics: ListenAddress | None = Field(
+        default=None, description="Address of /metrics, /healthz and /readyz; plain HTTP. Left out: none."
+    )
+    workers: Annotated[
+        int,
+        BeforeValidator(_workers),
+        WithJsonSchema(
+            {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": MAX_WORKERS}]}
+        ),
+    ] = Field(default=1, description="Number of worker processes, or auto: one per core.")
+    public_port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description="Port that browsers use, where it is not the one of the first https address "
+        "(behind a port mapping or a load balancer).",
+    )
+
+
+class CertificateSection(_Section):
+    """One server certificate and its key."""
+
+    certificate: FilePath = Field(description="PEM file: the certificate, then its intermediates.")
+    private_key: FilePath = Field(
+        description="PEM file of the private key, readable by the gateway's user only."
+    )
+
+
+class TlsSection(_Section):
+    """What the gateway shows to browsers."""
+
+    mtls_minimum_version: Annotated[
+        Literal["1.2", "1.3"], BeforeValidator(_minimum_version), WithJsonSchema({"enum": ["1.2", "1.3"]})
+    ] = Field(
+        default="1.2",
+        description='Lowest TLS version on the mTLS hosts: "1.2" or "1.3". '
+        "Office clients on Windows 10 need 1.2.",
+    )
+    certificates: list[CertificateSection] = Field(
+        min_length=1,
+        max_length=1000,
+        description="Server certificates, picked by server name; *.mtls_domain must be among them.",
+    )
+
+
+class StaleCrlAllowance(_Section):
+    """How long a revocation list is used after its next update was due."""
+
+    allow_for: Annotated[timedelta, duration_between("1m", "30d")] | None = Field(
+        description="Time after nextUpdate during which the list still counts, such as 6h."
+    )
+
+
+class AuthoritySection(_Section):
+    """A certification authority whose device certificates are trusted."""
+
+    name: Name = Field(description="Name of the authority in logs and metrics.")
+    builtin: bool = Field(default=False, description="true: the CA that the gateway runs itself.")
+    certificates: FilePath | None = Field(
+        default=None, description="PEM file with the authority's certificates; each one is a trust anchor."
+    )
+    crls: list[CrlLocation] = Field(
+        default=[],
+        max_length=100,
+        description="Revocation lists: files (watched) or http(s) URLs (refreshed before nextUpdate). "
+        "A certificate that no fresh list covers is not trusted.",
+    )
+    stale_crl: Annotated[
+        StaleCrlAllowance,
+        BeforeValidator(_stale_crl),
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"const": "deny"},
+                    {
+                        "type": "object",
+                        "properties": {"allow_for": {"type": "string", "pattern": "^[0-9]{1,9}[smhd]$"}},
+                        "required": ["allow_for"],
+                        "additionalProperties": False,
+                    },
+                ]
+            }
+        ),
+    ] = Field(
+        default=StaleCrlAllowance(allow_for=None),
+        description="What an overdue revocation list means: deny, or {allow_for: 6h} to go on for a while.",
+    )
+    user_binding: Literal["required", "optional"] = Field(
+        default="required",
+        description="required: the certificate must name the user of the assertion. "
+        "optional: a certificate that names no user will do; one that names another will not.",
+    )
+    device_from: Literal["san_uri", "san_dns", "subject_cn", "subject_serial_number"] = Field(
+        default="san_uri", description="Part of the certificate that names the device."
+    )
+    user_from: Literal["san_upn", "san_email", "subject_cn", "none"] = Field(
+        default="san_upn", description="Part of the certificate that names the user; none: it names no user."
+    )
+
+
+class DeviceTrustSection(_Section):
+    """Which devices are trusted."""
+
+    enabled: bool = Field(description="false: no device is trusted (DEVICE_TRUST_DISABLED).")
+    learn_more_url: WebAddress | None = Field(
+        default=None, description="Address behind the Learn more link of the locked page. Left out: no link."
+    )
+    authorities: list[AuthoritySection] = Field(
+        max_length=100, description="The certification authorities of the devices."
+    )
+
+
+class IdentityProviderSection(_Section):
+    """An identity provider whose assertions are accepted."""
+
+    name: Name = Field(description="Name that apps refer to.")
+    protocol: Literal["saml2", "ws-fed"] = Field(description="saml2 or ws-fed.")
+    metadata: FilePath = Field(description="File with the provider's federation metadata (XML).")
+    entity_id: EntityId | None = Field(
+        default=None, description="Which entity of the metadata is meant; needed where it holds several."
+    )
+    groups_attribute: ClaimName = Field(
+        default="groups", description="Attribute or claim whose values are the user's groups."
+    )
+    user_attribute: ClaimName | None = Field(
+        default=None, description="Attribute or claim that names the user. Left out: the NameID."
+    )
+    allow_sha1: bool = Field(
+        default=False, description="true: also accept signatures with SHA-1, which can be forged."
+    )
+    allow_missing_subject_confirmation: bool = Field(
+        default=False, description="true: accept WS-Fed tokens without SubjectConfirmation."
+    )
+
+
+class ZoneSection(_Section):
+    """A named part of the network, for policies."""
+
+    name: Name = Field(description="Name that policies refer to.")
+    cidrs: list[Network] = Field(min_length=1, max_length=1000, description="Networks of the zone.")
+
+
+class AppSection(_Section):
+    """An app behind the gateway."""
+
+    name: Name = Field(description="Name of the app in logs, metrics and tokens.")
+    label: Label | None = Field(default=None, description="Name of the app on pages. Left out: its name.")
+    host: HostName = Field(description="Host of the app; DNS points it to the gateway.")
+    upstream: UpstreamAddress = Field(
+        description="Where the app itself is: http://host:port, https://host:port or unix:/path."
+    )
+    upstream_ca: FilePath | None = Field(
+        default=None, description="PEM file of the roots for an https upstream. Left out: the system's."
+    )
+    protocol: Literal["saml2", "ws-fed"] = Field(description="How the app takes sign-ons: saml2 or ws-fed.")
+    identity_provider: Name = Field(description="Name of the identity provider that signs on to this app.")
+    entity_id: EntityId = Field(description="Entity ID of the app; for ws-fed its wtrealm.")
+    assertion_endpoints: list[AssertionEndpoint] = Field(
+        min_length=1,
+        max_length=50,
+        description="Paths on this host that take assertions, written as the app sees them.",
+    )
+    enforcement: Literal["sign_on", "session"] = Field(
+        default="sign_on",
+        description="sign_on: assertions are checked. session: every request also needs the "
+        "gateway's own session.",
+    )
+    challenge: Literal["form", "redirect"] = Field(
+        default="form",
+        description="How the browser is sent to the mTLS host: form works with the page of every identity "
+        "provider; redirect (307) needs no script, but fails behind a form-action policy.",
+    )
+    client_conditions: bool = Field(
+        default=False, description="true: policy rules may tell browsers from modern and legacy clients."
+    )
+    policy: FilePath = Field(description="Policy file of the app.")
+    allow_unsolicited: bool = Field(
+        default=True, description="false: refuse assertions that answer no request (started at the provider)."
+    )
+    factor_contexts: list[ClaimName] = Field(
+        default=[],
+        max_length=50,
+        description="Authentication context classes that prove a second factor, for prompt_for_factor.",
+    )
+    decryption_key: FilePath | None = Field(
+        default=None, description="PEM file of the private key for encrypted assertions."
+    )
+    session_lifetime: Annotated[timedelta, duration_between("1m", "30d")] = Field(
+        default=timedelta(hours=8), description="With enforcement: session, how long one sign-on lasts."
+    )
+    challenge_for_monitor: bool = Field(
+        default=False, description="true: also challenge where only a monitor rule needs the answer."
+    )
+
+
+_NetworkTime = Annotated[timedelta, duration_between("1s", "10m")]
+
+
+class LimitsSection(_Section):
+    """Bounds on what a peer may send and how long it may take."""
+
+    handshake_timeout: _NetworkTime = Field(
+        default=timedelta(seconds=10), description="From connection to the end of the TLS handshake."
+    )
+    request_head_timeout: _NetworkTime = Field(
+        default=timedelta(seconds=15), description="From the first byte of a request to the end of its head."
+    )
+    idle_timeout: Annotated[timedelta, duration_between("1s", "1h")] = Field(
+        default=timedelta(seconds=75), description="Between two requests on one connection."
+    )
+    body_timeout: Annotated[timedelta, duration_between("1s", "1h")] = Field(
+        default=timedelta(seconds=60), description="Between two pieces of a request's body."
+    )
+    upstream_connect_timeout: _NetworkTime = Field(
+        default=timedelta(seconds=10), description="To connect to an app."
+    )
+    upstream_response_timeout: Annotated[timedelta, duration_between("1s", "1h")] = Field(
+        default=timedelta(seconds=60), description="Until an app begins its response."
+    )
+    max_head_bytes: int = Field(
+        default=65_536, ge=8_192, le=_MEBIBYTE, description="Request line and header fields together, bytes."
+    )
+    max_target_bytes: int = Field(
+        default=32_768, ge=1_024, le=_MEBIBYTE, description="Path and query of a request, bytes."
+    )
+    max_message_bytes: int = Field(
+        default=_MEBIBYTE, ge=16_384, le=16 * _MEBIBYTE, description="A posted federation message, bytes."
+    )
+    max_body_bytes: int | None = Field(
+        default=None, ge=1_024, description="Body of any other request, bytes. Left out: no bound."
+    )
+
+
+class GatewayFile(_Section):
+    """Configuration of the Device Trust Gateway."""
+
+    org: OrgSection = Field(description="Who runs this gateway, and under which names.")
+    listen: ListenSection = Field(description="Where it listens.")
+    tls: TlsSection = Field(description="Its server certificates.")
+    store: StoreUrl | None = Field(
+        default=None, description="Database: sqlite:///path or postgresql://user@host/db. Not used yet."
+    )
+    device_trust: DeviceTrustSection = Field(description="Which devices are trusted.")
+    identity_providers: list[IdentityProviderSection] = Field(
+        max_length=1000, description="Who signs people on."
+    )
+    zones: list[ZoneSection] = Field(default=[], max_length=1000, description="Networks, for policies.")
+    trusted_proxies: list[TrustedProxy] = Field(
+        default=[],
+        max_length=1000,
+        description="Networks whose X-Forwarded-For is believed; from all others it is removed.",
+    )
+    apps: list[AppSection] = Field(max_length=10_000, description="The apps behind the gateway.")
+    keys: FilePath = Field(
+        default="var/keys", description="Directory of the gateway's own keys; made on the first start."
+    )
+    pages: FilePath | None = Field(
+        default=None, description="Directory of page templates that replace the built-in ones."
+    )
+    limits: LimitsSection = Field(
+        default_factory=LimitsSection, description="Bounds on size and time; the defaults suit most sites."
+    )
+
+
+class _EditorSchema(GenerateJsonSchema):
+    """Defaults as they are written in the file."""
+
+    @override
+    def encode_default(self, dft: Any) -> Any:
+        match dft:
+            case timedelta():
+                return forms.duration_text(dft)
+            case StaleCrlAllowance():
+                return "deny"
+            case _:
+                return super().encode_default(dft)
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of gateway.yaml, for editors."""
+    schema = GatewayFile.model_json_schema(schema_generator=_EditorSchema)
+    return {"$schema": GenerateJsonSchema.schema_dialect, **schema, "title": "gateway.yaml"}
