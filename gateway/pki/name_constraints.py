@@ -19,13 +19,13 @@ from gateway.model.reasons import TrustReason
 from gateway.pki.certificate import Certificate, CertificateRejected
 from gateway.pki.names import is_within, name_key
 
-# Names times constraints on one path. A constrained device CA needs a few dozen; the bound keeps the
+# Names times constraints, for one end entity. A constrained device CA needs a few dozen; the bound keeps the
 # product of two attacker-chosen numbers at a few milliseconds. (Go stops at 250,000.)
 MAX_COMPARISONS = 8_192
 
 
 class ComparisonBudget:
-    """How many comparisons one path may still cost."""
+    """How many comparisons one end entity may still cost, over all paths that are tried."""
 
     def __init__(self, comparisons: int = MAX_COMPARISONS) -> None:
         self._left = comparisons
@@ -36,13 +36,12 @@ class ComparisonBudget:
             raise _refused("too many names and name constraints to compare")
 
 
-def check_name_constraints(path: tuple[Certificate, ...], *, budget: ComparisonBudget | None = None) -> None:
+def check_name_constraints(path: tuple[Certificate, ...], budget: ComparisonBudget) -> None:
     """Check every certificate of a path (end entity first) against the constraints of those above it.
 
     Self-issued certificates are exempt unless they are the end entity. The trust anchor's constraints
     count like those of any authority (RFC 5937). Raises `CertificateRejected` (``INVALID_CHAIN``).
     """
-    budget = budget or ComparisonBudget()
     for position, authority in enumerate(path):
         constraints = authority.extensions.name_constraints
         if constraints is None:
@@ -79,10 +78,10 @@ def _names(certificate: Certificate) -> Iterator[x509.GeneralName]:
     if certificate.subject:
         yield x509.DirectoryName(certificate.subject_name)
     for attribute in certificate.subject_name.get_attributes_for_oid(NameOID.EMAIL_ADDRESS):
-        if isinstance(attribute.value, str):
-            if not attribute.value.isascii():
-                raise _refused("an e-mail address in the subject is not ASCII")
-            yield x509.RFC822Name(attribute.value)
+        try:
+            yield x509.RFC822Name(str(attribute.value))
+        except ValueError:
+            raise _refused("an e-mail address in the subject is malformed") from None
     yield from certificate.extensions.subject_alt_names
 
 

@@ -22,7 +22,7 @@ from datetime import datetime
 from gateway.model.device import CertificateId
 from gateway.model.reasons import TrustReason
 from gateway.pki.certificate import Certificate, CertificateRejected
-from gateway.pki.name_constraints import check_name_constraints
+from gateway.pki.name_constraints import ComparisonBudget, check_name_constraints
 from gateway.pki.policy_constraints import check_policies
 
 CLIENT_AUTH = "1.3.6.1.5.5.7.3.2"
@@ -34,7 +34,7 @@ MAX_INTERMEDIATES = 6
 MAX_PATH_CERTIFICATES = 12
 # One signature costs 50 to 400 µs, and whoever connects chooses how many candidates there are. A path of
 # full length needs 11; the rest is for cross-signed hierarchies with candidates that fail.
-MAX_SIGNATURE_VERIFICATIONS = 48
+MAX_SIGNATURE_VERIFICATIONS = 32
 # Edges that are looked at, with signatures remembered. Authorities that all sign one another would make
 # this number exponential.
 MAX_SEARCH_STEPS = 512
@@ -63,6 +63,7 @@ class SearchBudget:
     def __init__(self, signatures: int = MAX_SIGNATURE_VERIFICATIONS, steps: int = MAX_SEARCH_STEPS) -> None:
         self.signatures_left = signatures
         self.steps_left = steps
+        self.comparisons = ComparisonBudget()
         self._signed_by: dict[tuple[bytes, bytes], bool] = {}
 
     def is_signed_by(self, certificate: Certificate, issuer: Certificate) -> bool:
@@ -97,12 +98,13 @@ def build_path(
     Raises `CertificateRejected`. When several candidate paths fail, its reason is of the one that got
     furthest in the order chain, dates, usage.
     """
-    search = _Search(anchors, intermediates, presented, max_intermediates, budget or SearchBudget())
+    budget = budget or SearchBudget()
+    search = _Search(anchors, intermediates, presented, max_intermediates, budget)
     failure: CertificateRejected | None = None
     try:
         for certificates in search.paths((end_entity,)):
             try:
-                _check_chain(certificates)
+                _check_chain(certificates, budget.comparisons)
                 _check_dates(certificates, now)
                 _check_usage(certificates, required_usage)
             except CertificateRejected as rejected:
@@ -176,7 +178,7 @@ def _key_identifier_rank(child: Certificate, issuer: Certificate) -> int:
     return 0 if wanted == offered else 2
 
 
-def _check_chain(path: tuple[Certificate, ...]) -> None:
+def _check_chain(path: tuple[Certificate, ...], comparisons: ComparisonBudget) -> None:
     for position, certificate in enumerate(path):
         extensions = certificate.extensions
         if extensions.unprocessed_critical:
@@ -196,7 +198,7 @@ def _check_chain(path: tuple[Certificate, ...]) -> None:
         between = sum(not below.is_self_issued for below in path[1:position])
         if extensions.path_length is not None and between > extensions.path_length:
             raise _chained(f"{_place(path, position)} allows fewer authorities below it")
-    check_name_constraints(path)
+    check_name_constraints(path, comparisons)
     check_policies(path)
 
 
