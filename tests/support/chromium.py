@@ -20,6 +20,7 @@ from support.pki import Credential
 from support.processes import program
 
 EXECUTABLE = Path(__file__).parent / "chromium_private.sh"
+UNSHARE_OPTIONS = "--mount" if os.geteuid() == 0 else "--user --map-root-user --mount"
 PKCS12_PASSWORD = "only-for-one-test-run"
 RESOLVER_RULES = "MAP *.example.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
 
@@ -35,9 +36,9 @@ def missing_parts() -> list[str]:
     """What of the browser is not installed here; ``make test`` installs all of it."""
     missing = [name for name in ("chromium", "certutil", "pk12util", "unshare") if program(name) is None]
     if "unshare" not in missing:
-        private = ["unshare", "--user", "--map-root-user", "--mount", "true"]
+        private = ["unshare", *UNSHARE_OPTIONS.split(), "true"]
         if subprocess.run(private, capture_output=True, check=False).returncode != 0:
-            missing.append("user namespaces (the kernel refuses them here)")
+            missing.append("a private mount namespace (refused here)")
     return missing
 
 
@@ -62,6 +63,7 @@ def chromium(
             **os.environ,
             "HOME": str(home),
             "POLICY_ROOT": str(directory / "etc"),
+            "UNSHARE_OPTIONS": UNSHARE_OPTIONS,
         }
         with sync_playwright() as playwright:
             context = playwright.chromium.launch_persistent_context(

@@ -9,8 +9,10 @@ case "${1:-}" in
 python)
     wanted="python3 python3-venv" ;;
 tests)
-    wanted="apache2 chromium curl libapache2-mod-auth-mellon libnss3-tools nginx-light openssl \
-            php-cli php-curl php-intl php-mbstring php-xml simplesamlphp util-linux" ;;
+    # libatomic1 is for the driver inside the playwright wheel; the font is for screenshots
+    wanted="apache2 chromium curl fonts-dejavu-core iproute2 libapache2-mod-auth-mellon libatomic1
+            libnss3-tools nginx-light openssl php-cli php-curl php-intl php-mbstring php-xml
+            simplesamlphp util-linux" ;;
 *)
     echo "usage: $0 python|tests" >&2
     exit 2 ;;
