@@ -21,6 +21,7 @@ FormFields = tuple[tuple[str, str], ...]
 EXACT_FIELD = "dt_exact"
 """The name under which a wrapped field travels: ``base64url(name).base64url(value)``, without padding."""
 
+_BASE64URL = re.compile(r"[A-Za-z0-9_-]*")
 _CHANGED_BY_SUBMISSION = re.compile(r"\r(?!\n)|(?<!\r)\n|[\x00\ud800-\udfff]")
 
 
@@ -71,8 +72,9 @@ def _unwrapped(wrapped: str) -> tuple[str, str]:
 
 
 def _unwrap(text: str) -> str:
+    if _BASE64URL.fullmatch(text) is None:  # the decoder would take the other alphabet too
+        raise FormFieldsMalformed("a wrapped field has characters that base64url has not")
     try:
-        raw = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), b"-_", validate=True)
-        return raw.decode("utf-8", "surrogatepass")
+        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode("utf-8", "surrogatepass")
     except (binascii.Error, UnicodeError) as error:
         raise FormFieldsMalformed("a wrapped field is not base64url of UTF-8") from error

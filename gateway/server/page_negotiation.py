@@ -59,7 +59,7 @@ def _qualities(header: bytes | None) -> dict[str, float]:
     qualities: dict[str, float] = {}
     text = (header or b"")[:MAX_NEGOTIATION_BYTES].decode("latin-1").lower()
     for member in _LIST_MEMBER.findall(text):
-        value, *parameters = (part.strip() for part in _PARAMETER.findall(member))
+        value, *parameters = (part.strip() for part in _PARAMETER.findall(member) or ("",))
         quality = "1"
         for parameter in parameters:
             name, _, parameter_value = parameter.partition("=")

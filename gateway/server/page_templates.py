@@ -99,7 +99,8 @@ def template_refused(template: Template, error: BaseException) -> PageTemplateRe
         path, line = error.filename or path, error.lineno
     if isinstance(error, TemplateNotFound):
         return PageTemplateRefused(path, line, f"there is no template {error.name!r}")
-    return PageTemplateRefused(path, line, str(error) or type(error).__name__)
+    # On one line: the text of an error may quote a value from outside, and ends in the log.
+    return PageTemplateRefused(path, line, " ".join(str(error).split()) or type(error).__name__)
 
 
 class FormReader(HTMLParser):
@@ -143,20 +144,26 @@ def _options(loader: BaseLoader) -> dict[str, object]:
 
 
 def _read_sources(directory: Path) -> dict[str, tuple[str, str]]:
-    sources = {}
+    """Name → text and path, of every ``*.html`` in the directory itself."""
     try:
-        if not any((directory / name).is_file() for name in REPLACEABLE):
-            raise PageTemplateRefused(str(directory), 0, f"holds none of {', '.join(REPLACEABLE)}")
-        for path in sorted(directory.glob("*.html")):
-            with path.open("rb") as file:
-                raw = file.read(MAX_TEMPLATE_BYTES + 1)
-            if len(raw) > MAX_TEMPLATE_BYTES:
-                raise PageTemplateRefused(str(path), 0, f"is larger than {MAX_TEMPLATE_BYTES} bytes")
-            sources[path.name] = (raw.decode("utf-8"), str(path))
+        files = [path for path in sorted(directory.iterdir()) if path.suffix == ".html"]
     except OSError as error:
-        raise PageTemplateRefused(
-            error.filename or str(directory), 0, error.strerror or "cannot be read"
-        ) from error
+        raise PageTemplateRefused(str(directory), 0, error.strerror or "cannot be read") from error
+    if not any(path.name in REPLACEABLE for path in files):
+        raise PageTemplateRefused(str(directory), 0, f"holds none of {', '.join(REPLACEABLE)}")
+    return {path.name: (_read_source(path), str(path)) for path in files}
+
+
+def _read_source(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_TEMPLATE_BYTES + 1)
+    except OSError as error:
+        raise PageTemplateRefused(str(path), 0, error.strerror or "cannot be read") from error
+    if len(raw) > MAX_TEMPLATE_BYTES:
+        raise PageTemplateRefused(str(path), 0, f"is larger than {MAX_TEMPLATE_BYTES} bytes")
+    try:
+        return raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise PageTemplateRefused(str(path), 0, "is not UTF-8") from error
-    return sources
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise PageTemplateRefused(str(path), line, "is not UTF-8") from error

@@ -125,11 +125,12 @@ class PageRenderer:
         replacement = self._replaced.get(name)
         if replacement is not None:
             try:
-                return _encoded(replacement.render(values))
+                return _rendered(replacement, values)
             except TEMPLATE_FAULTS as error:
-                # It passed the samples and fails on these values: the person still gets a page.
-                _logger.error("page template: %s; our own is shown", template_refused(replacement, error))  # noqa: TRY400 - the refusal names the line; the traceback is of generated code
-        return _encoded(self._own[name].render(values))
+                fault = template_refused(replacement, error)
+            # It passed the samples and fails on these values: the person still gets a page.
+            _logger.error("page template: %s; our own is shown", fault)
+        return _rendered(self._own[name], values)
 
     def _content_security_policy(self, nonce: str, *, script: bool, form_action: str) -> bytes:
         if _NONCE.fullmatch(nonce) is None:
@@ -145,7 +146,7 @@ class PageRenderer:
             for language in self._languages.values():
                 for values, form in _samples(name, language, self._org_name):
                     try:
-                        html = template.render(values)
+                        html = _rendered(template, values).decode("utf-8")
                     except TEMPLATE_FAULTS as error:
                         raise template_refused(template, error) from error
                     if form is not None:
@@ -294,8 +295,10 @@ def _form_action(sources: tuple[str, ...]) -> str:
     return " ".join(sources) or "'none'"
 
 
-def _encoded(html: str) -> bytes:
-    return html.encode("utf-8", "replace")  # a lone surrogate, which YAML can spell, becomes "?"
+def _rendered(template: Template, values: Mapping[str, object]) -> bytes:
+    # Encoded piece by piece, so that a message of 1 MB is not widened to the page's widest character first.
+    # A lone surrogate, which YAML can spell, becomes "?".
+    return b"".join(piece.encode("utf-8", "replace") for piece in template.generate(values))
 
 
 def _samples(
