@@ -1,0 +1,151 @@
+"""Certificates with any content, right or wrong, for tests of path validation. Nothing here verifies.
+
+`support.pki` issues what a sane authority issues; here every field can be set, and every extension
+replaced. All dates are relative to the fixed moment `NOW`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.padding import PSS, PKCS1v15
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from gateway.pki.certificate import Certificate, parse_certificate
+
+NOW = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
+DAY = timedelta(days=1)
+UPN = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
+CLIENT_AUTH = ExtendedKeyUsageOID.CLIENT_AUTH
+
+ForgedKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
+Extension = tuple[x509.ExtensionType, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Forged:
+    """A certificate and its private key."""
+
+    subject: x509.Name
+    key: ForgedKey
+    der: bytes
+
+    @property
+    def parsed(self) -> Certificate:
+        return parse_certificate(self.der)
+
+
+def forge(
+    subject: x509.Name | str,
+    signer: Forged | None = None,
+    *,
+    extensions: Iterable[Extension] = (),
+    key: ForgedKey | None = None,
+    issuer: x509.Name | None = None,
+    not_before: datetime = NOW - DAY,
+    not_after: datetime = NOW + 30 * DAY,
+    serial_number: int | None = None,
+    digest: hashes.SHA256 | hashes.SHA384 | hashes.SHA512 | None = None,
+    padding: PSS | PKCS1v15 | None = None,
+) -> Forged:
+    """Sign a certificate with exactly these extensions; self-signed without a ``signer``."""
+    name = subject if isinstance(subject, x509.Name) else common_name(subject)
+    key = key or ec.generate_private_key(ec.SECP256R1())
+    signing_key = signer.key if signer else key
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(issuer if issuer is not None else signer.subject if signer else name)
+        .public_key(key.public_key())
+        .serial_number(serial_number or x509.random_serial_number())
+        .not_valid_before(not_before)
+        .not_valid_after(not_after)
+    )
+    for value, critical in extensions:
+        builder = builder.add_extension(value, critical=critical)
+    algorithm = None if isinstance(signing_key, ed25519.Ed25519PrivateKey) else digest or hashes.SHA256()
+    certificate = builder.sign(signing_key, algorithm, rsa_padding=padding)
+    return Forged(name, key, certificate.public_bytes(Encoding.DER))
+
+
+def forge_authority(
+    subject: x509.Name | str,
+    signer: Forged | None = None,
+    *,
+    path_length: int | None = None,
+    usage: x509.KeyUsage | None = None,
+    extra: Iterable[Extension] = (),
+    key: ForgedKey | None = None,
+    not_before: datetime = NOW - DAY,
+    not_after: datetime = NOW + 3000 * DAY,
+) -> Forged:
+    """A proper authority, root or intermediate, with ``extra`` extensions."""
+    return forge(
+        subject,
+        signer,
+        key=key,
+        not_before=not_before,
+        not_after=not_after,
+        extensions=(
+            (x509.BasicConstraints(ca=True, path_length=path_length), True),
+            (usage or key_usage(key_cert_sign=True, crl_sign=True), True),
+            *extra,
+        ),
+    )
+
+
+def forge_device(
+    subject: x509.Name | str,
+    signer: Forged,
+    *,
+    names: Iterable[x509.GeneralName] = (x509.UniformResourceIdentifier("urn:device:1"),),
+    extra: Iterable[Extension] = (),
+    usage: x509.KeyUsage | None = None,
+    extended_usages: Iterable[x509.ObjectIdentifier] = (CLIENT_AUTH,),
+    key: ForgedKey | None = None,
+    not_before: datetime = NOW - DAY,
+    not_after: datetime = NOW + 30 * DAY,
+) -> Forged:
+    """A proper device certificate, with ``extra`` extensions."""
+    extensions: list[Extension] = [(usage or key_usage(digital_signature=True), True)]
+    if usages := list(extended_usages):
+        extensions.append((x509.ExtendedKeyUsage(usages), False))
+    if alternatives := list(names):
+        extensions.append((x509.SubjectAlternativeName(alternatives), False))
+    return forge(
+        subject,
+        signer,
+        key=key,
+        not_before=not_before,
+        not_after=not_after,
+        extensions=(*extensions, *extra),
+    )
+
+
+def common_name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def upn(text: str) -> x509.OtherName:
+    content = text.encode()
+    return x509.OtherName(UPN, bytes((0x0C, len(content))) + content)
+
+
+def key_usage(
+    *, digital_signature: bool = False, key_cert_sign: bool = False, crl_sign: bool = False
+) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=digital_signature,
+        content_commitment=not (digital_signature or key_cert_sign or crl_sign),
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=key_cert_sign,
+        crl_sign=crl_sign,
+        encipher_only=False,
+        decipher_only=False,
+    )
