@@ -12,7 +12,7 @@ from gateway.model.device import CertificateId
 from gateway.model.reasons import TrustReason
 from gateway.pki import der as asn1
 from gateway.pki.extensions import Extensions, read_extensions
-from gateway.pki.names import MAX_RELATIVE_NAMES, NameKey, name_key
+from gateway.pki.names import Attributes, NameKey, read_name
 from gateway.pki.signature import (
     KeyRefused,
     PublicKey,
@@ -73,7 +73,7 @@ class Certificate:
     not_after: datetime = field(compare=False)
     issuer: NameKey = field(compare=False)
     subject: NameKey = field(compare=False)
-    subject_name: x509.Name = field(compare=False, repr=False)
+    subject_attributes: Attributes = field(compare=False, repr=False)
     public_key: PublicKey = field(compare=False, repr=False)
     extensions: Extensions = field(compare=False, repr=False)
     issuer_hash: bytes = field(compare=False, repr=False)  # of this certificate *as* an issuer
@@ -109,7 +109,8 @@ def parse_certificate(der: bytes) -> Certificate:
         layout = _read_layout(der)
         public_key = load_public_key(layout.spki_der, layout.key_algorithm_der)
         parsed = x509.load_der_x509_certificate(der)
-        subject_name = parsed.subject
+        issuer, _ = read_name(layout.issuer_der)
+        subject, subject_attributes = read_name(layout.subject_der)
         return Certificate(
             der=der,
             sha256=hashlib.sha256(der).digest(),
@@ -122,9 +123,9 @@ def parse_certificate(der: bytes) -> Certificate:
             serial_number=layout.serial_number,
             not_before=parsed.not_valid_before_utc,
             not_after=parsed.not_valid_after_utc,
-            issuer=name_key(parsed.issuer),
-            subject=name_key(subject_name),
-            subject_name=subject_name,
+            issuer=issuer,
+            subject=subject,
+            subject_attributes=subject_attributes,
             public_key=public_key,
             extensions=read_extensions(parsed.extensions),
             issuer_hash=hashlib.sha256(layout.subject_der + layout.spki_der).digest(),
@@ -176,9 +177,6 @@ def _read_layout(der: bytes) -> _Layout:
         raise asn1.DerError("the two signature algorithms differ")
     if not is_signature_algorithm_allowed(signature_algorithm_der):
         raise asn1.DerError("signature algorithm is not allowed")
-    for name in (fields[3], fields[5]):
-        for _ in asn1.elements(der, name[2], name[3], MAX_RELATIVE_NAMES):
-            pass
     _, _, spki_start, spki_end = fields[6]
     _, key_algorithm_offset, _, key_algorithm_end = next(asn1.elements(der, spki_start, spki_end, 1))
     for tag, _, extensions_start, extensions_end in fields[7:]:

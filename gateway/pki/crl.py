@@ -14,7 +14,7 @@ from cryptography.x509.oid import ExtensionOID
 
 from gateway.pki import der as asn1
 from gateway.pki.certificate import MAX_SERIAL_NUMBER_BYTES, Certificate
-from gateway.pki.names import MAX_RELATIVE_NAMES, name_key
+from gateway.pki.names import read_name
 from gateway.pki.serials import SerialSet
 from gateway.pki.signature import is_signature_algorithm_allowed, verify_signature
 
@@ -145,6 +145,7 @@ def parse_crl(data: bytes, issuers: Sequence[Certificate]) -> CrlSnapshot:
 @dataclass(frozen=True, slots=True)
 class _Layout:
     tbs_der: bytes
+    issuer_der: bytes
     signature_algorithm_der: bytes
     entries: tuple[int, int]  # offsets of the content of revokedCertificates; equal when there are none
 
@@ -173,16 +174,14 @@ def _read_layout(der: bytes) -> _Layout:
         raise asn1.DerError("the two signature algorithms differ")
     if not is_signature_algorithm_allowed(algorithm_der):
         raise CrlRejected(CrlReason.UNSUPPORTED, "signature algorithm is not allowed")
-    for _ in asn1.elements(der, fields[2][2], fields[2][3], MAX_RELATIVE_NAMES):
-        pass
     entries = next(((s, e) for tag, _, s, e in fields[4:] if tag == asn1.SEQUENCE), (tbs_end, tbs_end))
-    return _Layout(der[tbs_offset:tbs_end], algorithm_der, entries)
+    return _Layout(der[tbs_offset:tbs_end], der[fields[2][1] : fields[2][3]], algorithm_der, entries)
 
 
 def _verified_issuer(
     parsed: x509.CertificateRevocationList, layout: _Layout, issuers: Sequence[Certificate]
 ) -> Certificate:
-    name = name_key(parsed.issuer)
+    name, _ = read_name(layout.issuer_der)
     named = [issuer for issuer in issuers if issuer.subject == name]
     if not named:
         raise CrlRejected(CrlReason.ISSUER_UNKNOWN, "its issuer is not a configured authority")

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from typing import assert_never
 
 from cryptography import x509
-from cryptography.x509.oid import NameOID
 
 from gateway.model.reasons import TrustReason
 from gateway.model.settings import DeviceFrom, UserFrom
 from gateway.pki import der as asn1
 from gateway.pki.certificate import Certificate, CertificateRejected
+from gateway.pki.names import COMMON_NAME, SERIAL_NUMBER
 
 # Names go into headers, pages and logs. The longest in use are SPIFFE-like URIs and e-mail addresses
 # (254 characters, RFC 5321 with its erratum 1690).
@@ -58,9 +58,9 @@ def _device_names(certificate: Certificate, device_from: DeviceFrom) -> Iterator
                         raise _refused(TrustReason.INVALID_CHAIN, "a DNS name is not that of one device")
                     yield name.value.lower()
         case DeviceFrom.SUBJECT_CN:
-            yield from _subject(certificate, NameOID.COMMON_NAME)
+            yield from _subject(certificate, COMMON_NAME)
         case DeviceFrom.SUBJECT_SERIAL_NUMBER:
-            yield from _subject(certificate, NameOID.SERIAL_NUMBER)
+            yield from _subject(certificate, SERIAL_NUMBER)
         case _:
             assert_never(device_from)
 
@@ -76,17 +76,17 @@ def _user_names(certificate: Certificate, user_from: UserFrom) -> Iterator[str]:
                 if isinstance(name, x509.RFC822Name):
                     yield name.value
         case UserFrom.SUBJECT_CN:
-            yield from _subject(certificate, NameOID.COMMON_NAME)
+            yield from _subject(certificate, COMMON_NAME)
         case UserFrom.NONE:
             return
         case _:
             assert_never(user_from)
 
 
-def _subject(certificate: Certificate, attribute_type: x509.ObjectIdentifier) -> Iterator[str]:
-    for attribute in certificate.subject_name.get_attributes_for_oid(attribute_type):
-        # Only a bit string has no text, and neither attribute is one (RFC 5280 appendix A).
-        yield attribute.value if isinstance(attribute.value, str) else ""
+def _subject(certificate: Certificate, attribute_type: bytes) -> Iterator[str]:
+    for kind, value in certificate.subject_attributes:
+        if kind == attribute_type:
+            yield value if isinstance(value, str) else ""  # not text: refused as an empty name
 
 
 def _utf8_string(der: bytes) -> str:
