@@ -168,7 +168,7 @@ def _check_bearer(
         return None, None
     recipient = data.get("Recipient")
     # WS-Federation binds a token by its audience alone; a Recipient that is there must still be ours.
-    if recipient != expectation.recipient and not (recipient is None and profile is Profile.WS_FED):
+    if recipient not in expectation.recipients and not (recipient is None and profile is Profile.WS_FED):
         raise MessageRejected(
             MessageReason.RECIPIENT_MISMATCH, f"the Recipient is {(recipient or 'absent')[:150]!r}"
         )

@@ -34,13 +34,13 @@ class IdentityProvider:
 class Expectation:
     """What one endpoint of one app accepts.
 
-    ``audience`` is the app's entity ID or wtrealm. ``recipient`` is the exact public URL of the endpoint that
-    the message was posted to. ``decryption_key`` opens an EncryptedAssertion.
+    ``audience`` is the app's entity ID or wtrealm. ``recipients`` are the exact public URLs of the endpoint
+    that the message was posted to. ``decryption_key`` opens an EncryptedAssertion.
     """
 
     idp: IdentityProvider
     audience: str
-    recipient: str
+    recipients: tuple[str, ...]
     clock_skew: timedelta = CLOCK_SKEW
     decryption_key: rsa.RSAPrivateKey | None = None
 

@@ -116,7 +116,7 @@ def _check_response(response: Element, expectation: Expectation, now: datetime, 
         raise MessageRejected(
             MessageReason.RECIPIENT_MISMATCH, "the Response is signed without a Destination"
         )
-    if destination is not None and destination != expectation.recipient:
+    if destination is not None and destination not in expectation.recipients:
         raise MessageRejected(MessageReason.RECIPIENT_MISMATCH, f"the Destination is {destination[:150]!r}")
     _check_status(required_child(response, _STATUS), signed=signed)
 

@@ -307,7 +307,7 @@ def expectation(decryption_key: rsa.RSAPrivateKey | None = None, **idp_changes: 
     return Expectation(
         idp=identity_provider(**idp_changes),
         audience=AUDIENCE,
-        recipient=RECIPIENT,
+        recipients=(RECIPIENT,),
         decryption_key=decryption_key,
     )
 
