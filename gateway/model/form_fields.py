@@ -4,12 +4,13 @@ A browser that submits a form changes some values on the way (HTML Standard, "Co
 list" and "Converting an entry list to a list of name-value pairs"), with or without script:
 
 * a CR without LF, or a LF without CR, becomes CRLF;
-* NUL cannot be written in HTML at all, and what is not Unicode text (a lone surrogate) becomes U+FFFD;
+* NUL cannot be written in HTML at all;
 * a hidden field of the name ``_charset_`` gets the name of the encoding as its value;
 * a field without a name is left out.
 
 A RelayState or wctx of such a kind would reach the app changed, so `exact_fields` wraps these fields,
-and only these, in base64url, and `original_fields` unwraps them on the way back. Both keep the order.
+and only these, in base64url, and `original_fields` unwraps them on the way back. Both keep the order. Fields
+are text that was read from UTF-8: a lone surrogate, which no UTF-8 gives, is not kept and never comes out.
 """
 
 import base64
@@ -22,7 +23,7 @@ EXACT_FIELD = "dt_exact"
 """The name under which a wrapped field travels: ``base64url(name).base64url(value)``, without padding."""
 
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]*")
-_CHANGED_BY_SUBMISSION = re.compile(r"\r(?!\n)|(?<!\r)\n|[\x00\ud800-\udfff]")
+_CHANGED_BY_SUBMISSION = re.compile(r"\r(?!\n)|(?<!\r)\n|\x00")
 
 
 class FormFieldsMalformed(Exception):
@@ -55,13 +56,13 @@ def _submits_exactly(name: str, value: str) -> bool:
 
 def _is_changed(text: str) -> bool:
     # A message of 1 MB is base64 without newlines: a look for single characters is 100 times as fast.
-    if text.isascii() and "\n" not in text and "\r" not in text and "\0" not in text:
+    if "\n" not in text and "\r" not in text and "\0" not in text:
         return False
     return _CHANGED_BY_SUBMISSION.search(text) is not None
 
 
 def _wrap(text: str) -> str:
-    return base64.urlsafe_b64encode(text.encode("utf-8", "surrogatepass")).rstrip(b"=").decode("ascii")
+    return base64.urlsafe_b64encode(text.encode("utf-8", "replace")).rstrip(b"=").decode("ascii")
 
 
 def _unwrapped(wrapped: str) -> tuple[str, str]:
@@ -75,6 +76,6 @@ def _unwrap(text: str) -> str:
     if _BASE64URL.fullmatch(text) is None:  # the decoder would take the other alphabet too
         raise FormFieldsMalformed("a wrapped field has characters that base64url has not")
     try:
-        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode("utf-8", "surrogatepass")
+        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode("utf-8")
     except (binascii.Error, UnicodeError) as error:
         raise FormFieldsMalformed("a wrapped field is not base64url of UTF-8") from error

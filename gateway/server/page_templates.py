@@ -57,7 +57,7 @@ class PageTemplateRefused(Exception):
 
 def own_templates() -> Mapping[str, Template]:
     """Our own `REPLACEABLE`, compiled; not sandboxed, since they are code of ours."""
-    environment = Environment(autoescape=True, **_options(PackageLoader("gateway.server", "templates")))
+    environment = _environment(Environment, PackageLoader("gateway.server", "templates"))
     return MappingProxyType({name: environment.get_template(name) for name in REPLACEABLE})
 
 
@@ -73,7 +73,7 @@ def replaced_templates(directory: str) -> Mapping[str, Template]:
         return (*sources[name], lambda: True) if name in sources else None
 
     loader = ChoiceLoader([FunctionLoader(source), PackageLoader("gateway.server", "templates")])
-    environment = ImmutableSandboxedEnvironment(autoescape=True, **_options(loader))
+    environment = _environment(ImmutableSandboxedEnvironment, loader)
     templates = {}
     for name in sorted(sources):
         try:
@@ -132,15 +132,16 @@ class FormReader(HTMLParser):
             self._within = False
 
 
-def _options(loader: BaseLoader) -> dict[str, object]:
-    return {
-        "loader": loader,
-        "undefined": StrictUndefined,
-        "trim_blocks": True,
-        "lstrip_blocks": True,
-        "auto_reload": False,
-        "cache_size": -1,
-    }
+def _environment(kind: type[Environment], loader: BaseLoader) -> Environment:
+    return kind(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+        cache_size=-1,
+    )
 
 
 def _read_sources(directory: Path) -> dict[str, tuple[str, str]]:
