@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from gateway.config.errors import ConfigError, did_you_mean
-from gateway.config.marked_yaml import MAX_DOCUMENT_CHARACTERS, MarkedDocument, load_marked
+from gateway.config.marked_yaml import MarkedDocument, load_marked
+from gateway.config.text_file import read_text_file
 from gateway.model.quoting import printable
 from gateway.policy.cases import CaseTable, read_cases
 from gateway.policy.conditions import ConditionParsers
@@ -31,6 +32,14 @@ class PolicyFile:
         return self.document.line(("rules", index))
 
 
+@dataclass(frozen=True, slots=True)
+class CasesFile:
+    """A checked case table and the document it was read from."""
+
+    table: CaseTable
+    document: MarkedDocument
+
+
 def load_policy(
     text: str,
     source: str,
@@ -50,32 +59,17 @@ def load_policy(
     return PolicyFile(policy, document)
 
 
-def load_cases(text: str, source: str) -> CaseTable:
+def load_cases(text: str, source: str) -> CasesFile:
     """Read the text of a case table. Raises ConfigError."""
     document = load_marked(text, source)
     try:
-        return read_cases(document.value)
+        return CasesFile(read_cases(document.value), document)
     except PolicyInvalid as error:
         raise _located(error, document) from error
 
 
-def read_text_file(path: Path) -> str:
-    """A configuration file's text. Raises ConfigError where it is missing, unreadable, too large or
-    not UTF-8."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(4 * MAX_DOCUMENT_CHARACTERS + 1)  # UTF-8: at most 4 bytes a character
-    except OSError as error:
-        raise ConfigError(str(path), None, "", error.strerror or type(error).__name__) from error
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ConfigError(str(path), line, "", "not UTF-8 text") from error
-
-
 def read_policy(
-    path: Path,
+    path: str,
     parsers: ConditionParsers,
     *,
     client_conditions: bool | None = None,
@@ -84,16 +78,21 @@ def read_policy(
     """`load_policy` of a file. Raises ConfigError."""
     return load_policy(
         read_text_file(path),
-        str(path),
+        path,
         parsers,
         client_conditions=client_conditions,
         zone_names=zone_names,
     )
 
 
-def cases_path(policy_path: Path) -> Path:
+def cases_path(policy_path: str) -> str:
     """``policies/NAME.yaml`` → ``policies/NAME.cases.yaml``."""
-    return policy_path.with_name(policy_path.stem + CASES_SUFFIX)
+    return policy_path.removesuffix(Path(policy_path).suffix) + CASES_SUFFIX
+
+
+def read_cases_file(path: str) -> CasesFile:
+    """`load_cases` of a file. Raises ConfigError."""
+    return load_cases(read_text_file(path), path)
 
 
 def _located(error: PolicyInvalid, document: MarkedDocument) -> ConfigError:

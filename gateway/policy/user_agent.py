@@ -31,10 +31,9 @@ UNKNOWN: Final = (Client.WEB_BROWSER, Platform.OTHER_DESKTOP)
 # modern authentication.
 _LEGACY = re.compile(
     r"""
-      ActiveSync | \bBAV2ROPC\b | \bCBAIn(?:PROD|TAR) | \bOutlook-iOS-Android/ | \bTouchDown\b
-    | \bMSFT-(?:WP|PPC|SPhone)/ | ^Apple-i(?:Phone|Pad|Pod) | ^Android(?:-Mail)?/[0-9] | ^Android-SAMSUNG
-    | ^SAMSUNG-SM- | ^MOTO[A-Z]?-
-    | ^Mail/[0-9] | \bThunderbird/ | ^Microsoft\ Office/1[0-4]\. | \bMSOffice\ 1[0-4]\b
+      ActiveSync | \bBAV2ROPC\b | \bCBAIn(?:PROD|TAR) | \bOutlook-iOS-Android/ | \bMSFT-(?:WP|PPC|SPhone)/
+    | ^Apple-i(?:Phone|Pad|Pod) | ^Android(?:-Mail)?/[0-9] | ^(?:Android-)?SAMSUNG-SM-
+    | ^Microsoft\ Office/1[0-4]\. | \bMSOffice\ 1[0-4]\b
     """,
     re.VERBOSE | re.IGNORECASE,
 )
@@ -57,7 +56,10 @@ _OVERRIDES: Final = (
     (re.compile(r"\bMSFT-(?:WP|PPC|SPhone)/", re.IGNORECASE), Platform.OTHER_MOBILE),
     (re.compile(r"^Apple-i(?:Phone|Pad|Pod)|\bOutlook-iOS/|\bTeamsMobile-iOS/"), Platform.IOS),
     (re.compile(r"^SAMSUNG-SM-|^Android|\bOutlook-Android/|\bTeamsMobile-Android/"), Platform.ANDROID),
+    # CFNetwork names the kernel; only a Mac has had an Intel one.
+    (re.compile(r"\bDarwin/\S+ \(x86_64\)"), Platform.MACOS),
     # iPadOS in desktop mode says Macintosh; only its web views add the phone build.
+    (re.compile(r"\bOpenHarmony\b|\bJ2ME\b"), Platform.OTHER_MOBILE),
     (re.compile(r"\(Macintosh;.*\bMobile/[0-9]+[A-Z]"), Platform.IOS),
     (re.compile(r"\bMacOutlook/|\(Macintosh;|Mac OS X \d+[._]\d+.*\bMicrosoft Outlook\b"), Platform.MACOS),
 )
