@@ -139,6 +139,7 @@ def parse_certificate(der: bytes) -> Certificate:
         x509.DuplicateExtension,
         x509.InvalidVersion,
         x509.UnsupportedGeneralNameType,
+        UserWarning,  # the library's own, where a process runs with warnings as errors
     ) as problem:
         # The parser's own words are not for logs that others read: they may quote the certificate.
         raise _malformed(f"not a certificate ({type(problem).__name__})") from None

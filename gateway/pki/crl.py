@@ -138,6 +138,7 @@ def parse_crl(data: bytes, issuers: Sequence[Certificate]) -> CrlSnapshot:
         x509.DuplicateExtension,
         x509.InvalidVersion,
         x509.UnsupportedGeneralNameType,
+        UserWarning,  # the library's own, where a process runs with warnings as errors
     ) as problem:
         raise _malformed(type(problem).__name__) from None
 
