@@ -65,7 +65,7 @@ def read_key_file(path: str) -> bytes:
         _refuse_unreadable(path, error)
     try:
         _check_ownership(path, os.fstat(descriptor))
-        with open(descriptor, "rb", closefd=False) as file:  # noqa: PTH123 - the file that was checked
+        with open(descriptor, "rb", closefd=False) as file:
             content = file.read(MAX_KEY_FILE_BYTES + 1)
     except OSError as error:
         _refuse_unreadable(path, error)
@@ -101,13 +101,24 @@ def load_or_create_keys(directory: str) -> GatewayKeys:
     """
     try:
         _make_directory(Path(directory))
-        secret_path = Path(directory, _MASTER_FILE)
-        _create_once(secret_path, secrets.token_bytes(MASTER_SECRET_BYTES))
+        _create_once(Path(directory, _MASTER_FILE), secrets.token_bytes(MASTER_SECRET_BYTES))
         if not _jwt_key_files(directory):
             _create_once(Path(directory, f"{_JWT_KEY_PREFIX}1{_JWT_KEY_SUFFIX}"), _new_jwt_key_pem())
+    except (OSError, ValueError) as error:
+        _refuse_unreadable(directory, error)
+    return load_keys(directory)
+
+
+def load_keys(directory: str) -> GatewayKeys:
+    """The keys in a directory that has them. Makes nothing. Raises KeyFileRefused."""
+    secret_path = Path(directory, _MASTER_FILE)
+    try:
+        _check_directory(Path(directory))
         jwt_files = _jwt_key_files(directory)
     except (OSError, ValueError) as error:
         _refuse_unreadable(directory, error)
+    if not jwt_files:
+        raise KeyFileRefused(directory, "holds no signing key", "start the gateway once, which makes one")
     secret = read_key_file(str(secret_path))
     if len(secret) != MASTER_SECRET_BYTES:
         raise KeyFileRefused(
@@ -121,6 +132,10 @@ def load_or_create_keys(directory: str) -> GatewayKeys:
 def _make_directory(directory: Path) -> None:
     directory.parent.mkdir(parents=True, exist_ok=True)
     directory.mkdir(mode=0o700, exist_ok=True)
+    _check_directory(directory)
+
+
+def _check_directory(directory: Path) -> None:
     status = directory.stat()
     if status.st_uid not in (os.geteuid(), 0) or status.st_mode & 0o077:
         raise KeyFileRefused(

@@ -63,7 +63,7 @@ def _authority(base: Path, section: AuthoritySection) -> AuthoritySettings:
     return AuthoritySettings(
         name=section.name,
         certificates=_absolute(base, section.certificates or ""),
-        crls=tuple(crl if "://" in crl else _absolute(base, crl) for crl in section.crls),
+        crls=tuple(crl if "://" in crl else _absolute(base, crl) for crl in section.crls or ()),
         stale_crl_allowed_for=section.stale_crl.allow_for,
         user_binding_required=section.user_binding == "required",
         device_from=DeviceFrom(section.device_from),

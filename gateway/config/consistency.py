@@ -64,6 +64,8 @@ def _authority(path: KeyPath, authority: AuthoritySection) -> Iterator[Finding]:
         return
     if authority.certificates is None:
         yield (*path, "certificates"), "is missing"
+    if authority.crls is None:
+        yield (*path, "crls"), "is missing; write [] only if its certificates are never revoked"
     if authority.user_binding == "required" and authority.user_from == "none":
         yield (
             (*path, "user_from"),

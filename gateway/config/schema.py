@@ -165,11 +165,12 @@ class AuthoritySection(_Section):
     certificates: FilePath | None = Field(
         default=None, description="PEM file with the authority's certificates; each one is a trust anchor."
     )
-    crls: list[CrlLocation] = Field(
-        default=[],
+    crls: list[CrlLocation] | None = Field(
+        default=None,
         max_length=100,
         description="Revocation lists: files (watched) or http(s) URLs (refreshed before nextUpdate). "
-        "A certificate that no fresh list covers is not trusted.",
+        "With a list, a certificate that no fresh list covers is not trusted; with [], revocation is "
+        "not checked at all.",
     )
     stale_crl: Annotated[
         StaleCrlAllowance,

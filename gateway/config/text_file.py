@@ -6,20 +6,26 @@ from gateway.config.errors import ConfigError
 from gateway.config.marked_yaml import MAX_DOCUMENT_CHARACTERS
 
 # A character is at most four bytes of UTF-8; the exact bound is checked where characters are counted.
-MAX_FILE_BYTES = 4 * MAX_DOCUMENT_CHARACTERS
+MAX_TEXT_FILE_BYTES = 4 * MAX_DOCUMENT_CHARACTERS
 
 
-def read_text_file(path: str) -> str:
-    """The file's text. Raises ConfigError where it is missing, unreadable, too large or not UTF-8."""
+def read_bytes(path: str, limit: int) -> bytes:
+    """A file of at most ``limit`` bytes. Raises ConfigError where it is missing, unreadable or larger."""
     try:
         with Path(path).open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
+            content = file.read(limit + 1)
     except OSError as error:
         raise ConfigError(path, None, "", f"cannot be read: {error.strerror}") from error
     except ValueError as error:  # a NUL in the path
         raise ConfigError(path, None, "", "is not the path of a file") from error
-    if len(content) > MAX_FILE_BYTES:
-        raise ConfigError(path, None, "", f"is larger than {MAX_FILE_BYTES} bytes")
+    if len(content) > limit:
+        raise ConfigError(path, None, "", f"is larger than {limit} bytes")
+    return content
+
+
+def read_text_file(path: str) -> str:
+    """The file's text. Raises ConfigError, also where it is not UTF-8."""
+    content = read_bytes(path, MAX_TEXT_FILE_BYTES)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -1,0 +1,27 @@
+"""`devicetrust config`: what can stand in gateway.yaml."""
+
+import json
+
+import click
+
+from gateway.config.schema import json_schema
+
+
+@click.group()
+def config() -> None:
+    """Describe the configuration file."""
+
+
+@config.command(
+    epilog="""\b
+Examples:
+  devicetrust config schema > gateway.schema.json
+\b
+Then write this as the first line of gateway.yaml, and an editor with YAML support
+completes keys and explains them:
+  # yaml-language-server: $schema=gateway.schema.json
+"""
+)
+def schema() -> None:
+    """Print the JSON Schema of gateway.yaml."""
+    click.echo(json.dumps(json_schema(), indent=2))
