@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from real_parts import needs
 from support.certificate_mirror import certificate_mirror
-from support.chromium import auto_select, chromium_page, missing_parts
+from support.chromium import auto_select, chromium, missing_parts
 from support.pki import Authority, Credential
 
 pytestmark = [pytest.mark.real, needs("Chromium", missing_parts)]
@@ -45,7 +45,8 @@ def test_the_policy_picks_the_certificate(installed: Sequence[Credential], prese
     policy = auto_select("https://[*.]mtls.example.test", "Corp devices")
     with (
         certificate_mirror(server, [CORP.certificate]) as port,
-        chromium_page(trusted_root_pem=web.pem, client_certificates=installed, policies=policy) as page,
+        chromium(trusted_root_pem=web.pem, client_certificates=installed, policies=policy) as context,
     ):
+        page = context.pages[0]
         page.goto(f"https://n1.mtls.example.test:{port}/")
         assert page.inner_text("body") == presented

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import BrowserContext, Page, sync_playwright
+from playwright.sync_api import BrowserContext, sync_playwright
 from support.pki import Credential
 from support.processes import program
 
@@ -48,10 +48,11 @@ def chromium(
     trusted_root_pem: bytes,
     client_certificates: Sequence[Credential] = (),
     policies: Mapping[str, Any] | None = None,
+    user_agent: str | None = None,
     timeout_seconds: float = 20.0,
 ) -> Iterator[BrowserContext]:
     """A running browser with an empty profile; it ends with the block. Its pages time out after
-    ``timeout_seconds``."""
+    ``timeout_seconds``. ``user_agent`` changes the client hints, too."""
     directory = Path(tempfile.mkdtemp(prefix="chromium-profile-"))
     try:
         home = directory / "home"
@@ -72,6 +73,7 @@ def chromium(
                 headless=True,
                 chromium_sandbox=False,  # it is in a user namespace already, and often runs as root
                 env=environment,
+                user_agent=user_agent,
                 args=[
                     "--disable-gpu",
                     "--disable-quic",
@@ -86,24 +88,6 @@ def chromium(
                 context.close()
     finally:
         shutil.rmtree(directory, ignore_errors=True)  # the browser's last writes may race with this
-
-
-@contextmanager
-def chromium_page(
-    *,
-    trusted_root_pem: bytes,
-    client_certificates: Sequence[Credential] = (),
-    policies: Mapping[str, Any] | None = None,
-    timeout_seconds: float = 20.0,
-) -> Iterator[Page]:
-    """The one page of `chromium`."""
-    with chromium(
-        trusted_root_pem=trusted_root_pem,
-        client_certificates=client_certificates,
-        policies=policies,
-        timeout_seconds=timeout_seconds,
-    ) as context:
-        yield context.pages[0]
 
 
 def fill_nss_database(home: Path, trusted_root_pem: bytes, client_certificates: Sequence[Credential]) -> None:
