@@ -100,8 +100,26 @@ class TicketRefused:
     ip: str
 
 
+@dataclass(frozen=True, slots=True)
+class RequestServed:
+    """One request and its answer: a line of the access log. The query is left out: it may hold tokens."""
+
+    at: datetime
+    reference_id: str
+    role: str
+    app: str
+    host: str
+    method: str
+    path: str
+    status: int
+    seconds: float
+    ip: str
+    upstream_error: str | None = None
+
+
 Event = (
-    SignOnDecided
+    RequestServed
+    | SignOnDecided
     | MessageRefused
     | MessageAccepted
     | ChallengeBegun

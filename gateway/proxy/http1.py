@@ -245,12 +245,14 @@ class ResponseParser:
         if self._in_head and not self._done and self._head_bytes > self._max_head_bytes:
             raise HttpRefused(502, "the response head is too large")
 
-    def end_of_stream(self) -> bool:
-        """The upstream closed. True if that was the proper end of a body without a length."""
-        if self._until_close and not self._done:
-            self._done = True
-            return True
-        return self._done
+    def end_of_stream(self) -> list[ResponseEvent] | None:
+        """The upstream closed: the events that this completes, None if the response is cut off."""
+        if self._done:
+            return []
+        if not self._until_close:
+            return None
+        self._done = True
+        return [End.MESSAGE]
 
     # llhttp's callbacks.
 

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from gateway.federation.expectation import IdentityProvider
 from gateway.model.settings import AppSettings, GatewaySettings, Zone
-from gateway.pki.trust import TrustSnapshot
+from gateway.pki.authority import TrustSnapshot
 from gateway.policy.rules import Policy
 from gateway.proxy.targets import fold_path
 

@@ -80,7 +80,7 @@ def _field_value(text: str) -> bytes:
 
 
 def _public_members(key: EllipticCurvePrivateKey) -> dict[str, str]:
-    if not isinstance(key.curve, SECP256R1):
+    if key.curve.name != SECP256R1.name:
         raise ValueError("statements are signed with P-256 keys only")
     numbers = key.public_key().public_numbers()
     return {

@@ -1,0 +1,72 @@
+"""Requests to app hosts, for the whole life of a worker: what they need, and the one place that makes
+them."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.model.pages import Page, PageKind
+from gateway.proxy.http1 import HttpRefused, RequestStart
+from gateway.server.answers import Answers
+from gateway.server.app_request import AppRequest
+from gateway.server.boundary import Boundary
+from gateway.server.http_connection import HttpConnection
+from gateway.server.requests import HeadRefused, checked_head
+from gateway.server.upstream import UpstreamPool
+from gateway.services.access import Access
+from gateway.services.ports import Clock, EventSink, SeenRequests
+from gateway.services.sessions import Sessions
+from gateway.services.snapshot import App, Live, Snapshot
+from gateway.services.statements import StatementSigner
+
+
+@dataclass(frozen=True, slots=True)
+class AppServices:
+    """What every request to an app may need."""
+
+    live: Live[Snapshot]
+    access: Access
+    sessions: Sessions
+    answers: Answers
+    pool_of: Callable[[App], UpstreamPool]
+    signer: StatementSigner
+    seen_requests: SeenRequests
+    clock: Clock
+    events: EventSink
+    reference: Callable[[], str]
+    tasks: "set[asyncio.Task[None]]"
+    loop_time: Callable[[], float]
+
+
+class AppHandler:
+    """A `Handler` for the connections of all app hosts."""
+
+    def __init__(self, services: AppServices, boundary: Boundary) -> None:
+        self._services = services
+        self._boundary = boundary
+
+    def begin(self, start: RequestStart, connection: HttpConnection) -> None:
+        server_name = connection.channel.server_name
+        try:
+            head = checked_head(start.head, server_name)
+        except HeadRefused as refused:
+            self._error(refused.status, connection)
+            return
+        app = self._services.live.current.apps_by_host.get(server_name)
+        if app is None:
+            self._error(421, connection)  # the app was taken out of the configuration
+            return
+        AppRequest(self._services, app, start, head, connection).route()
+
+    def refuse(self, refused: HttpRefused, connection: HttpConnection) -> None:
+        self._error(refused.status, connection)
+
+    def failed(self, error: BaseException, connection: HttpConnection) -> None:
+        self._boundary.report(error, connection)
+
+    def guard(self, call: Callable[[], None], connection: HttpConnection) -> None:
+        self._boundary.run(call, connection)
+
+    def _error(self, status: int, connection: HttpConnection) -> None:
+        page = Page(PageKind.ERROR, status, "", self._services.reference())
+        self._services.answers.show(connection, page, None, close=True)

@@ -1,0 +1,291 @@
+"""One request to an app host: told apart here, decided in the services, carried out here again.
+
+/.devicetrust/…                 ours: 404, never forwarded
+assertion endpoint, form POST   collected, verified, decided (services/access.py)
+a look-alike of an endpoint     refused: it would carry an assertion around the gateway
+another form POST               looked through for a sign-on message that strays, then sent on
+everything else                 streamed; with `enforcement: session` after a check in memory
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final
+
+from gateway.federation.kinds import MessageKind, query_kind
+from gateway.federation.requests import authn_request_seen
+from gateway.model.events import MessageRefused, RequestServed
+from gateway.model.http import Headers, RequestHead, header, header_values
+from gateway.model.pages import Page, PageKind
+from gateway.model.reasons import MessageReason
+from gateway.model.settings import Enforcement
+from gateway.proxy.cookies import split_cookies
+from gateway.proxy.headers import forwarded_headers, request_headers
+from gateway.proxy.http1 import RequestStart
+from gateway.proxy.targets import PathKind, classify_path, query_names_message, take_ticket
+from gateway.server.collect import Collect
+from gateway.server.forward import BodyPasses, Errand, ForwardExchange
+from gateway.server.http_connection import HttpConnection
+from gateway.server.requests import request_address
+from gateway.server.upstream import UpstreamFailed
+from gateway.services.arrivals import Arrival, PostedMessage
+from gateway.services.outcomes import Forward, Outcome, PostOn, Redirect, ShowPage
+from gateway.services.snapshot import App
+from gateway.services.stray_messages import StrayMessageScanner, carries_sign_on
+
+if TYPE_CHECKING:
+    from gateway.server.app_handler import AppServices
+
+_FORM: Final = b"application/x-www-form-urlencoded"
+_NOTHING: Final = frozenset[bytes]()
+_CREDENTIALS: Final = frozenset((b"authorization",))
+_REDIRECTS: Final = frozenset((302, 303, 307))
+
+
+class AppRequest:
+    def __init__(
+        self,
+        services: "AppServices",
+        app: App,
+        start: RequestStart,
+        head: RequestHead,
+        connection: HttpConnection,
+    ) -> None:
+        self._services = services
+        self._app = app
+        self._start = start
+        self._connection = connection
+        self._began = services.loop_time()
+        self._upstream_error: str | None = None
+        self.reference_id = services.reference()
+        target, ticket = take_ticket(head.target)
+        settings = services.live.current.settings
+        ip, forwarded_for = request_address(head, connection.channel.peer_host, settings.trusted_proxies)
+        ours, theirs = split_cookies(header_values(head.headers, b"cookie"))
+        self._head = head
+        self._forwarded_for = forwarded_for
+        self._app_cookies = theirs
+        self.arrival = Arrival(
+            app=app,
+            method=head.method.decode("ascii"),
+            target=target,
+            ticket=ticket,
+            cookies=ours,
+            ip=ip,
+            user_agent=_text(header(head.headers, b"user-agent")),
+            origin=_text(header(head.headers, b"origin")),
+            reference_id=self.reference_id,
+            navigation=_is_navigation(head),
+        )
+
+    def route(self) -> None:
+        """Begin the exchange that this request calls for, or answer it at once."""
+        arrival, app = self.arrival, self._app
+        path, _, query = arrival.target.partition(b"?")
+        kind = classify_path(path, app.endpoints, app.folded_endpoints)
+        has_body = self._start.has_body or self._head.method == b"POST"
+        if kind is PathKind.RESERVED:
+            self._page(404)
+        elif query_names_message(query) and query_kind(query) is MessageKind.SIGN_ON:
+            self._refuse("a sign-on message in the query; only the POST binding passes")
+        elif kind is PathKind.DISGUISED_ENDPOINT and has_body:
+            self._refuse("the path only reads like an assertion endpoint")
+        elif kind is PathKind.ENDPOINT and has_body:
+            self._collect(self._sign_on, self._message_too_large)
+        elif self._start.has_body and self._posts_form():
+            self._collect(self._other_form, self._large_form)
+        else:
+            self._admit()
+
+    # Bodies that are looked at whole.
+
+    def _collect(self, then: Callable[[bytes], Awaitable[None]], too_large: Callable[[bytes], None]) -> None:
+        limit = self._services.live.current.settings.limits.max_message_bytes
+        Collect(self._connection, limit, then, too_large, self._services.tasks)
+
+    async def _sign_on(self, body: bytes) -> None:
+        content_type = header(self._head.headers, b"content-type") or b""
+        posted = PostedMessage(self.arrival, content_type, body)
+        self._carry_out(await self._services.access.sign_on(posted), body)
+
+    def _message_too_large(self, _begun: bytes) -> None:
+        self._refuse("the message is too large", MessageReason.TOO_LARGE, status=413)
+
+    async def _other_form(self, body: bytes) -> None:
+        """A form for the app itself, unless a sign-on message hides in it."""
+        if carries_sign_on(body):
+            self._refuse_stray()
+        else:
+            self._admit(body)
+
+    def _large_form(self, begun: bytes) -> None:
+        """Too large to be held: it streams on, looked through piece by piece."""
+        scanner = StrayMessageScanner()
+        if scanner.passes(begun):
+            self._admit(body_begun=begun, body_passes=scanner.passes)
+        else:
+            self._refuse_stray()
+
+    def _refuse_stray(self) -> None:
+        self._refuse("a sign-on message posted to a path that is no assertion endpoint")
+
+    # Decisions carried out.
+
+    def _admit(
+        self, body: bytes | None = None, *, body_begun: bytes = b"", body_passes: BodyPasses | None = None
+    ) -> None:
+        """Let an ordinary request pass, with `enforcement: session` only after its check."""
+        outcome: Outcome = Forward()
+        if self._app.settings.enforcement is Enforcement.SESSION:
+            if self.arrival.ticket is not None and self._head.method == b"GET":
+                Collect(self._connection, 0, self._session_returned, self._no_body, self._services.tasks)
+                return
+            outcome = self._services.sessions.check(self.arrival)
+        self._carry_out(outcome, body, body_begun, body_passes)
+
+    async def _session_returned(self, _body: bytes) -> None:
+        self._carry_out(await self._services.sessions.returned(self.arrival), None)
+
+    def _no_body(self, _begun: bytes) -> None:
+        self._page(413, close=True)
+
+    def _carry_out(
+        self,
+        outcome: Outcome,
+        body: bytes | None,
+        body_begun: bytes = b"",
+        body_passes: BodyPasses | None = None,
+    ) -> None:
+        """``body`` is the request's own, if it was collected; an outcome may replace it."""
+        answers, connection, headers = self._services.answers, self._connection, self._head.headers
+        match outcome:
+            case Forward():
+                own = outcome.body if outcome.body is not None else body
+                self._forward(self._errand(outcome, own, body_begun), body_passes)
+            case ShowPage(page, fields):
+                self._served(page.status)
+                answers.show(connection, page, headers, fields)
+            case PostOn(form, _, fields):
+                self._served(200)
+                answers.post_on(connection, form, headers, fields)
+            case Redirect(status, location, fields):
+                self._served(status)
+                answers.redirect(connection, status, location, fields)
+
+    def _forward(self, errand: Errand, body_passes: BodyPasses | None) -> None:
+        ForwardExchange(
+            self._connection,
+            self._start,
+            self._services.pool_of(self._app),
+            errand,
+            self._services.live.current.settings.limits.max_body_bytes,
+            self._response_seen,
+            self._served,
+            self._failed,
+            body_passes,
+        ).run()
+
+    def _errand(self, outcome: Forward, body: bytes | None, body_begun: bytes) -> Errand:
+        host = self._app.origin.removeprefix("https://").encode("ascii")
+        added = forwarded_headers(str(self.arrival.ip).encode("ascii"), self._forwarded_for, host)
+        if outcome.statement is not None:
+            added += self._services.signer.headers(outcome.statement, self._services.clock.now())
+        drop = _CREDENTIALS if outcome.anonymous else _NOTHING
+        if outcome.origin is not None:
+            drop = drop | {b"origin"}
+            added.append((b"Origin", outcome.origin.encode("latin-1")))
+        if body is not None:
+            drop = drop | {b"content-length"}
+        fields = request_headers(
+            self._head.headers,
+            host=host,
+            added=added,
+            cookie=None if outcome.anonymous else self._app_cookies,
+            drop=drop,
+        )
+        return Errand(
+            self._head.method,
+            self.arrival.target,
+            tuple(fields),
+            body,
+            body_begun,
+            outcome.response_fields,
+        )
+
+    # What is told to others.
+
+    def _response_seen(self, status: int, headers: Headers) -> None:
+        """Remember an AuthnRequest that leaves for the identity provider (SAML Bindings §3.4)."""
+        if status in _REDIRECTS and self._app.sso_urls:
+            location = header(headers, b"location")
+            request_id = None if location is None else authn_request_seen(location, self._app.sso_urls)
+            if request_id is not None:
+                self._services.seen_requests.remember(
+                    self._app.settings.name, request_id, self._services.clock.now()
+                )
+
+    def _failed(self, failure: UpstreamFailed, response_begun: bool) -> None:
+        self._upstream_error = failure.kind
+        self._served(failure.status)
+        if response_begun:
+            self._connection.channel.abort()  # cut off: the browser must not take it for the whole
+            return
+        page = Page(PageKind.ERROR, failure.status, "", self.reference_id, self._app.settings.label)
+        self._services.answers.show(self._connection, page, self._head.headers, close=True)
+
+    def _page(self, status: int, *, close: bool = False) -> None:
+        page = Page(PageKind.ERROR, status, "", self.reference_id, self._app.settings.label)
+        self._served(status)
+        self._services.answers.show(self._connection, page, self._head.headers, close=close)
+
+    def _refuse(
+        self, detail: str, reason: MessageReason = MessageReason.MALFORMED, status: int = 400
+    ) -> None:
+        settings = self._app.settings
+        self._services.events.emit(
+            MessageRefused(
+                self._services.clock.now(),
+                self.reference_id,
+                settings.name,
+                settings.protocol,
+                reason,
+                detail,
+                str(self.arrival.ip),
+            )
+        )
+        page = Page(PageKind.MESSAGE_REFUSED, status, reason, self.reference_id, settings.label)
+        self._served(status)
+        self._services.answers.show(self._connection, page, self._head.headers, close=True)
+
+    def _served(self, status: int) -> None:
+        self._services.events.emit(
+            RequestServed(
+                at=self._services.clock.now(),
+                reference_id=self.reference_id,
+                role="app",
+                app=self._app.settings.name,
+                host=self._app.settings.host,
+                method=self.arrival.method,
+                path=self.arrival.path,
+                status=status,
+                seconds=self._services.loop_time() - self._began,
+                ip=str(self.arrival.ip),
+                upstream_error=self._upstream_error,
+            )
+        )
+
+    def _posts_form(self) -> bool:
+        kind = header(self._head.headers, b"content-type") or b""
+        return kind[: len(_FORM)].lower() == _FORM
+
+
+def _is_navigation(head: RequestHead) -> bool:
+    """True if a person will look at the answer: Fetch Metadata where the browser sends it, else Accept."""
+    if head.method != b"GET":
+        return False
+    mode = header(head.headers, b"sec-fetch-mode")
+    if mode is not None:
+        return mode == b"navigate"
+    return b"text/html" in (header(head.headers, b"accept") or b"")
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("latin-1")

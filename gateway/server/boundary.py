@@ -1,0 +1,36 @@
+"""The one place where a defect of ours ends: it is logged with a reference id, and the browser gets a 500.
+
+Everything expected has its own type and is answered where it happens; what arrives here is a bug.
+"""
+
+import logging
+from collections.abc import Callable
+
+from gateway.model.pages import Page, PageKind
+from gateway.server.answers import Answers
+from gateway.server.http_connection import HttpConnection
+
+_logger = logging.getLogger("gateway.defect")
+
+
+class Boundary:
+    def __init__(self, answers: Answers, reference: Callable[[], str]) -> None:
+        self._answers = answers
+        self._reference = reference
+
+    def report(self, error: BaseException, connection: HttpConnection) -> None:
+        """Log; answer 500 if the exchange has not begun its answer, else cut the connection off."""
+        reference_id = self._reference()
+        _logger.error("defect, reference %s", reference_id, exc_info=error)
+        if connection.can_answer:
+            page = Page(PageKind.ERROR, 500, "", reference_id)
+            self._answers.show(connection, page, None, close=True)
+        else:
+            connection.channel.abort()
+
+    def run(self, call: Callable[[], None], connection: HttpConnection) -> None:
+        """Call into our own code on behalf of a peer."""
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001  # the boundary
+            self.report(error, connection)

@@ -1,0 +1,217 @@
+"""One accepted connection: the socket's transport on one side, plaintext on the other.
+
+This is the only place where a TLS session meets a socket. What speaks HTTP above it is a `Speaker`, made
+when the handshake is done and the server name is known.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from gateway.model.device import PeerCertificate
+from gateway.server.deadlines import NEVER, Deadlines
+from gateway.tls.session import ContextSelector, TlsFailure, TlsSession
+
+# How long a peer may go on sending after our last word.
+LINGER_SECONDS = 2.0
+# Ciphertext that may wait for a slow reader before its source is told to stop.
+_WRITE_HIGH_WATER = 262_144
+
+
+class Speaker(Protocol):
+    """What speaks above TLS on one connection."""
+
+    def receive(self, data: bytes) -> None: ...
+
+    def closed(self) -> None:
+        """The connection is gone."""
+        ...
+
+    def pause_writing(self) -> None: ...
+
+    def resume_writing(self) -> None: ...
+
+    def deadline_passed(self) -> None: ...
+
+
+class HandshakeReport(Protocol):
+    """Where the outcome of handshakes is counted."""
+
+    def handshake(self, server_name: str | None, result: str, seconds: float) -> None: ...
+
+    def connection_opened(self) -> None: ...
+
+    def connection_closed(self) -> None: ...
+
+
+SpeakerFactory = Callable[["Channel"], Speaker]
+
+
+class Channel(asyncio.Protocol):
+    """See the module's docstring. The speaker uses the public methods; asyncio calls the others."""
+
+    def __init__(
+        self,
+        select_context: ContextSelector,
+        make_speaker: SpeakerFactory,
+        report: HandshakeReport,
+        deadlines: Deadlines,
+        handshake_timeout_seconds: float,
+        connections: "set[Channel]",
+    ) -> None:
+        self._session = TlsSession(select_context)
+        self._make_speaker = make_speaker
+        self._report = report
+        self._deadlines = deadlines
+        self._handshake_timeout_seconds = handshake_timeout_seconds
+        self._connections = connections
+        self._speaker: Speaker | None = None
+        self._transport: asyncio.Transport | None = None
+        self._began = 0.0
+        self._closing = False
+        self.deadline = NEVER
+
+    # For the speaker.
+
+    @property
+    def server_name(self) -> str:
+        return self._session.server_name or ""
+
+    @property
+    def peer_certificate(self) -> PeerCertificate | None:
+        return self._session.peer_certificate
+
+    @property
+    def peer_host(self) -> str:
+        """The textual address of the socket's peer."""
+        assert self._transport is not None
+        name = self._transport.get_extra_info("peername")
+        return str(name[0])
+
+    @property
+    def is_open(self) -> bool:
+        return not self._closing
+
+    def set_deadline(self, seconds: float | None) -> None:
+        self.deadline = NEVER if seconds is None else self._deadlines.after(seconds)
+
+    def write(self, plaintext: bytes) -> None:
+        if self._closing or self._transport is None:
+            return
+        try:
+            self._session.send(plaintext)
+        except TlsFailure:
+            self.abort()
+            return
+        self._transport.write(self._session.take_output())
+
+    def pause_reading(self) -> None:
+        if self._transport is not None and not self._closing:
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self._transport is not None and not self._closing:
+            self._transport.resume_reading()
+
+    def close(self, *, linger: bool = False) -> None:
+        """Say close_notify after what was written, then close.
+
+        ``linger``: the peer may still be sending. Closing on unread bytes would reset the connection and take
+        our answer with it, so they are read and thrown away for a moment (RFC 9112 §9.6).
+        """
+        if self._closing or self._transport is None:
+            return
+        self._closing = True
+        self._session.close()
+        self._flush()
+        if linger and self._transport.can_write_eof():
+            self._transport.resume_reading()
+            self._transport.write_eof()
+            self.deadline = self._deadlines.after(LINGER_SECONDS)
+            return
+        self._transport.close()
+        # A peer that reads nothing would keep the socket for ever.
+        self.deadline = self._deadlines.after(self._handshake_timeout_seconds)
+
+    def abort(self) -> None:
+        self._closing = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    # For asyncio.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
+        self._transport = transport  # type: ignore[assignment]  # uvloop's class is no subclass of asyncio's
+        self._transport.set_write_buffer_limits(high=_WRITE_HIGH_WATER)  # type: ignore[union-attr]  # as above
+        self._connections.add(self)
+        self._deadlines.watch(self)
+        self._report.connection_opened()
+        self._began = self._deadlines.after(0)
+        self.deadline = self._deadlines.after(self._handshake_timeout_seconds)
+
+    def data_received(self, data: bytes) -> None:
+        if self._closing:
+            return
+        session = self._session
+        was_established = session.established
+        try:
+            plaintext = session.feed(data)
+        except TlsFailure as failure:
+            self._failed(failure)
+            return
+        self._flush()
+        if not was_established:
+            if not session.established:
+                return
+            self._report.handshake(session.server_name, "ok", self._deadlines.after(0) - self._began)
+            self.deadline = NEVER
+            self._speaker = self._make_speaker(self)
+        if plaintext and self._speaker is not None:
+            self._speaker.receive(plaintext)
+        if session.peer_closed and not self._closing:
+            self.close()
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self._session.established and not self._closing:
+            self._report.handshake(self._session.server_name, "disconnected", 0.0)
+        self._closing = True
+        self._connections.discard(self)
+        self._deadlines.forget(self)
+        self._report.connection_closed()
+        if self._speaker is not None:
+            self._speaker.closed()
+
+    def pause_writing(self) -> None:
+        if self._speaker is not None:
+            self._speaker.pause_writing()
+
+    def resume_writing(self) -> None:
+        if self._speaker is not None:
+            self._speaker.resume_writing()
+
+    def deadline_passed(self) -> None:
+        if self._closing:
+            self.abort()
+        elif self._speaker is not None:
+            self._speaker.deadline_passed()
+        else:
+            self._report.handshake(self._session.server_name, "timeout", 0.0)
+            self.abort()
+
+    def _failed(self, failure: TlsFailure) -> None:
+        if not self._session.established:
+            self._report.handshake(self._session.server_name, failure.kind, 0.0)
+        self._flush()
+        self._closing = True
+        assert self._transport is not None
+        self._transport.close()
+        self.deadline = self._deadlines.after(self._handshake_timeout_seconds)
+
+    def _flush(self) -> None:
+        output = self._session.take_output()
+        if output and self._transport is not None:
+            self._transport.write(output)

@@ -1,0 +1,305 @@
+"""One request on its way to the app and back: streamed both ways, with back-pressure both ways.
+
+    connect     an idle connection at once, or a new one; the browser's body waits unread meanwhile
+    request     head by our header rules, body as it comes
+    response    head by our header rules, body as it comes; 1xx passed on; 101 makes a tunnel
+    end         the connection goes back to the pool if both sides are done with it
+
+Only a request without a body and with a safe method is sent a second time, when the app closed a kept-alive
+connection before it answered a byte (RFC 9112 §9.3.1).
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.model.http import Headers, ResponseHead
+from gateway.proxy.headers import response_headers
+from gateway.proxy.http1 import RequestStart, ResponseEvent, ResponseStart
+from gateway.server.http_connection import HeaderField, HttpConnection, interim_bytes
+from gateway.server.upstream import UpstreamConnection, UpstreamFailed, UpstreamPool
+
+_SAFE_METHODS: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """What to send, and what to add to the answer."""
+
+    method: bytes
+    target: bytes
+    headers: tuple[HeaderField, ...]  # complete but for the framing
+    body: bytes | None = None  # replaces the request's own body
+    body_begun: bytes = b""  # of the request's own body, what was already taken from the connection
+    response_fields: tuple[HeaderField, ...] = ()
+
+
+ResponseSeen = Callable[[int, Headers], None]
+Finished = Callable[[int], None]
+Failed = Callable[[UpstreamFailed, bool], None]
+BodyPasses = Callable[[bytes], bool]  # looks at each piece of the body; False stops it
+
+
+class ForwardExchange:
+    """See the module's docstring. An `Exchange` for the browser's side, a `ResponseReader` for the app's."""
+
+    def __init__(
+        self,
+        connection: HttpConnection,
+        start: RequestStart,
+        pool: UpstreamPool,
+        errand: Errand,
+        max_body_bytes: int | None,
+        on_response: ResponseSeen,
+        on_finished: Finished,
+        on_failed: Failed,
+        body_passes: BodyPasses | None = None,
+    ) -> None:
+        self._connection = connection
+        self._start = start
+        self._pool = pool
+        self._errand = errand
+        self._max_body_bytes = max_body_bytes
+        self._on_response = on_response
+        self._on_finished = on_finished
+        self._on_failed = on_failed
+        self._body_passes = body_passes
+        self._upstream: UpstreamConnection | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._request_done = errand.body is not None or not start.has_body
+        self._request_chunked = start.chunked and errand.body is None
+        self._body_bytes = 0
+        self._status = 0
+        self._response_chunked = False
+        self._response_begun = False
+        self._response_keeps = False
+        self._close_after = False
+        self._tunnel = False
+        self._repeated = False
+        self._over = False
+
+    def run(self) -> None:
+        self._connection.take_over(self)
+        safe = self._errand.method in _SAFE_METHODS and self._request_done
+        idle = self._pool.take_idle(safe)
+        if idle is not None:
+            self._send(idle)
+        else:
+            self._connect()
+
+    # The browser's side.
+
+    def body(self, data: bytes) -> None:
+        if self._over:
+            return
+        if self._tunnel:
+            if self._upstream is not None:
+                self._upstream.write(data)
+            return
+        self._body_bytes += len(data)
+        if self._max_body_bytes is not None and self._body_bytes > self._max_body_bytes:
+            self._fail(UpstreamFailed("body_too_large", 413, "the request body is too large"))
+            return
+        if self._body_passes is not None and not self._body_passes(data):
+            self._fail(UpstreamFailed("body_refused", 400, "the body carries what may not pass here"))
+            return
+        assert self._upstream is not None  # reading is paused until there is one
+        self._upstream.write(self._framed(data))
+
+    def body_end(self) -> None:
+        if self._over or self._request_done:
+            return
+        self._request_done = True
+        if self._request_chunked and self._upstream is not None:
+            self._upstream.write(b"0\r\n\r\n")
+
+    def cancelled(self) -> None:
+        if self._over:
+            return
+        self._over = True
+        if self._connecting is not None:
+            self._connecting.cancel()
+        if self._upstream is not None:
+            self._upstream.abort()
+        self._on_finished(499 if not self._response_begun else self._status)
+
+    def pause_writing(self) -> None:
+        if self._upstream is not None:
+            self._upstream.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self._upstream is not None:
+            self._upstream.resume_reading()
+
+    # The app's side.
+
+    def upstream_events(self, events: list[ResponseEvent]) -> None:
+        pieces: list[bytes] = []
+        for event in events:
+            if self._over:
+                return
+            if isinstance(event, bytes):
+                pieces.append(b"%x\r\n%s\r\n" % (len(event), event) if self._response_chunked else event)
+            elif isinstance(event, ResponseStart):
+                pieces.append(self._response_head(event))
+            elif not self._tunnel:
+                if self._response_chunked:
+                    pieces.append(b"0\r\n\r\n")
+                if pieces:
+                    self._connection.write(b"".join(pieces))
+                    pieces = []
+                self._finish()
+        if pieces:
+            self._connection.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+    def upstream_data(self, data: bytes) -> None:
+        self._connection.write(data)
+
+    def upstream_failed(self, failure: UpstreamFailed) -> None:
+        upstream = self._upstream
+        if self._over:
+            return
+        if (
+            upstream is not None
+            and upstream.reused
+            and not upstream.answered
+            and not self._repeated
+            and self._errand.method in _SAFE_METHODS
+            and self._request_done
+            and self._errand.body is None
+        ):
+            self._repeated = True
+            self._upstream = None
+            self._connect()
+            return
+        self._fail(failure)
+
+    def upstream_closed(self) -> None:
+        if not self._over:
+            self._over = True
+            self._on_finished(self._status)
+            if self._upstream is not None:
+                self._upstream.abort()
+            self._connection.finish(close=True)
+
+    def upstream_pause_writing(self) -> None:
+        self._connection.pause_reading()
+
+    def upstream_resume_writing(self) -> None:
+        self._connection.resume_reading()
+
+    # Inside.
+
+    def _connect(self) -> None:
+        self._connection.pause_reading()
+        self._connecting = asyncio.get_running_loop().create_task(self._open(), name="upstream connect")
+
+    async def _open(self) -> None:
+        try:
+            upstream = await self._pool.connect()
+        except UpstreamFailed as failure:
+            self._connecting = None
+            if not self._over:
+                self._fail(failure)
+            return
+        self._connecting = None
+        if self._over:
+            upstream.abort()
+            return
+        self._send(upstream)
+        self._connection.resume_reading()
+
+    def _send(self, upstream: UpstreamConnection) -> None:
+        errand, start = self._errand, self._start
+        self._upstream = upstream
+        upstream.begin(self, head_only=errand.method == b"HEAD")
+        lines = [b"%s %s HTTP/1.1" % (errand.method, errand.target)]
+        lines.extend(b"%s: %s" % field for field in errand.headers)
+        if errand.body is not None:
+            lines.append(b"Content-Length: %d" % len(errand.body))
+        elif start.chunked:
+            lines.append(b"Transfer-Encoding: chunked")
+        if start.websocket:
+            lines.append(b"Connection: Upgrade\r\nUpgrade: websocket")
+        lines.append(b"\r\n")
+        head = b"\r\n".join(lines)
+        own_body = errand.body if errand.body is not None else self._framed(errand.body_begun)
+        upstream.write(head + own_body)
+        if not self._request_done:
+            self._connection.body_expected()
+        if self._connection.writing_paused:
+            upstream.pause_reading()
+
+    def _framed(self, data: bytes) -> bytes:
+        if not self._request_chunked or not data:
+            return data
+        return b"%x\r\n%s\r\n" % (len(data), data)
+
+    def _response_head(self, response: ResponseStart) -> bytes:
+        """What to write for this head; nothing for one that is not passed on."""
+        head, start = response.head, self._start
+        if head.status < 200:
+            if head.status == 101:
+                return self._switch(response)
+            if start.head.http_version == "1.0" or head.status == 100:
+                return b""
+            return interim_bytes(head.status, head.reason_phrase, response_headers(head.headers))
+        self._on_response(head.status, head.headers)
+        fields = [*response_headers(head.headers), *self._errand.response_fields]
+        has_body = self._errand.method != b"HEAD" and head.status not in (204, 304)
+        length_unknown = response.content_length is None and has_body
+        close = False
+        if response.chunked or length_unknown:
+            if start.head.http_version == "1.1":
+                if has_body or response.chunked:
+                    fields.append((b"Transfer-Encoding", b"chunked"))
+                self._response_chunked = has_body
+            else:
+                close = True  # HTTP/1.0 knows the end of such a body only by the close
+        self._status = head.status
+        self._response_begun = True
+        self._response_keeps = response.keep_alive
+        self._close_after = close or not self._request_done
+        return self._connection.head_bytes(
+            ResponseHead(head.status, head.reason_phrase, tuple(fields)), close=self._close_after
+        )
+
+    def _switch(self, response: ResponseStart) -> bytes:
+        if not self._start.websocket:
+            self._fail(UpstreamFailed("bad_response", 502, "the app switched protocols unasked"))
+            return b""
+        head = response.head
+        assert self._upstream is not None
+        self._tunnel = True
+        self._response_begun = True
+        self._status = 101
+        self._on_response(101, head.headers)
+        self._upstream.tunnel()
+        waiting = self._connection.become_tunnel()
+        if waiting:
+            self._upstream.write(waiting)
+        fields = [
+            *response_headers(head.headers),
+            (b"Connection", b"Upgrade"),
+            (b"Upgrade", b"websocket"),
+            *self._errand.response_fields,
+        ]
+        return interim_bytes(101, head.reason_phrase, fields)
+
+    def _finish(self) -> None:
+        self._over = True
+        upstream = self._upstream
+        if upstream is not None:
+            if self._response_keeps and self._request_done:
+                upstream.release()
+            else:
+                upstream.abort()
+        self._on_finished(self._status)
+        self._connection.finish(close=self._close_after)
+
+    def _fail(self, failure: UpstreamFailed) -> None:
+        self._over = True
+        if self._upstream is not None:
+            self._upstream.abort()
+        self._on_failed(failure, self._response_begun)

@@ -1,0 +1,315 @@
+"""One browser's HTTP/1.1 connection: requests in order, one exchange at a time.
+
+    receive → events → the handler of this host makes an exchange → the exchange takes the body and answers
+
+Pipelined requests wait, parsed, until the one before is answered; while one waits, nothing more is read. An
+exchange answers through `Reply`, which is the connection itself.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Final, Protocol
+
+from gateway.model.http import ResponseHead
+from gateway.model.settings import Limits
+from gateway.proxy.http1 import Event, HttpRefused, RequestParser, RequestStart
+from gateway.server.channel import Channel
+
+HeaderField = tuple[bytes, bytes]
+
+# What is read and thrown away of a body that nobody wants any more, before the connection is closed instead.
+MAX_DISCARDED_BYTES: Final = 1_048_576
+
+REASON_PHRASES: Final = {
+    200: b"OK",
+    303: b"See Other",
+    307: b"Temporary Redirect",
+    400: b"Bad Request",
+    403: b"Forbidden",
+    404: b"Not Found",
+    405: b"Method Not Allowed",
+    408: b"Request Timeout",
+    413: b"Content Too Large",
+    414: b"URI Too Long",
+    421: b"Misdirected Request",
+    431: b"Request Header Fields Too Large",
+    500: b"Internal Server Error",
+    501: b"Not Implemented",
+    502: b"Bad Gateway",
+    503: b"Service Unavailable",
+    504: b"Gateway Timeout",
+    505: b"HTTP Version Not Supported",
+}
+
+
+class Exchange(Protocol):
+    """One request and its answer."""
+
+    def body(self, data: bytes) -> None: ...
+
+    def body_end(self) -> None: ...
+
+    def cancelled(self) -> None:
+        """The browser is gone; nothing can be answered any more."""
+        ...
+
+    def pause_writing(self) -> None: ...
+
+    def resume_writing(self) -> None: ...
+
+
+class Handler(Protocol):
+    """What a host does with its requests."""
+
+    def begin(self, start: RequestStart, connection: "HttpConnection") -> None:
+        """Answer at once, or give the connection an exchange that will (`take_over`)."""
+        ...
+
+    def refuse(self, refused: HttpRefused, connection: "HttpConnection") -> None:
+        """Answer a request that could not be parsed; the connection closes behind it."""
+        ...
+
+    def failed(self, error: BaseException, connection: "HttpConnection") -> None:
+        """A defect of ours: log it, answer 500 with a reference id if nothing was answered yet."""
+        ...
+
+    def guard(self, call: Callable[[], None], connection: "HttpConnection") -> None:
+        """Call into our own code; what it raises goes where `failed` goes."""
+        ...
+
+
+class HttpConnection:
+    """See the module's docstring. A `Speaker` for its channel."""
+
+    def __init__(self, channel: Channel, handler: Handler, limits: Limits) -> None:
+        self.channel = channel
+        self._handler = handler
+        self._limits = limits
+        self._parser = RequestParser(limits.max_head_bytes, limits.max_target_bytes)
+        self._events: deque[Event] = deque()
+        self._exchange: Exchange | None = None
+        self._start: RequestStart | None = None
+        self._head_begun = False
+        self._request_complete = True
+        self._discarded = 0
+        self._answer_begun = False
+        self._pumping = False
+        self._held_back = False
+        self._tunnel = False
+        self._writing_paused = False
+        channel.set_deadline(limits.request_head_timeout_seconds)
+
+    # For the channel.
+
+    def receive(self, data: bytes) -> None:
+        self._handler.guard(partial(self._receive, data), self)
+
+    def _receive(self, data: bytes) -> None:
+        if self._tunnel:
+            if self._exchange is not None:
+                self._exchange.body(data)
+            return
+        if self._parser.switched:
+            self._parser.leftover += data
+            return
+        try:
+            self._events.extend(self._parser.feed(data))
+        except HttpRefused as refused:
+            self._refuse(refused)
+            return
+        if self._start is None and not self._events and not self._head_begun:
+            # The first bytes of a head: from here its own deadline counts, and more bytes do not extend it.
+            self._head_begun = True
+            self.channel.set_deadline(self._limits.request_head_timeout_seconds)
+        self._pump()
+
+    def closed(self) -> None:
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.cancelled()
+
+    def pause_writing(self) -> None:
+        self._writing_paused = True
+        if self._exchange is not None:
+            self._exchange.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._writing_paused = False
+        if self._exchange is not None:
+            self._exchange.resume_writing()
+
+    def deadline_passed(self) -> None:
+        if self._start is None and not self._head_begun:
+            self.channel.close()  # idle between requests
+        else:
+            self._refuse(HttpRefused(408, "the request took too long"))
+
+    # For the exchange.
+
+    def take_over(self, exchange: Exchange) -> None:
+        """From now on this exchange has the request's body and answers it."""
+        self._exchange = exchange
+        if self._writing_paused:
+            exchange.pause_writing()
+
+    @property
+    def can_answer(self) -> bool:
+        """True while nothing of an answer has been written."""
+        return self.channel.is_open and not self._answer_begun
+
+    @property
+    def writing_paused(self) -> bool:
+        return self._writing_paused
+
+    def head_bytes(self, head: ResponseHead, *, close: bool) -> bytes:
+        """A final response head on the wire, with the Connection field that fits."""
+        start = self._start
+        self._answer_begun = True
+        keep = start is not None and start.keep_alive and not close and self.channel.is_open
+        lines = [b"HTTP/1.1 %d %s" % (head.status, head.reason_phrase)]
+        lines.extend(b"%s: %s" % field for field in head.headers)
+        if not keep:
+            lines.append(b"Connection: close")
+        elif start is not None and start.head.http_version == "1.0":
+            lines.append(b"Connection: keep-alive")
+        lines.append(b"\r\n")
+        return b"\r\n".join(lines)
+
+    def write(self, data: bytes) -> None:
+        self.channel.write(data)
+
+    def answer(
+        self, status: int, headers: Iterable[HeaderField], body: bytes, *, close: bool = False
+    ) -> None:
+        """Send a whole response of our own and end the exchange."""
+        fields = (*headers, (b"Content-Length", b"%d" % len(body)))
+        response = self.head_bytes(
+            ResponseHead(status, REASON_PHRASES.get(status, b"Unknown"), fields), close=close
+        )
+        if not (self._start is not None and self._start.head.method == b"HEAD"):
+            response += body
+        self.channel.write(response)
+        self.finish(close=close)
+
+    def body_expected(self) -> None:
+        """The exchange wants the body: a browser that asks first is told to send it (RFC 9110 §10.1.1)."""
+        start = self._start
+        if start is None or start.head.http_version == "1.0" or not start.has_body:
+            return
+        if any(n.lower() == b"expect" and v.lower() == b"100-continue" for n, v in start.head.headers):
+            self.channel.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def pause_reading(self) -> None:
+        self.channel.pause_reading()
+
+    def resume_reading(self) -> None:
+        if not self._held_back:
+            self.channel.resume_reading()
+
+    def become_tunnel(self) -> bytes:
+        """The protocol was switched; returns what the browser already sent behind its request."""
+        self._tunnel = True
+        self.channel.set_deadline(None)
+        leftover = self._parser.resume()
+        self._hold_back()
+        return leftover
+
+    def finish(self, *, close: bool = False) -> None:
+        """The response is complete. Go on with the next request, or close."""
+        start, self._start, self._exchange = self._start, None, None
+        if close or start is None or not start.keep_alive or self._tunnel:
+            self._events.clear()
+            self.channel.close(linger=not self._request_complete)
+            return
+        if self._parser.switched:
+            # The app declined to switch protocols: what came behind the request is HTTP again.
+            rest = self._parser.resume()
+            if rest:
+                self._receive(rest)
+        self._pump()
+
+    def failed(self, error: BaseException) -> None:
+        """A task of the exchange ended with a defect of ours: to the boundary with it."""
+        self._handler.failed(error, self)
+
+    # Inside.
+
+    def _pump(self) -> None:
+        """Hand events to the current exchange; start the next one when the last is answered.
+
+        An exchange that answers at once ends inside its own beginning; the loop that began it goes on, so
+        that many pipelined requests are a loop and not a recursion.
+        """
+        if self._pumping:
+            return
+        self._pumping = True
+        try:
+            while self._events and self.channel.is_open:
+                event = self._events[0]
+                if isinstance(event, RequestStart):
+                    if self._start is not None:
+                        break
+                    self._events.popleft()
+                    self._begin(event)
+                    continue
+                self._events.popleft()
+                if isinstance(event, bytes):
+                    self._body(event)
+                    continue
+                self._request_complete = True
+                if self._exchange is not None:
+                    self.channel.set_deadline(None)  # now it is the app's turn
+                    self._exchange.body_end()
+        finally:
+            self._pumping = False
+        self._hold_back()
+        if self._start is None and not self._head_begun and self.channel.is_open:
+            self.channel.set_deadline(self._limits.idle_timeout_seconds)
+
+    def _begin(self, start: RequestStart) -> None:
+        self._start = start
+        self._answer_begun = False
+        self._request_complete = False
+        self._head_begun = False
+        self._discarded = 0
+        self.channel.set_deadline(self._limits.body_timeout_seconds if start.has_body else None)
+        self._handler.begin(start, self)
+
+    def _body(self, data: bytes) -> None:
+        if self._exchange is not None:
+            self.channel.set_deadline(self._limits.body_timeout_seconds)
+            self._exchange.body(data)
+            return
+        self._discarded += len(data)
+        if self._discarded > MAX_DISCARDED_BYTES:
+            self.channel.close(linger=True)
+
+    def _hold_back(self) -> None:
+        """Read nothing more while a whole request, or bytes of another protocol, already wait."""
+        waiting = bool(self._events) or self._parser.switched
+        if waiting and not self._held_back and not self._tunnel:
+            self._held_back = True
+            self.channel.pause_reading()
+        elif not waiting and self._held_back:
+            self._held_back = False
+            self.channel.resume_reading()
+
+    def _refuse(self, refused: HttpRefused) -> None:
+        self._events.clear()
+        if self._exchange is not None:
+            # Its answer may already be half sent; a second one would be read as a part of it.
+            exchange, self._exchange = self._exchange, None
+            exchange.cancelled()
+            self.channel.abort()
+            return
+        self._start = None
+        self._handler.refuse(refused, self)
+
+
+def interim_bytes(status: int, reason_phrase: bytes, fields: Iterable[HeaderField]) -> bytes:
+    """A 1xx head on the wire (RFC 9110 §15.2): nothing of the connection's own is added."""
+    lines = [b"HTTP/1.1 %d %s" % (status, reason_phrase)]
+    lines.extend(b"%s: %s" % field for field in fields)
+    lines.append(b"\r\n")
+    return b"\r\n".join(lines)

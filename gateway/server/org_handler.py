@@ -1,0 +1,50 @@
+"""The org host. For now it publishes the keys that statements to the apps are signed with; its other paths
+are reserved."""
+
+from collections.abc import Callable
+from typing import Final
+
+from gateway.model.pages import Page, PageKind
+from gateway.proxy.http1 import HttpRefused, RequestStart
+from gateway.server.answers import Answers
+from gateway.server.boundary import Boundary
+from gateway.server.http_connection import HttpConnection
+from gateway.server.requests import HeadRefused, checked_head
+from gateway.services.statements import StatementSigner
+
+JWKS_PATH: Final = b"/.well-known/jwks.json"
+
+
+class OrgHandler:
+    """A `Handler` for the connections of the org host."""
+
+    def __init__(
+        self, signer: StatementSigner, answers: Answers, reference: Callable[[], str], boundary: Boundary
+    ) -> None:
+        self._signer = signer
+        self._answers = answers
+        self._reference = reference
+        self._boundary = boundary
+
+    def begin(self, start: RequestStart, connection: HttpConnection) -> None:
+        try:
+            head = checked_head(start.head, connection.channel.server_name)
+        except HeadRefused as refused:
+            self._error(refused.status, connection)
+            return
+        if head.path == JWKS_PATH and head.method in (b"GET", b"HEAD"):
+            self._answers.json(connection, self._signer.jwks())
+        else:
+            self._error(404, connection)
+
+    def refuse(self, refused: HttpRefused, connection: HttpConnection) -> None:
+        self._error(refused.status, connection)
+
+    def failed(self, error: BaseException, connection: HttpConnection) -> None:
+        self._boundary.report(error, connection)
+
+    def guard(self, call: Callable[[], None], connection: HttpConnection) -> None:
+        self._boundary.run(call, connection)
+
+    def _error(self, status: int, connection: HttpConnection) -> None:
+        self._answers.show(connection, Page(PageKind.ERROR, status, "", self._reference()), None, close=True)

@@ -1,0 +1,136 @@
+"""The sign-on, one screen: a message comes in, and is forwarded, or not, with the reason.
+
+message      verified whole: signature, conditions, audience, recipient, not seen before
+policy       with trust unknown: where both answers are the same, that is the answer
+challenge    else the browser goes to the mTLS host and comes back with a ticket
+ticket       belongs to this browser, app, message and user; used once; gives the verdict
+enforce      policy with the verdict: forward, locked page, or factor required
+"""
+
+from gateway.federation.errors import MessageRejected
+from gateway.model.device import TrustVerdict
+from gateway.model.events import MessageAccepted, MessageRefused
+from gateway.model.pages import Page, PageKind
+from gateway.model.reasons import MessageReason
+from gateway.proxy.cookies import clear_flow_cookie, set_session_cookie
+from gateway.services.arrivals import PostedMessage
+from gateway.services.challenges import MAX_RETURN_TARGET_BYTES, Challenges, TicketNotAccepted
+from gateway.services.decisions import Decided, Decisions
+from gateway.services.messages import ReadMessage, read_message
+from gateway.services.outcomes import Forward, Outcome, ShowPage
+from gateway.services.ports import Clock, EventSink, OneUseKeys, OneUseKeysFull, SeenRequests
+from gateway.services.sessions import Sessions
+from gateway.services.statements import IdentityStatement
+
+
+class Access:
+    """Lets a sign-on through, or says why not."""
+
+    def __init__(
+        self,
+        decisions: Decisions,
+        challenges: Challenges,
+        sessions: Sessions,
+        one_use_keys: OneUseKeys,
+        seen_requests: SeenRequests,
+        clock: Clock,
+        events: EventSink,
+    ) -> None:
+        self._decisions = decisions
+        self._challenges = challenges
+        self._sessions = sessions
+        self._one_use_keys = one_use_keys
+        self._seen_requests = seen_requests
+        self._clock = clock
+        self._events = events
+
+    async def sign_on(self, posted: PostedMessage) -> Outcome:
+        """Decide on one form posted to an assertion endpoint."""
+        arrival, now = posted.arrival, self._clock.now()
+        try:
+            message = read_message(posted, self._seen_requests, now)
+            if message.signs_on and await self._one_use_keys.is_claimed(message.replay_key, now):
+                raise MessageRejected(MessageReason.REPLAYED, "the assertion was used before")
+        except MessageRejected as refused:
+            return self._refuse(posted, refused)
+        if not message.signs_on:
+            return Forward()
+        identity = message.identity
+
+        if arrival.ticket is None:
+            decided = self._decisions.without_device(arrival, identity)
+            if decided.needs_challenge:
+                if len(arrival.target) > MAX_RETURN_TARGET_BYTES:
+                    return ShowPage(Page(PageKind.ERROR, 414, "", arrival.reference_id))
+                return self._challenges.begin(arrival, identity.user, message.fields, message.body_digest)
+            return await self._enforce(posted, message, decided, flow_id=None)
+        try:
+            flow, verdict = await self._challenges.redeem(arrival, identity.user, message.body_digest)
+        except TicketNotAccepted as refused_ticket:
+            return self._challenges.ticket_page(arrival, refused_ticket)
+        decided = self._decisions.with_device(arrival, identity, verdict)
+        outcome = await self._enforce(posted, message, decided, flow_id=flow.flow_id)
+        return _returned(outcome, flow.flow_id, flow.origin)
+
+    async def _enforce(
+        self, posted: PostedMessage, message: ReadMessage, decided: Decided, flow_id: str | None
+    ) -> Outcome:
+        arrival, now = posted.arrival, self._clock.now()
+        self._decisions.report(arrival, message.identity, decided, flow_id)
+        if decided.page is not None:
+            return ShowPage(decided.page)
+        try:
+            first = await self._one_use_keys.claim(message.replay_key, message.replay_until, now)
+        except OneUseKeysFull as full:
+            return self._refuse(posted, MessageRejected(MessageReason.REPLAYED, str(full)))
+        if not first:
+            return self._refuse(
+                posted, MessageRejected(MessageReason.REPLAYED, "the assertion was used before")
+            )
+        self._events.emit(
+            MessageAccepted(
+                now, arrival.reference_id, arrival.app.settings.name, arrival.app.settings.protocol
+            )
+        )
+        session = self._sessions.begin(arrival, message.identity, decided.verdict)
+        return Forward(
+            statement=_statement(posted, message, decided.verdict),
+            body=message.rebuilt_body,
+            response_fields=(set_session_cookie(*session),) if session else (),
+        )
+
+    def _refuse(self, posted: PostedMessage, refused: MessageRejected) -> ShowPage:
+        arrival, settings = posted.arrival, posted.arrival.app.settings
+        self._events.emit(
+            MessageRefused(
+                self._clock.now(),
+                arrival.reference_id,
+                settings.name,
+                settings.protocol,
+                refused.reason,
+                refused.detail,
+                str(arrival.ip),
+            )
+        )
+        return ShowPage(
+            Page(PageKind.MESSAGE_REFUSED, 400, refused.reason, arrival.reference_id, settings.label)
+        )
+
+
+def _statement(posted: PostedMessage, message: ReadMessage, verdict: TrustVerdict) -> IdentityStatement:
+    return IdentityStatement(posted.arrival.app.settings.name, message.identity.user, verdict)
+
+
+def _returned(outcome: Outcome, flow_id: str, origin: str | None) -> Outcome:
+    """The flow is over: its cookie goes, and the app sees the Origin that the 307 chain lost."""
+    clear = clear_flow_cookie(flow_id)
+    if isinstance(outcome, Forward):
+        return Forward(
+            statement=outcome.statement,
+            body=outcome.body,
+            origin=origin,
+            response_fields=(clear, *outcome.response_fields),
+        )
+    if isinstance(outcome, ShowPage):
+        return ShowPage(outcome.page, (clear, *outcome.response_fields))
+    return outcome

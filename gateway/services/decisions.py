@@ -1,0 +1,177 @@
+"""From who, where and which device to a decision, its page, and its line in the log."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from gateway.model.decision import Access, Decision, DeviceTrust, FactorPrompt, SignOnRequest
+from gateway.model.device import NotTrusted, TrustVerdict, VerifiedDevice
+from gateway.model.events import SignOnDecided
+from gateway.model.identity import Identity
+from gateway.model.pages import Page, PageKind
+from gateway.model.reasons import TrustReason
+from gateway.pki.trust import bind_user
+from gateway.policy.engine import evaluate, evaluate_both
+from gateway.policy.user_agent import classify
+from gateway.services.arrivals import Arrival
+from gateway.services.ports import Clock, EventSink
+from gateway.services.snapshot import Live, Snapshot
+
+# The clocks of identity provider and gateway may differ by this much.
+_CLOCK_SKEW: Final = timedelta(seconds=60)
+
+NOT_ASKED: Final = NotTrusted(TrustReason.NO_CERTIFICATE, "the answer did not depend on the device")
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A decision with what follows from it. ``page`` is None where the request goes to the app."""
+
+    decision: Decision
+    verdict: TrustVerdict
+    device_trust: DeviceTrust
+    reason: str
+    page: Page | None
+    needs_challenge: bool = False
+
+
+class Decisions:
+    def __init__(self, live: Live[Snapshot], clock: Clock, events: EventSink) -> None:
+        self._live = live
+        self._clock = clock
+        self._events = events
+
+    def without_device(self, arrival: Arrival, identity: Identity) -> Decided:
+        """Decide before any device was seen. ``needs_challenge`` where the device makes the difference."""
+        snapshot = self._live.current
+        request = _request(arrival, identity, DeviceTrust.UNKNOWN)
+        answers = evaluate_both(arrival.app.policy, request, snapshot.zones)
+        matters = answers.needs_challenge or (
+            arrival.app.settings.challenge_for_monitor and answers.monitor_differs
+        )
+        if not snapshot.trust.enabled:
+            verdict = NotTrusted(TrustReason.DEVICE_TRUST_DISABLED, "device trust is switched off")
+            return self._decided(arrival, identity, answers.not_trusted, verdict, DeviceTrust.NOT_TRUSTED)
+        if matters:
+            unknown = self._decided(arrival, identity, answers.not_trusted, NOT_ASKED, DeviceTrust.UNKNOWN)
+            return replace(unknown, needs_challenge=True)
+        return self._decided(arrival, identity, answers.not_trusted, NOT_ASKED, DeviceTrust.UNKNOWN)
+
+    def with_device(self, arrival: Arrival, identity: Identity, verdict: TrustVerdict) -> Decided:
+        """Decide with the verdict on a device, which must be this user's device where that is required."""
+        bound = bind_user(verdict, identity.user)
+        trusted = isinstance(bound, VerifiedDevice)
+        trust = DeviceTrust.TRUSTED if trusted else DeviceTrust.NOT_TRUSTED
+        request = _request(arrival, identity, trust)
+        decision = evaluate(arrival.app.policy, request, self._live.current.zones)
+        return self._decided(arrival, identity, decision, bound, trust)
+
+    def report(
+        self,
+        arrival: Arrival,
+        identity: Identity,
+        decided: Decided,
+        flow_id: str | None,
+        *,
+        session: bool = False,
+    ) -> None:
+        """One line for the log and one count for the metrics."""
+        client, platform = classify(arrival.user_agent)
+        verdict = decided.verdict
+        not_trusted = verdict if isinstance(verdict, NotTrusted) and verdict is not NOT_ASKED else None
+        access = decided.decision.access.value
+        if decided.page is not None and decided.page.kind is PageKind.FACTOR_REQUIRED:
+            access = "prompt_for_factor"
+        self._events.emit(
+            SignOnDecided(
+                at=self._clock.now(),
+                reference_id=arrival.reference_id,
+                app=arrival.app.settings.name,
+                protocol=arrival.app.settings.protocol,
+                user=identity.user,
+                identity_provider=identity.identity_provider,
+                ip=str(arrival.ip),
+                client=client,
+                platform=platform,
+                access=access,
+                reason=decided.reason,
+                rule=decided.decision.rule,
+                device_trust=decided.device_trust,
+                trust_reason=None if not_trusted is None else not_trusted.reason,
+                trust_detail="" if not_trusted is None else not_trusted.detail,
+                device=verdict.device,
+                certificate_thumbprint=verdict.certificate_thumbprint,
+                flow_id=flow_id,
+                monitored=decided.decision.monitored,
+                session=session,
+            )
+        )
+
+    def _decided(
+        self,
+        arrival: Arrival,
+        identity: Identity,
+        decision: Decision,
+        verdict: TrustVerdict,
+        trust: DeviceTrust,
+    ) -> Decided:
+        if decision.access is Access.DENY:
+            reason = self._denial_reason(arrival, identity, decision, verdict, trust)
+            return Decided(decision, verdict, trust, reason, self._page(PageKind.LOCKED, arrival, reason))
+        prompt = decision.prompt_for_factor
+        if prompt is not None and not factor_shown(
+            prompt, arrival.app.settings.factor_contexts, identity, self._clock.now()
+        ):
+            page = self._page(PageKind.FACTOR_REQUIRED, arrival, decision.reason)
+            return Decided(decision, verdict, trust, decision.reason, page)
+        return Decided(decision, verdict, trust, decision.reason, None)
+
+    def _denial_reason(
+        self,
+        arrival: Arrival,
+        identity: Identity,
+        decision: Decision,
+        verdict: TrustVerdict,
+        trust: DeviceTrust,
+    ) -> str:
+        """What is wrong with the device, where a trusted one would have been let in; else the rule."""
+        if trust is not DeviceTrust.NOT_TRUSTED or not isinstance(verdict, NotTrusted):
+            return decision.reason
+        would_be = evaluate(
+            arrival.app.policy,
+            _request(arrival, identity, DeviceTrust.TRUSTED),
+            self._live.current.zones,
+        )
+        return verdict.reason.value if would_be.access is Access.ALLOW else decision.reason
+
+    def _page(self, kind: PageKind, arrival: Arrival, reason: str) -> Page:
+        return Page(
+            kind,
+            403,
+            reason,
+            arrival.reference_id,
+            arrival.app.settings.label,
+            self._live.current.settings.learn_more_url,
+        )
+
+
+def factor_shown(
+    prompt: FactorPrompt, factor_contexts: frozenset[str], identity: Identity, now: datetime
+) -> bool:
+    """True if the assertion itself shows a second factor that satisfies the prompt.
+
+    Only the app's own list of authentication contexts counts, by exact string. ``every_minutes`` also needs
+    an AuthnInstant that is recent enough; `every_sign_on` and `every_session` take the assertion's word,
+    since each sign-on brings a new assertion.
+    """
+    if identity.authn_context_class_ref not in factor_contexts:
+        return False
+    if prompt.minutes is None:
+        return True
+    instant = identity.authn_instant
+    return instant is not None and now - instant <= timedelta(minutes=prompt.minutes) + _CLOCK_SKEW
+
+
+def _request(arrival: Arrival, identity: Identity, trust: DeviceTrust) -> SignOnRequest:
+    client, platform = classify(arrival.user_agent)
+    return SignOnRequest(identity.user, identity.groups, arrival.ip, client, platform, trust)

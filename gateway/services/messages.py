@@ -1,0 +1,84 @@
+"""Read what was posted to an assertion endpoint: a sign-on, verified whole, or something that is none."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from gateway.federation.errors import MessageRejected
+from gateway.federation.expectation import Expectation
+from gateway.federation.form import parse_form
+from gateway.federation.kinds import MessageKind, message_kind
+from gateway.federation.saml2 import verify_response
+from gateway.federation.ws_fed import verify_wresult
+from gateway.model.identity import Identity
+from gateway.model.reasons import MessageReason
+from gateway.model.settings import FederationProtocol
+from gateway.services.arrivals import PostedMessage
+from gateway.services.challenges import digest
+from gateway.services.ports import SeenRequests
+from gateway.services.snapshot import App
+
+_NOBODY: Final = Identity("", frozenset(), "", None, None)
+_EPOCH: Final = datetime.fromtimestamp(0, UTC)
+_FORM: Final = b"application/x-www-form-urlencoded"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadMessage:
+    """``signs_on`` False: nothing that could sign anybody on; the request passes as it came."""
+
+    signs_on: bool
+    identity: Identity = _NOBODY
+    replay_key: str = ""
+    replay_until: datetime = _EPOCH
+    fields: tuple[tuple[str, str], ...] = ()
+    body_digest: str = ""
+    rebuilt_body: bytes = b""
+
+
+def read_message(posted: PostedMessage, seen_requests: SeenRequests, now: datetime) -> ReadMessage:
+    """Raises MessageRejected. Does not claim the assertion's one use."""
+    arrival = posted.arrival
+    app = arrival.app
+    if posted.content_type.partition(b";")[0].strip().lower() != _FORM:
+        raise MessageRejected(MessageReason.MALFORMED, "an assertion endpoint takes urlencoded forms only")
+    form = parse_form(posted.body, came_back=arrival.ticket is not None)
+    kind = message_kind(form)
+    if kind is not MessageKind.SIGN_ON:
+        return ReadMessage(signs_on=False)
+    expectation = Expectation(
+        idp=app.identity_provider,
+        audience=app.settings.entity_id,
+        recipients=(app.origin + arrival.path,),
+        decryption_key=app.decryption_key,
+    )
+    if app.settings.protocol is FederationProtocol.SAML2:
+        verified = verify_response(form, expectation, now)
+    else:
+        verified = verify_wresult(form, expectation, now)
+    _check_in_response_to(app, verified.in_response_to, seen_requests, now)
+    return ReadMessage(
+        signs_on=True,
+        identity=verified.identity,
+        replay_key=f"assertion:{verified.replay_key}",
+        replay_until=verified.replay_until,
+        fields=form.fields,
+        body_digest=digest(verified.rebuilt_body),
+        rebuilt_body=verified.rebuilt_body,
+    )
+
+
+def _check_in_response_to(
+    app: App, in_response_to: str | None, seen_requests: SeenRequests, now: datetime
+) -> None:
+    """SAML Profiles §4.1.4.3. The gateway sees a request only if it leaves the app as a redirect, so an
+    unknown ID counts as unsolicited; an ID of another app's request never passes."""
+    asked_by = None if in_response_to is None else seen_requests.app_of(in_response_to, now)
+    if asked_by == app.settings.name:
+        return
+    if asked_by is not None:
+        raise MessageRejected(MessageReason.MALFORMED, "the response answers the request of another app")
+    if app.settings.protocol is FederationProtocol.SAML2 and not app.settings.allow_unsolicited:
+        raise MessageRejected(
+            MessageReason.MALFORMED, "the response answers no request of this app (allow_unsolicited: false)"
+        )
