@@ -44,7 +44,7 @@ KINDS = [
 def sign_on_message(idp: IdentityProvider, app: RelyingParty) -> Step:
     """The request that the browser is about to post to the app's public address."""
     browser = Browser(login=idp.user.login_fields)
-    visit = browser.follow(Step("GET", app.upstream + "/login"), until_host=HOST)
+    visit = browser.follow(Step("GET", app.upstream + "/login"), until=lambda step: step.host == HOST)
     step = browser.next_step(visit.last)
     assert step is not None, visit
     assert step.url == app.assertion_url
