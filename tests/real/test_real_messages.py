@@ -64,7 +64,9 @@ def expectation(idp: IdentityProvider, app: RelyingParty) -> Expectation:
     metadata = parse_idp_metadata(idp.metadata.read_bytes(), datetime.now(UTC), None, protocol)
     assert idp.sso_url in metadata.sso_locations
     return Expectation(
-        idp=identity_provider(settings, metadata), audience=app.entity_id, recipient=app.assertion_url
+        idp=identity_provider(settings, metadata),
+        audience=app.entity_id,
+        recipients=(app.assertion_url,),
     )
 
 

@@ -13,7 +13,7 @@ import http.client
 import json
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -50,6 +50,10 @@ class Step:
     redirected_from: tuple[str, ...] = ()
     referrer_policy: str = ""
     extra_headers: Pairs = ()
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.url).hostname or ""
 
     @property
     def origin_header(self) -> str | None:
@@ -95,7 +99,7 @@ class Hop:
 
     @property
     def host(self) -> str:
-        return urlsplit(self.step.url).hostname or ""
+        return self.step.host
 
     @property
     def text(self) -> str:
@@ -166,9 +170,9 @@ class Browser:
         """Type an address and follow all that the pages do by themselves."""
         return self.follow(Step("GET", url))
 
-    def follow(self, step: Step, *, until_host: str | None = None) -> Visit:
-        """Make the request and go on until a page waits for the person. With ``until_host``, stop
-        before the first later request that goes there: `next_step` of the last hop is that request."""
+    def follow(self, step: Step, *, until: Callable[[Step], bool] | None = None) -> Visit:
+        """Make the request and go on until a page waits for the person. With ``until``, stop before the
+        first later request that fits it: `next_step` of the last hop is that request."""
         hops: list[Hop] = []
         logins_left = 2  # a refused password shows the same form again
         onward: Step | None = step
@@ -177,7 +181,7 @@ class Browser:
                 raise TooManyHopsError(str(Visit(tuple(hops))))
             hops.append(self.send(onward))
             onward = self.next_step(hops[-1], allow_login=logins_left > 0)
-            if onward is not None and (until_host == urlsplit(onward.url).hostname):
+            if onward is not None and until is not None and until(onward):
                 break
             if onward is not None and not _is_automatic(hops[-1]):
                 logins_left -= 1

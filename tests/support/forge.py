@@ -149,3 +149,40 @@ def key_usage(
         encipher_only=False,
         decipher_only=False,
     )
+
+
+def forge_crl(
+    signer: Forged,
+    revoked: Iterable[int | x509.RevokedCertificate] = (),
+    *,
+    number: int | None = 1,
+    base_number: int | None = None,
+    extra: Iterable[Extension] = (),
+    issuer: x509.Name | None = None,
+    this_update: datetime = NOW - DAY / 24,
+    next_update: datetime = NOW + DAY,
+) -> bytes:
+    """A CRL in DER with exactly these extensions; ``number`` None leaves the CRL number out."""
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(issuer or signer.subject)
+        .last_update(this_update)
+        .next_update(next_update)
+    )
+    if number is not None:
+        builder = builder.add_extension(x509.CRLNumber(number), critical=False)
+    if base_number is not None:
+        builder = builder.add_extension(x509.DeltaCRLIndicator(base_number), critical=True)
+    for value, critical in extra:
+        builder = builder.add_extension(value, critical=critical)
+    for entry in revoked:
+        builder = builder.add_revoked_certificate(crl_entry(entry) if isinstance(entry, int) else entry)
+    algorithm = None if isinstance(signer.key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    return builder.sign(signer.key, algorithm).public_bytes(Encoding.DER)
+
+
+def crl_entry(serial_number: int, *extensions: Extension) -> x509.RevokedCertificate:
+    builder = x509.RevokedCertificateBuilder().serial_number(serial_number).revocation_date(NOW - DAY)
+    for value, critical in extensions:
+        builder = builder.add_extension(value, critical=critical)
+    return builder.build()

@@ -31,7 +31,7 @@ class GatewayProcess:
         serve = ["serve", "-c", str(self.configuration_file), *arguments]
         self._process = ChildProcess(
             "gateway",
-            [sys.executable, "-m", "gateway.cli.main", *serve],
+            [str(Path(sys.executable).parent / "devicetrust"), *serve],
             directory,
             environment={"PYTHONWARNINGS": os.environ.get("GATEWAY_WARNINGS", "default")},
         )
