@@ -1,7 +1,6 @@
 """The gateway as an administrator runs it: ``devicetrust serve -c gateway.yaml`` in a process of its own."""
 
 import json
-import os
 import signal
 import sys
 import time
@@ -33,7 +32,6 @@ class GatewayProcess:
             "gateway",
             [str(Path(sys.executable).parent / "devicetrust"), *serve],
             directory,
-            environment={"PYTHONWARNINGS": os.environ.get("GATEWAY_WARNINGS", "default")},
         )
 
     def write(self, configuration: Mapping[str, Any]) -> None:
