@@ -1,0 +1,111 @@
+"""The path cache as a dialogue: what is found again, and what is forgotten when."""
+
+from dataclasses import replace
+
+from support.forge import DAY, NOW, Forged, forge_authority, forge_crl, forge_device
+
+from gateway.model.device import NotTrusted, PeerCertificate, TrustVerdict, VerifiedDevice
+from gateway.model.reasons import TrustReason
+from gateway.model.settings import AuthoritySettings, DeviceFrom, UserFrom
+from gateway.pki.authority import TrustSnapshot, authority_from
+from gateway.pki.crl import parse_crl
+from gateway.pki.path_cache import PathCache
+from gateway.pki.trust import verify_device
+
+ROOT = forge_authority("Root")
+ISSUING = forge_authority("Issuing", ROOT)
+DEVICE = forge_device("device", ISSUING)
+SETTINGS = AuthoritySettings(
+    name="corp",
+    certificates="/etc/corp.pem",
+    crls=("/etc/corp.crl",),
+    stale_crl_allowed_for=None,
+    user_binding_required=True,
+    device_from=DeviceFrom.SAN_URI,
+    user_from=UserFrom.SAN_UPN,
+)
+WITHOUT_CRLS = replace(SETTINGS, crls=())
+TRUST = TrustSnapshot(True, (authority_from(WITHOUT_CRLS, [ROOT.parsed]),), generation=1)
+
+
+def reason(found: TrustVerdict) -> TrustReason | None:
+    return found.reason if isinstance(found, NotTrusted) else None
+
+
+def ask(
+    cache: PathCache,
+    device: Forged = DEVICE,
+    *presented: Forged,
+    trust: TrustSnapshot = TRUST,
+    days: float = 0,
+) -> TrustVerdict:
+    peer = PeerCertificate(device.der, tuple(each.der for each in presented))
+    return verify_device(peer, trust, NOW + days * DAY, cache)
+
+
+def test_a_known_path_needs_its_intermediates_only_once() -> None:
+    cache = PathCache()
+    assert reason(ask(cache)) is TrustReason.UNKNOWN_ISSUER
+    assert isinstance(ask(cache, DEVICE, ISSUING), VerifiedDevice)
+    assert isinstance(ask(cache), VerifiedDevice)
+
+
+def test_failures_are_not_kept() -> None:
+    cache = PathCache()
+    ask(cache)
+    ask(cache, forge_device("d", forge_authority("Stranger")))
+    assert len(cache) == 0
+
+
+def test_one_certificate_takes_one_entry_whatever_comes_with_it() -> None:
+    cache = PathCache()
+    for _ in range(20):
+        ask(cache, DEVICE, ISSUING, forge_authority("Junk"))
+    assert len(cache) == 1
+
+
+def test_a_path_is_forgotten_when_one_of_its_certificates_expires() -> None:
+    short = forge_authority("Short", ROOT, not_after=NOW + DAY)
+    device = forge_device("d", short)
+    cache = PathCache()
+    assert isinstance(ask(cache, device, short), VerifiedDevice)
+    assert isinstance(ask(cache, device, short, days=1), VerifiedDevice)
+    assert reason(ask(cache, device, short, days=1.1)) is TrustReason.EXPIRED
+    assert reason(ask(cache, device, short, days=-2)) is TrustReason.NOT_YET_VALID
+    assert len(cache) == 0
+
+
+def test_a_change_of_authorities_forgets_all_even_if_the_generation_was_forgotten() -> None:
+    cache = PathCache()
+    ask(cache, DEVICE, ISSUING)
+    removed = replace(
+        TRUST, authorities=(authority_from(WITHOUT_CRLS, [forge_authority("New root").parsed]),)
+    )
+    assert reason(ask(cache, DEVICE, ISSUING, trust=removed)) is TrustReason.UNKNOWN_ISSUER
+    ask(cache, DEVICE, ISSUING)
+    assert reason(ask(cache, trust=replace(TRUST, generation=2))) is TrustReason.UNKNOWN_ISSUER
+
+
+def test_a_revocation_counts_at_once_for_a_remembered_path() -> None:
+    trust = TrustSnapshot(True, (authority_from(SETTINGS, [ISSUING.parsed]),))
+    issuing = [ISSUING.parsed]
+    fresh = replace(
+        trust, revocation=trust.revocation.with_crl(parse_crl(forge_crl(ISSUING, number=1), issuing))
+    )
+    revoking = parse_crl(forge_crl(ISSUING, [DEVICE.parsed.serial_number], number=2), issuing)
+    revoked = replace(fresh, revocation=fresh.revocation.with_crl(revoking))
+    cache = PathCache()
+    assert isinstance(ask(cache, trust=fresh), VerifiedDevice)
+    assert reason(ask(cache, trust=revoked)) is TrustReason.REVOKED
+    assert len(cache) == 1, "the path was remembered; the revocation was not"
+
+
+def test_the_least_recently_used_path_goes_first() -> None:
+    cache = PathCache(entries=2)
+    first, second, third = (forge_device(f"d{number}", ISSUING) for number in range(3))
+    for device in (first, second, first, third):
+        ask(cache, device, ISSUING)
+    assert len(cache) == 2
+    assert isinstance(ask(cache, first), VerifiedDevice)
+    assert isinstance(ask(cache, third), VerifiedDevice)
+    assert reason(ask(cache, second)) is TrustReason.UNKNOWN_ISSUER
