@@ -10,7 +10,17 @@ from dataclasses import replace
 from cryptography import x509
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.forge import NOW, Forged, crl_entry, forge, forge_authority, forge_crl, forge_device, upn
+from support.forge import (
+    NOW,
+    Forged,
+    common_name,
+    crl_entry,
+    forge,
+    forge_authority,
+    forge_crl,
+    forge_device,
+    upn,
+)
 
 from gateway.model.device import NotTrusted, PeerCertificate, VerifiedDevice
 from gateway.model.settings import AuthoritySettings, DeviceFrom, UserFrom
@@ -30,7 +40,7 @@ CONSTRAINTS = x509.NameConstraints(
         x509.UniformResourceIdentifier(".example.test"),
         x509.RFC822Name("example.test"),
     ],
-    [x509.DirectoryName(x509.Name([]))],
+    [x509.DirectoryName(common_name("nobody"))],
 )
 ROOT = forge_authority("Root")
 ISSUING = forge_authority("Issuing", ROOT)
