@@ -86,20 +86,29 @@ class RevocationIndex:
     ) -> RevocationStatus:
         """What is known about a certificate at ``now`` (aware).
 
-        ``distribution_points`` are the URIs that the certificate names; None when that is not known any
-        more, and then every CRL of the issuer must be fresh. A revocation counts from whichever CRL it
-        comes, stale ones included. Where several CRLs cover the certificate, all have to be fresh.
+        A revocation counts from whichever CRL it comes, stale ones included. Good is what one fresh CRL
+        covers. ``distribution_points`` are the URIs that the certificate names; None when that is not
+        known any more: then a partitioned CRL counts only together with all its sisters, each fresh.
         """
-        covered = stale = False
+        covered = fresh = False
+        partitions_fresh: bool | None = None
         for held in self._held.get(certificate.issuer, ()):
             if held.is_revoked(certificate.serial_number):
                 return RevocationStatus.REVOKED
-            if _is_covered(held.full.scope, is_end_entity, distribution_points):
+            scope = held.full.scope
+            if not _covers_kind(scope, is_end_entity):
+                continue
+            is_fresh = not _is_stale(held, now, stale_allowed_for)
+            if scope.distribution_points and distribution_points is None:
+                partitions_fresh = is_fresh and partitions_fresh is not False
+            elif not scope.distribution_points or not scope.distribution_points.isdisjoint(
+                distribution_points or ()
+            ):
                 covered = True
-                stale = stale or _is_stale(held, now, stale_allowed_for)
-        if not covered:
+                fresh = fresh or is_fresh
+        if not covered and partitions_fresh is None:
             return RevocationStatus.UNKNOWN
-        return RevocationStatus.STALE if stale else RevocationStatus.GOOD
+        return RevocationStatus.GOOD if fresh or partitions_fresh else RevocationStatus.STALE
 
 
 def _updated(held: HeldCrl, crl: CrlSnapshot) -> HeldCrl:
@@ -121,14 +130,8 @@ def _updated(held: HeldCrl, crl: CrlSnapshot) -> HeldCrl:
     return replace(held, delta=crl)
 
 
-def _is_covered(scope: CrlScope, is_end_entity: bool, distribution_points: frozenset[str] | None) -> bool:
-    if scope.covers is Covers.END_ENTITIES and not is_end_entity:
-        return False
-    if scope.covers is Covers.AUTHORITIES and is_end_entity:
-        return False
-    if scope.distribution_points and distribution_points is not None:
-        return not scope.distribution_points.isdisjoint(distribution_points)
-    return True
+def _covers_kind(scope: CrlScope, is_end_entity: bool) -> bool:
+    return scope.covers is not (Covers.AUTHORITIES if is_end_entity else Covers.END_ENTITIES)
 
 
 def _is_stale(held: HeldCrl, now: datetime, allowed_for: timedelta | None) -> bool:

@@ -191,6 +191,14 @@ def test_partitions_are_held_side_by_side_with_numbers_of_their_own() -> None:
     )
 
 
+def test_of_several_crls_that_cover_a_certificate_one_fresh_one_is_enough() -> None:
+    abandoned = crl(1, number=9, next_update=NOW + HOUR)
+    index = holding(abandoned, crl(2, number=1, extra=[USERS]))
+    assert status(index, 9, now=NOW + 2 * HOUR) == "good"
+    assert status(index, 1, now=NOW + 2 * HOUR) == "revoked", "what the abandoned one revoked stays revoked"
+    assert status(index, 9, now=NOW + 2 * HOUR, is_end_entity=False) == "stale"
+
+
 def test_dates_at_the_end_of_time_are_no_problem() -> None:
     index = holding(crl(1, next_update=datetime.max.replace(microsecond=0, tzinfo=NOW.tzinfo)))
     assert status(index, 2, now=NOW + DAY, stale_allowed_for=400 * DAY) == RevocationStatus.GOOD
