@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Protocol
 
 from gateway.model.events import Event
+from gateway.model.one_use import OneUseKeysFull as OneUseKeysFull
 
 
 class Clock(Protocol):
@@ -30,10 +31,6 @@ class OneUseKeys(Protocol):
         pass twice.
         """
         ...
-
-
-class OneUseKeysFull(Exception):
-    """No room for one more key; the sign-on must be refused."""
 
 
 class SeenRequests(Protocol):
