@@ -5,6 +5,7 @@ long after the last factor, in whole minutes.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 from gateway.model.decision import Access, FactorPrompt
@@ -34,7 +35,7 @@ def read_access(raw: object, path: KeyPath) -> tuple[Access, FactorPrompt | None
             unknown=raw,
             alternatives=(Access.ALLOW, Access.DENY),
         )
-    if not isinstance(raw, dict):
+    if not isinstance(raw, Mapping):
         detail = f"expected allow, deny or {{allow: {{prompt_for_factor: …}}}}, got {kind_of(raw)}"
         raise PolicyInvalid(PolicyProblem.WRONG_TYPE, path, detail)
     access = read_mapping(raw, path, known=("allow",), required=("allow",))

@@ -53,7 +53,7 @@ _MODERN = re.compile(
 # What the patterns below would take for something else, first match wins.
 _OVERRIDES: Final = (
     (re.compile(r"\bXbox\b", re.IGNORECASE), Platform.OTHER_DESKTOP),  # says Windows NT 10.0
-    (re.compile(r"\bMSFT-(?:WP|PPC|SPhone)/", re.IGNORECASE), Platform.OTHER_MOBILE),
+    (re.compile(r"\bWindows CE\b|\bMSFT-(?:WP|PPC|SPhone)/", re.IGNORECASE), Platform.OTHER_MOBILE),
     (re.compile(r"^Apple-i(?:Phone|Pad|Pod)|\bOutlook-iOS/|\bTeamsMobile-iOS/"), Platform.IOS),
     (re.compile(r"^SAMSUNG-SM-|^Android|\bOutlook-Android/|\bTeamsMobile-Android/"), Platform.ANDROID),
     # CFNetwork names the kernel; only a Mac has had an Intel one.
@@ -73,7 +73,6 @@ _PLATFORM_OF_FAMILY: Final = {
         (
             "Windows Phone",
             "Windows Mobile",
-            "Windows CE",
             "BlackBerry OS",
             "BlackBerry Tablet OS",
             "Symbian OS",
@@ -89,7 +88,6 @@ _PLATFORM_OF_FAMILY: Final = {
             "Maemo",
             "Brew MP",
             "HarmonyOS",
-            "OpenHarmony",
             "WatchOS",
         ),
         Platform.OTHER_MOBILE,

@@ -65,7 +65,8 @@ def untrusted_never_denied(context: LintContext) -> Iterator[Finding]:
 
     Source: the seed product's allow-list approach ends in "a Deny catch-all rule".
     """
-    if not any(_is_denied(context, cell) for cell in context.space.untrusted()):
+    deciders = (decider for cell in context.space.untrusted() for decider in cell.deciders)
+    if all(_allows(context.space.decision(decider)) for decider in deciders):
         yield Finding(
             Severity.WARNING,
             "untrusted-never-denied",
