@@ -51,7 +51,7 @@ def check(path: str, as_json: bool) -> int:
     except ConfigErrors as refused:
         if not as_json:
             raise  # nothing was checked: this is no result, but the same errors that serve shows
-        findings = [refusal(error, "configuration_invalid", _CORRECT) for error in refused.errors]
+        findings = [refusal(error, "configuration-invalid", _CORRECT) for error in refused.errors]
     code = exit_code(findings)
     if as_json:
         result = {

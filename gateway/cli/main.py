@@ -129,3 +129,7 @@ def _declared_errors() -> tuple[type[Exception], ...]:
 
 def _complain(text: str) -> None:
     click.echo(text, err=True)
+
+
+if __name__ == "__main__":
+    main()

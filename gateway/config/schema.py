@@ -347,7 +347,7 @@ class GatewayFile(_Section):
     store: StoreUrl | None = Field(
         default=None, description="Database: sqlite:///path or postgresql://user@host/db. Not used yet."
     )
-    device_trust: DeviceTrustSection = Field(description="Which devices are trusted.")
+    device_trust: DeviceTrustSection = Field(description="Which authorities vouch for devices.")
     identity_providers: list[IdentityProviderSection] = Field(
         max_length=1000, description="Who signs people on."
     )

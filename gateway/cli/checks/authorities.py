@@ -22,7 +22,7 @@ def check_authorities(settings: GatewaySettings, now: datetime) -> Iterator[Find
     if not settings.device_trust_enabled:
         yield Finding(
             Severity.NOTICE,
-            "device_trust_disabled",
+            "device-trust-disabled",
             settings.source,
             "device_trust.enabled is false, so no device is trusted",
             "set it to true once authorities and policies are ready",
@@ -31,7 +31,7 @@ def check_authorities(settings: GatewaySettings, now: datetime) -> Iterator[Find
         try:
             authority = read_authority(authority_settings)
         except (ConfigError, KeyFileRefused) as error:
-            yield refusal(error, "authority_unusable", "put the authority's certificates (PEM) in this place")
+            yield refusal(error, "authority-unusable", "put the authority's certificates (PEM) in this place")
             continue
         for certificate in authority.certificates:
             yield from _certificate(authority_settings.certificates, certificate, now)
@@ -43,7 +43,7 @@ def _certificate(source: str, certificate: Certificate, now: datetime) -> Iterat
     if not certificate.extensions.is_ca:
         yield Finding(
             Severity.PROBLEM,
-            "authority_not_ca",
+            "authority-not-ca",
             source,
             f"{name} is not a certification authority's certificate",
             "name the certificate of the authority that issues the devices' certificates",
@@ -51,7 +51,7 @@ def _certificate(source: str, certificate: Certificate, now: datetime) -> Iterat
     if now > certificate.not_after:
         yield Finding(
             Severity.PROBLEM,
-            "authority_expired",
+            "authority-expired",
             source,
             f"{name} expired on {when(certificate.not_after)}; what it issued is not trusted",
             "add the authority's new certificate",
@@ -59,7 +59,7 @@ def _certificate(source: str, certificate: Certificate, now: datetime) -> Iterat
     elif now < certificate.not_before:
         yield Finding(
             Severity.PROBLEM,
-            "authority_not_yet_valid",
+            "authority-not-yet-valid",
             source,
             f"{name} is valid from {when(certificate.not_before)} only",
             "check this machine's clock, or wait",
@@ -67,7 +67,7 @@ def _certificate(source: str, certificate: Certificate, now: datetime) -> Iterat
     elif certificate.not_after - now <= EXPIRING_WITHIN:
         yield Finding(
             Severity.WARNING,
-            "certificates_expiring",
+            "certificates-expiring",
             source,
             f"{name} expires on {when(certificate.not_after)}",
             "add the authority's new certificate beside it",
@@ -78,7 +78,7 @@ def _crls(config: str, authority: Authority, now: datetime) -> Iterator[Finding]
     if not authority.has_crls:
         yield Finding(
             Severity.PROBLEM,
-            "revocation_not_checked",
+            "revocation-not-checked",
             config,
             f"authority {authority.name} has no CRL: a stolen computer stays trusted until its "
             "certificate expires",
@@ -93,7 +93,7 @@ def _crls(config: str, authority: Authority, now: datetime) -> Iterator[Finding]
         except ConfigError as error:
             yield Finding(
                 Severity.PROBLEM,
-                "crl_unusable",
+                "crl-unusable",
                 path,
                 error.message,
                 f"publish a current CRL of authority {authority.name} in this place",
@@ -105,7 +105,7 @@ def _crls(config: str, authority: Authority, now: datetime) -> Iterator[Finding]
     if urls:
         yield Finding(
             Severity.NOTICE,
-            "crl_url_not_checked",
+            "crl-url-not-checked",
             config,
             f"authority {authority.name} has {urls} CRL URL(s), which are fetched when the gateway runs",
             "look at /readyz of the running gateway",
@@ -121,7 +121,7 @@ def _freshness(path: str, crl: CrlSnapshot, settings: AuthoritySettings, now: da
     if overdue > allowed:
         yield Finding(
             Severity.PROBLEM,
-            "crl_stale",
+            "crl-stale",
             path,
             f"its successor was due on {when(crl.next_update)}: no certificate of this issuer is trusted",
             publish,
@@ -129,7 +129,7 @@ def _freshness(path: str, crl: CrlSnapshot, settings: AuthoritySettings, now: da
     elif overdue > timedelta(0):
         yield Finding(
             Severity.WARNING,
-            "crl_stale",
+            "crl-stale",
             path,
             f"its successor was due on {when(crl.next_update)}; stale_crl lets it count until "
             f"{when(crl.next_update + allowed)}",
@@ -138,7 +138,7 @@ def _freshness(path: str, crl: CrlSnapshot, settings: AuthoritySettings, now: da
     if crl.this_update - now > CLOCK_TOLERANCE:
         yield Finding(
             Severity.PROBLEM,
-            "clock_behind",
+            "clock-behind",
             path,
             f"was issued on {when(crl.this_update)}, which is in the future",
             "set this machine's clock",
@@ -153,7 +153,7 @@ def _combination(loaded: Sequence[tuple[str, CrlSnapshot]]) -> Iterator[Finding]
             index = index.with_crl(crl)
         except CrlRejected as error:
             yield Finding(
-                Severity.PROBLEM, "crl_unusable", path, error.detail, "name the CRLs that belong together"
+                Severity.PROBLEM, "crl-unusable", path, error.detail, "name the CRLs that belong together"
             )
 
 
@@ -163,7 +163,7 @@ def _uncovered(config: str, authority: Authority, crls: Sequence[CrlSnapshot]) -
         if certificate.extensions.is_ca and certificate.issuer_hash not in issuers:
             yield Finding(
                 Severity.PROBLEM,
-                "issuer_without_crl",
+                "issuer-without-crl",
                 config,
                 f"authority {authority.name} has no CRL of {subject(certificate)}: "
                 "what that one issued is refused (REVOCATION_UNKNOWN)",

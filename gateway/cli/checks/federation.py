@@ -17,12 +17,12 @@ def check_identity_providers(settings: GatewaySettings, now: datetime) -> Iterat
         try:
             metadata = read_idp_metadata(provider, now)
         except (ConfigError, KeyFileRefused) as error:
-            yield refusal(error, "metadata_unusable", download)
+            yield refusal(error, "metadata-unusable", download)
             continue
         if metadata.valid_until is not None and metadata.valid_until - now <= EXPIRING_WITHIN:
             yield Finding(
                 Severity.WARNING,
-                "metadata_expiring",
+                "metadata-expiring",
                 provider.metadata,
                 f"is valid until {when(metadata.valid_until)}; after that no sign-on is accepted",
                 download,
@@ -30,7 +30,7 @@ def check_identity_providers(settings: GatewaySettings, now: datetime) -> Iterat
         if provider.allow_sha1:
             yield Finding(
                 Severity.WARNING,
-                "sha1_allowed",
+                "sha1-allowed",
                 settings.source,
                 f"identity provider {provider.name} may sign with SHA-1, which can be forged",
                 "make it sign with SHA-256 and remove allow_sha1",
@@ -45,4 +45,4 @@ def check_decryption_keys(settings: GatewaySettings) -> Iterator[Finding]:
         try:
             read_decryption_key(path)
         except (ConfigError, KeyFileRefused) as error:
-            yield refusal(error, "decryption_key_unusable", "put the app's private key in this place")
+            yield refusal(error, "decryption-key-unusable", "put the app's private key in this place")

@@ -25,7 +25,7 @@ def check_policies(settings: GatewaySettings) -> Iterator[Finding]:
     except PlugInError as error:
         yield Finding(
             Severity.UNUSABLE,
-            "plug_in_unusable",
+            "plug-in-unusable",
             settings.source,
             str(error),
             "repair or uninstall the plug-in",
@@ -42,7 +42,7 @@ def check_policies(settings: GatewaySettings) -> Iterator[Finding]:
                 zone_names=zones.keys(),
             )
         except ConfigError as error:
-            found = [refusal(error, "policy_unusable", f"correct the policy of app {app.name}")]
+            found = [refusal(error, "policy-unusable", f"correct the policy of app {app.name}")]
         else:
             yield from _factors(settings.source, app, file)
             found = [
@@ -72,7 +72,7 @@ def _factors(config: str, app: AppSettings, file: PolicyFile) -> Iterator[Findin
     if prompting and not app.factor_contexts:
         yield Finding(
             Severity.PROBLEM,
-            "factor_never_shown",
+            "factor-never-shown",
             config,
             f'rule "{prompting[0].name}" of app {app.name} asks for a factor, but no sign-on can show one',
             "name the authentication contexts that prove a factor under factor_contexts of the app",

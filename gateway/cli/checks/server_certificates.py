@@ -25,7 +25,7 @@ def check_server_certificates(settings: GatewaySettings, now: datetime) -> Itera
         try:
             certificate = read_server_certificate(files)
         except (ConfigError, KeyFileRefused) as error:
-            yield refusal(error, "server_certificate_unusable", "put the right certificate and key in place")
+            yield refusal(error, "server-certificate-unusable", "put the right certificate and key in place")
             continue
         usable.append(certificate)
         yield from _chain(files.certificate, certificate.chain)
@@ -42,7 +42,7 @@ def _chain(source: str, chain: tuple[x509.Certificate, ...]) -> Iterator[Finding
         except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
             yield Finding(
                 Severity.PROBLEM,
-                "server_chain_broken",
+                "server-chain-broken",
                 source,
                 f"certificate {number + 1} did not issue certificate {number}",
                 "write the server's certificate first, then each issuer after what it issued",
@@ -55,7 +55,7 @@ def _dates(source: str, chain: tuple[x509.Certificate, ...], now: datetime) -> I
         if now > end:
             yield Finding(
                 Severity.PROBLEM,
-                "server_certificate_expired",
+                "server-certificate-expired",
                 source,
                 f"certificate {number} expired on {when(end)}",
                 _REPLACE,
@@ -63,7 +63,7 @@ def _dates(source: str, chain: tuple[x509.Certificate, ...], now: datetime) -> I
         elif now < begin:
             yield Finding(
                 Severity.PROBLEM,
-                "server_certificate_not_yet_valid",
+                "server-certificate-not-yet-valid",
                 source,
                 f"certificate {number} is valid from {when(begin)} only",
                 "check this machine's clock, or wait",
@@ -71,7 +71,7 @@ def _dates(source: str, chain: tuple[x509.Certificate, ...], now: datetime) -> I
         elif end - now <= EXPIRING_WITHIN:
             yield Finding(
                 Severity.WARNING,
-                "certificates_expiring",
+                "certificates-expiring",
                 source,
                 f"certificate {number} expires on {when(end)}",
                 _REPLACE,
@@ -86,7 +86,7 @@ def _purpose(source: str, certificate: x509.Certificate) -> Iterator[Finding]:
     if ExtendedKeyUsageOID.SERVER_AUTH not in usage:
         yield Finding(
             Severity.PROBLEM,
-            "server_certificate_purpose",
+            "server-certificate-purpose",
             source,
             "extendedKeyUsage does not allow TLS servers, so browsers refuse it",
             _REPLACE,
@@ -98,7 +98,7 @@ def _coverage(settings: GatewaySettings, certificates: list[ServerCertificate]) 
     if not any(wildcard in certificate.names for certificate in certificates):
         yield Finding(
             Severity.UNUSABLE,
-            "mtls_wildcard_missing",
+            "mtls-wildcard-missing",
             settings.source,
             f"no certificate under tls.certificates names {wildcard}, on which every challenge runs",
             f"add a certificate for {wildcard}",
@@ -109,7 +109,7 @@ def _coverage(settings: GatewaySettings, certificates: list[ServerCertificate]) 
         if select_certificate(certificates, host) is None:
             yield Finding(
                 Severity.PROBLEM,
-                "host_not_covered",
+                "host-not-covered",
                 settings.source,
                 f"no certificate under tls.certificates covers {host}, {role}",
                 "add a certificate for it",

@@ -27,7 +27,7 @@ def check_own_keys(settings: GatewaySettings) -> Iterator[Finding]:
     except KeyFileRefused as error:
         if error.what == "holds no signing key" and not any(Path(directory).iterdir()):
             return
-        yield refusal(error, "own_keys_unusable", error.do)
+        yield refusal(error, "own-keys-unusable", error.do)
 
 
 def check_pages(settings: GatewaySettings) -> Iterator[Finding]:
@@ -39,7 +39,7 @@ def check_pages(settings: GatewaySettings) -> Iterator[Finding]:
     except PageTemplateRefused as error:
         yield Finding(
             Severity.UNUSABLE,
-            "page_unusable",
+            "page-unusable",
             error.path,
             error.detail,
             "correct the template, or remove it to get the built-in page",
@@ -55,11 +55,11 @@ def check_upstreams(settings: GatewaySettings) -> Iterator[Finding]:
         try:
             x509.load_pem_x509_certificates(read_bytes(path, MAX_CERTIFICATE_FILE_BYTES))
         except ConfigError as error:
-            yield refusal(error, "upstream_ca_unusable", "put the roots (PEM) in this place")
+            yield refusal(error, "upstream-ca-unusable", "put the roots (PEM) in this place")
         except ValueError:
             yield Finding(
                 Severity.UNUSABLE,
-                "upstream_ca_unusable",
+                "upstream-ca-unusable",
                 path,
                 "holds no certificate in PEM form, or a damaged one",
                 "put the roots (PEM) in this place",
@@ -79,7 +79,7 @@ def check_files(settings: GatewaySettings, now: datetime) -> Iterator[Finding]:
         if status.st_mode & stat.S_IWOTH:
             yield Finding(
                 Severity.PROBLEM,
-                "file_writable_by_others",
+                "file-writable-by-others",
                 path,
                 f"can be changed by every user of this machine (mode {stat.S_IMODE(status.st_mode):04o})",
                 f"run: chmod o-w {path}",
@@ -88,7 +88,7 @@ def check_files(settings: GatewaySettings, now: datetime) -> Iterator[Finding]:
         if changed - now > CLOCK_TOLERANCE:
             yield Finding(
                 Severity.PROBLEM,
-                "clock_behind",
+                "clock-behind",
                 path,
                 f"was changed on {when(changed)}, which is in the future",
                 "set this machine's clock; certificates and sign-ons are judged by it",
