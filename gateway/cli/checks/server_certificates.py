@@ -108,7 +108,7 @@ def _coverage(settings: GatewaySettings, certificates: list[ServerCertificate]) 
     for host, role in hosts.items():
         if select_certificate(certificates, host) is None:
             yield Finding(
-                Severity.PROBLEM,
+                Severity.UNUSABLE,
                 "host-not-covered",
                 settings.source,
                 f"no certificate under tls.certificates covers {host}, {role}",
