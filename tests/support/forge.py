@@ -186,3 +186,23 @@ def crl_entry(serial_number: int, *extensions: Extension) -> x509.RevokedCertifi
     for value, critical in extensions:
         builder = builder.add_extension(value, critical=critical)
     return builder.build()
+
+
+def resigned(der: bytes, signer: Forged, old: bytes, new: bytes) -> bytes:
+    """A certificate or CRL with ``old`` replaced by ``new`` (as long) in what is signed, signed again.
+
+    For contents that no builder writes. The signer's key is elliptic and the digest is SHA-256.
+    """
+    if len(old) != len(new) or old not in der:
+        raise ValueError("what is replaced is not there, or of another length")
+    if not isinstance(signer.key, ec.EllipticCurvePrivateKey):
+        raise TypeError("not an elliptic key")
+    changed = der.replace(old, new)
+    signed_start = 4 if changed[1] == 0x82 else 3 if changed[1] == 0x81 else 2
+    header = 4 if changed[signed_start + 1] == 0x82 else 3
+    length = int.from_bytes(changed[signed_start + 2 : signed_start + header])
+    signed = changed[signed_start : signed_start + header + length]
+    signature = b"\x00" + signer.key.sign(signed, ec.ECDSA(hashes.SHA256()))
+    algorithm = bytes.fromhex("300a06082a8648ce3d040302")
+    body = signed + algorithm + bytes((0x03, len(signature))) + signature
+    return b"\x30\x82" + len(body).to_bytes(2) + body

@@ -11,17 +11,21 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS, PKCS1v15
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
-from support.forge import Forged, common_name, forge, forge_authority, forge_device
+from support.forge import Forged, common_name, forge, forge_authority, forge_device, resigned
 
 from gateway.model.reasons import TrustReason
+from gateway.model.settings import DeviceFrom
 from gateway.pki.certificate import (
     MAX_CERTIFICATE_BYTES,
     MAX_EXTENSION_ELEMENTS,
     CertificateRejected,
     parse_certificate,
 )
+from gateway.pki.identity import device_of
 from gateway.pki.names import COMMON_NAME
+from gateway.pki.signature import KeyRefused, load_public_key
 
 RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 P256_KEY = ec.generate_private_key(ec.SECP256R1())
@@ -196,3 +200,44 @@ def test_names_are_compared_without_case_white_space_and_string_type() -> None:
     )
     assert plain.subject == forge(printable).parsed.subject
     assert plain.subject != forge(common_name("IssuingCA")).parsed.subject
+
+
+def test_a_signature_counts_only_with_the_kind_of_key_that_it_names() -> None:
+    by_rsa = forge("x", key=RSA_KEY).parsed
+    by_ecdsa = forge("x", key=P256_KEY).parsed
+    by_ed25519 = forge("x", key=ed25519.Ed25519PrivateKey.generate()).parsed
+    for certificate in (by_rsa, by_ecdsa, by_ed25519):
+        fitting = [issuer for issuer in (by_rsa, by_ecdsa, by_ed25519) if certificate.is_signed_by(issuer)]
+        assert fitting == [certificate]
+
+
+def test_an_rsa_exponent_made_to_be_slow_is_refused() -> None:
+    numbers = rsa.RSAPublicNumbers(e=2**33 + 1, n=RSA_KEY.public_key().public_numbers().n).public_key()
+    spki = numbers.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    with pytest.raises(KeyRefused, match="exponent"):
+        load_public_key(spki, bytes.fromhex("300d06092a864886f70d0101010500"))
+
+
+ROOT = forge_authority("Root")
+NAMED = forge("device", ROOT, extensions=[(x509.KeyUsage(*[True] * 9), True)])
+NAME = b"\x31\x0f\x30\x0d\x06\x03\x55\x04\x03\x0c\x06device"
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        pytest.param(b"\x30" + NAME[1:], id="a sequence where a set has to be"),
+        pytest.param(NAME[:4] + b"\x05" + NAME[5:], id="an attribute without a type"),
+    ],
+)
+def test_a_signed_certificate_with_a_broken_name_is_refused(new: bytes) -> None:
+    with pytest.raises(CertificateRejected, match="not a"):
+        parse_certificate(resigned(NAMED.der, ROOT, NAME, new))
+
+
+def test_a_name_that_is_no_text_equals_only_itself_and_is_nobodys() -> None:
+    first = parse_certificate(resigned(NAMED.der, ROOT, NAME, NAME[:-6] + b"devic\xff"))
+    second = parse_certificate(resigned(NAMED.der, ROOT, NAME, NAME[:-6] + b"DEVIC\xff"))
+    assert first.subject != second.subject
+    with pytest.raises(CertificateRejected, match="not text"):
+        device_of(first, DeviceFrom.SUBJECT_CN)

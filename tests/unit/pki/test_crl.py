@@ -18,6 +18,7 @@ from support.forge import (
     forge_authority,
     forge_crl,
     key_usage,
+    resigned,
 )
 
 from gateway.pki.crl import Covers, CrlReason, CrlRejected, CrlScope, CrlSnapshot, parse_crl
@@ -215,3 +216,54 @@ def test_serial_numbers_are_compared_as_numbers() -> None:
     assert 255 in serials
     assert 0 not in serials
     assert 1 not in SerialSet()
+
+
+def date(text: str) -> bytes:
+    return b"\x17\x0d" + text.encode()
+
+
+NEXT_UPDATE = date("260602120000Z")
+LONG = forge_crl(CA, range(1, 9), extra=[point("http://a.test/1.crl")])
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        pytest.param(NEXT_UPDATE, date("260601105959Z"), id="nextUpdate before thisUpdate"),
+        pytest.param(b"\x02\x01\x01\x30\x0a", b"\x02\x01\x00\x30\x0a", id="version 1"),
+        pytest.param(b"\x02\x01\x05\x17", b"\x04\x01\x05\x17", id="an entry without a serial number"),
+        pytest.param(b"\x02\x01\x05\x17", b"\x02\x01\x05\x04", id="an entry without a date"),
+        pytest.param(b"\x30\x12\x02\x01\x05", b"\x31\x12\x02\x01\x05", id="an entry of another type"),
+        pytest.param(b"\x30\x12\x02\x01\x05", b"\x30\x7f\x02\x01\x05", id="an entry longer than the list"),
+        pytest.param(
+            bytes.fromhex("0603551d14"), bytes.fromhex("0603551d7f"), id="the CRL number under another type"
+        ),
+        pytest.param(bytes.fromhex("0403020101"), bytes.fromhex("04030201ff"), id="a negative CRL number"),
+        pytest.param(NEXT_UPDATE, b"\x04\x0d260602120000Z", id="a date that is none"),
+    ],
+)
+def test_a_signed_crl_with_contents_that_no_builder_writes_is_malformed(old: bytes, new: bytes) -> None:
+    assert parse_crl(resigned(LONG, CA, NEXT_UPDATE, NEXT_UPDATE), [CA.parsed]).number == 1
+    with pytest.raises(CrlRejected) as caught:
+        parse_crl(resigned(LONG, CA, old, new), [CA.parsed])
+    assert caught.value.reason is CrlReason.MALFORMED
+
+
+def test_a_crl_that_names_two_signature_algorithms_is_malformed() -> None:
+    sha256, sha384 = bytes.fromhex("06082a8648ce3d040302"), bytes.fromhex("06082a8648ce3d040303")
+    with pytest.raises(CrlRejected, match="differ"):
+        parse_crl(GOOD.replace(sha256, sha384, 1), [CA.parsed])
+
+
+def test_a_crl_larger_than_allowed_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.pki.crl.MAX_CRL_BYTES", len(GOOD) - 1)
+    with pytest.raises(CrlRejected) as caught:
+        parse_crl(GOOD, [CA.parsed])
+    assert caught.value.reason is CrlReason.TOO_LARGE
+
+
+def test_negative_and_overlong_serial_numbers_are_passed_over() -> None:
+    negative = resigned(LONG, CA, b"\x02\x01\x05\x17", b"\x02\x01\x85\x17")
+    crl = parse_crl(negative, [CA.parsed])
+    assert len(crl.revoked) == 7
+    assert 5 not in crl.revoked

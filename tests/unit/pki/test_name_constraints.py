@@ -111,6 +111,7 @@ def test_the_subject_is_under_directory_constraints(
             id="a registered ID",
         ),
         pytest.param(URI("urn:device:1"), URI("example.test"), id="a URI without a host"),
+        pytest.param(URI("https://[::1/"), URI("example.test"), id="a URI that cannot be split"),
         pytest.param(URI("https://10.0.0.1/"), URI("example.test"), id="a URI with an address"),
         pytest.param(DNS(".example.test"), DNS("example.test"), id="a DNS name with an empty label"),
         pytest.param(DNS("a*.example.test"), DNS("example.test"), id="a DNS name with a partial wildcard"),
@@ -141,6 +142,8 @@ def test_an_email_address_in_the_subject_is_under_email_constraints() -> None:
     subject = x509.Name([x509.NameAttribute(NameOID.EMAIL_ADDRESS, "a@evil.test")])
     assert not holds(permitted=[MAIL("example.test")], subject=subject)
     assert holds(permitted=[MAIL("evil.test")], subject=subject)
+    odd = x509.Name([x509.NameAttribute(NameOID.EMAIL_ADDRESS, "A <a@evil.test>")])
+    assert not holds(permitted=[MAIL("evil.test")], subject=odd)
 
 
 def test_many_names_under_many_constraints_are_refused_in_milliseconds() -> None:

@@ -325,3 +325,23 @@ def test_the_signature_bound_leaves_room_for_the_longest_path() -> None:
     assert MAX_SIGNATURE_VERIFICATIONS - budget.signatures_left == 7
     too_deep = forge_authority("Level 6", chain[-1])
     assert reason_of(forge_device("d", too_deep), presented=(too_deep, *chain)) is TrustReason.UNKNOWN_ISSUER
+
+
+def test_self_issued_certificates_do_not_make_a_path_endless() -> None:
+    chain = [forge_authority("Issuing", ROOT)]
+    for _ in range(12):
+        chain.append(forge_authority("Issuing", chain[-1]))
+    plenty = SearchBudget(signatures=10_000, steps=10_000)
+    with pytest.raises(CertificateRejected) as caught:
+        path_of(forge_device("d", chain[-1]), presented=tuple(chain), budget=plenty)
+    assert caught.value.reason is TrustReason.UNKNOWN_ISSUER
+
+
+def test_of_several_reasons_the_one_that_got_furthest_is_given() -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    no_authority = forge("Issuing", ROOT, key=key, extensions=[(x509.BasicConstraints(False, None), True)])
+    expired = forge_authority("Issuing", ROOT, key=key, not_before=NOW - 9 * DAY, not_after=NOW - DAY)
+    device = forge_device("d", expired)
+    assert reason_of(device, presented=(no_authority,)) is TrustReason.INVALID_CHAIN
+    assert reason_of(device, presented=(no_authority, expired)) is TrustReason.EXPIRED
+    assert reason_of(device, presented=(expired, no_authority)) is TrustReason.EXPIRED

@@ -202,6 +202,19 @@ def test_junk_is_a_verdict_and_never_an_exception(junk: bytes) -> None:
     assert reason(verdict(presented=(junk,))) is None, "junk beside a good certificate does not matter"
 
 
+def test_the_reason_of_the_authority_that_knows_the_device_comes_before_the_others_ignorance() -> None:
+    lab = authority_from(WITHOUT_CRLS, [OTHER_ROOT.parsed])
+    for authorities in ((*FRESH.authorities, lab), (lab, *FRESH.authorities)):
+        assert reason(verdict(EXPIRED, replace(FRESH, authorities=authorities))) is TrustReason.EXPIRED
+
+
+def test_a_presented_issuer_that_is_unusable_is_named_in_the_detail() -> None:
+    found = verdict(forge_device("d", STRANGER), presented=(STRANGER.der[:-1],))
+    assert isinstance(found, NotTrusted)
+    assert found.reason is TrustReason.UNKNOWN_ISSUER
+    assert "left out" in found.detail
+
+
 def test_more_presented_certificates_than_allowed_are_refused() -> None:
     device = forge_device("d", STRANGER)
     many = tuple(bytes([number]) for number in range(MAX_PRESENTED_CERTIFICATES + 1))
