@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 from gateway.model.quoting import printable
 from gateway.policy.errors import KeyPath, PolicyInvalid, PolicyProblem
 
-# Names are shown on pages, in headers and in logs; the seed product's form takes about as much.
+# Names are shown on pages, in headers and in logs, each in one line.
 MAX_NAME_CHARACTERS: Final = 100
 # Users, groups and zones of one list. Longer lists belong into a group of the directory.
 MAX_LIST_ITEMS: Final = 10_000

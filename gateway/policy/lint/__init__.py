@@ -29,6 +29,7 @@ LINT_RULES: Final[tuple[LintRule, ...]] = (
     trust.trust_while_disabled,
     reach.users_beside_everyone,
     trust.trust_with_legacy,
+    reach.not_all_decided,
 )
 
 

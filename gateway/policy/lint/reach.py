@@ -46,7 +46,7 @@ _WORD_PATTERNS: Final = tuple(
 def unreachable_rule(context: LintContext) -> Iterator[Finding]:
     """Every request that the rule selects is decided above it, by one rule or by several together.
 
-    Source: first match wins; the seed product's guide says of its default rule that it is "never
+    Source: first match wins; Okta's Device Trust guide says of its default rule that it is "never
     reached because it is effectively negated" by a catch-all above it.
     """
     rules = context.policy.rules
@@ -76,10 +76,27 @@ def unreachable_rule(context: LintContext) -> Iterator[Finding]:
             )
 
 
+def not_all_decided(context: LintContext) -> Iterator[Finding]:
+    """Some rules could not be decided, so other findings about reachability may be missing.
+
+    Source: the bounds of `gateway.policy.lint.space`, and its treatment of plug-ins.
+    """
+    if not context.space.complete:
+        yield Finding(
+            Severity.INFO,
+            "not-all-decided",
+            None,
+            "not every rule could be looked through: a plug-in's condition, a zone that does not exist, or"
+            " more users, groups and zones than can be combined",
+            "read findings about such rules with care: they are taken to match now and then, and to hide"
+            " no other rule",
+        )
+
+
 def title_contradicts_selection(context: LintContext) -> Iterator[Finding]:
     """A rule named "… except X" that selects X.
 
-    Source: the seed product's own guide. Its Example Rule 3, "All platforms except Windows; Any Trust",
+    Source: Okta's Device Trust guide. Its Example Rule 3, "All platforms except Windows; Any Trust",
     selects Windows, so an untrusted Windows computer that Rule 2 refuses is let in by Rule 3.
     """
     for rule in context.policy.rules:
@@ -128,7 +145,7 @@ def _skip(name: str, position: int) -> int:
 def users_beside_everyone(context: LintContext) -> Iterator[Finding]:
     """Listed users or groups that change nothing, because Everyone is included too.
 
-    Source: people are included when they are a listed user *or* in a listed group (the seed product's
+    Source: people are included when they are a listed user *or* in a listed group (Okta Device Trust's
     "individuals and groups").
     """
     for rule in context.policy.rules:

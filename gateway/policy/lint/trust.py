@@ -28,7 +28,7 @@ def spoofed_user_agent(context: LintContext) -> Iterator[Finding]:
     as the same person.
 
     Source: RFC 9110 §10.1.5 (the field is the client's own word); the bypass of sign-on policies by an
-    unknown User-Agent that the seed product's vendor published in 2024.
+    unknown User-Agent that Okta published in 2024.
     """
     for allowing, denied, allowed in _pairs(context, _is_denied, _allows):
         refused_by = context.space.decision(denied.deciders[0])
@@ -63,7 +63,7 @@ def spoofed_user_agent_drops_factor(context: LintContext) -> Iterator[Finding]:
 def untrusted_never_denied(context: LintContext) -> Iterator[Finding]:
     """No untrusted device is ever denied.
 
-    Source: the seed product's allow-list approach ends in "a Deny catch-all rule".
+    Source: Okta Device Trust's allow-list approach ends in "a Deny catch-all rule".
     """
     deciders = (decider for cell in context.space.untrusted() for decider in cell.deciders)
     if all(_allows(context.space.decision(decider)) for decider in deciders):
@@ -79,7 +79,7 @@ def untrusted_never_denied(context: LintContext) -> Iterator[Finding]:
 def untrusted_reaches_default_allow(context: LintContext) -> Iterator[Finding]:
     """The default is allow, and an untrusted device can reach it.
 
-    Source: the seed product's default rule allows all, and its guide has a catch-all put above it.
+    Source: Okta Device Trust's default rule allows all, and its guide has a catch-all put above it.
     """
     if context.policy.default is Access.DENY:
         return
@@ -121,7 +121,7 @@ def trust_never_matters(context: LintContext) -> Iterator[Finding]:
 def trust_while_disabled(context: LintContext) -> Iterator[Finding]:
     """A rule requires a trust while ``device_trust.enabled`` is false: every device is not trusted.
 
-    Source: the seed product's guide warns that users are denied when Trusted is set before certificates
+    Source: Okta's Device Trust guide warns that users are denied when Trusted is set before certificates
     are there (§2.3), and greys the options out while Device Trust is not enabled.
     """
     if context.device_trust_enabled is not False:
@@ -144,7 +144,7 @@ def legacy_let_in(context: LintContext) -> Iterator[Finding]:
     """Exchange ActiveSync or legacy authentication is let in.
 
     Source: these protocols carry a password only; they can show neither certificate nor factor, which is
-    why the seed product has Trusted and Not trusted greyed out beside them.
+    why Okta Device Trust has Trusted and Not trusted greyed out beside them.
     """
     if not context.policy.client_conditions:
         return
@@ -169,7 +169,7 @@ def trust_with_legacy(context: LintContext) -> Iterator[Finding]:
     """A rule requires a trust and lists legacy clients; accepted only while the app has no client
     conditions.
 
-    Source: the seed product's "selectable only when … not selected" list; `compile_policy`.
+    Source: Okta Device Trust's "selectable only when … not selected" list; `compile_policy`.
     """
     for rule in context.policy.rules:
         trust, clients = rule.condition(DeviceTrustCondition), rule.condition(Clients)
