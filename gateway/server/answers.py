@@ -22,6 +22,9 @@ class Answers:
         self._pages = pages
         self._randomness = randomness
 
+    def replace_pages(self, pages: PageRenderer) -> None:
+        self._pages = pages
+
     def show(
         self,
         connection: HttpConnection,

@@ -12,6 +12,7 @@ from gateway.server.app_request import AppRequest
 from gateway.server.boundary import Boundary
 from gateway.server.http_connection import HttpConnection
 from gateway.server.requests import HeadRefused, checked_head
+from gateway.server.trusted_connections import TrustedConnections
 from gateway.server.upstream import UpstreamPool
 from gateway.services.access import Access
 from gateway.services.ports import Clock, EventSink, SeenRequests
@@ -36,6 +37,7 @@ class AppServices:
     reference: Callable[[], str]
     tasks: "set[asyncio.Task[None]]"
     loop_time: Callable[[], float]
+    trusted_connections: TrustedConnections
 
 
 class AppHandler:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.federation.kinds import MessageKind, query_kind
 from gateway.federation.requests import authn_request_seen
+from gateway.model.device import VerifiedDevice
 from gateway.model.events import MessageRefused, RequestServed
 from gateway.model.http import Headers, RequestHead, header, header_values
 from gateway.model.pages import Page, PageKind
@@ -159,6 +160,7 @@ class AppRequest:
         match outcome:
             case Forward():
                 own = outcome.body if outcome.body is not None else body
+                self._rest_on_device(outcome)
                 self._forward(self._errand(outcome, own, body_begun), body_passes)
             case ShowPage(page, fields):
                 self._served(page.status)
@@ -169,6 +171,13 @@ class AppRequest:
             case Redirect(status, location, fields):
                 self._served(status)
                 answers.redirect(connection, status, location, fields)
+
+    def _rest_on_device(self, outcome: Forward) -> None:
+        statement = outcome.statement
+        if self._app.settings.enforcement is Enforcement.SESSION and statement is not None:
+            device = statement.verdict
+            if isinstance(device, VerifiedDevice):
+                self._services.trusted_connections.rests_on(self._connection.channel, device)
 
     def _forward(self, errand: Errand, body_passes: BodyPasses | None) -> None:
         ForwardExchange(
@@ -256,6 +265,7 @@ class AppRequest:
         self._services.answers.show(self._connection, page, self._head.headers, close=True)
 
     def _served(self, status: int) -> None:
+        self._services.trusted_connections.forget(self._connection.channel)
         self._services.events.emit(
             RequestServed(
                 at=self._services.clock.now(),

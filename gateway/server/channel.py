@@ -33,15 +33,19 @@ class Speaker(Protocol):
 
     def deadline_passed(self) -> None: ...
 
+    def drain(self) -> None:
+        """Close after the exchange that runs, or at once if none does."""
+        ...
+
 
 class HandshakeReport(Protocol):
     """Where the outcome of handshakes is counted."""
 
     def handshake(self, server_name: str | None, result: str, seconds: float) -> None: ...
 
-    def connection_opened(self) -> None: ...
+    def connection_opened(self, server_name: str) -> None: ...
 
-    def connection_closed(self) -> None: ...
+    def connection_closed(self, server_name: str) -> None: ...
 
 
 SpeakerFactory = Callable[["Channel"], Speaker]
@@ -133,6 +137,13 @@ class Channel(asyncio.Protocol):
         # A peer that reads nothing would keep the socket for ever.
         self.deadline = self._deadlines.after(self._handshake_timeout_seconds)
 
+    def close_when_idle(self) -> None:
+        """The worker drains: no further request on this connection."""
+        if self._speaker is not None:
+            self._speaker.drain()
+        else:
+            self.abort()
+
     def abort(self) -> None:
         self._closing = True
         if self._transport is not None:
@@ -146,7 +157,6 @@ class Channel(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=_WRITE_HIGH_WATER)  # type: ignore[union-attr]  # as above
         self._connections.add(self)
         self._deadlines.watch(self)
-        self._report.connection_opened()
         self._began = self._deadlines.after(0)
         self.deadline = self._deadlines.after(self._handshake_timeout_seconds)
 
@@ -165,6 +175,7 @@ class Channel(asyncio.Protocol):
             if not session.established:
                 return
             self._report.handshake(session.server_name, "ok", self._deadlines.after(0) - self._began)
+            self._report.connection_opened(self.server_name)
             self.deadline = NEVER
             self._speaker = self._make_speaker(self)
         if plaintext and self._speaker is not None:
@@ -181,8 +192,8 @@ class Channel(asyncio.Protocol):
         self._closing = True
         self._connections.discard(self)
         self._deadlines.forget(self)
-        self._report.connection_closed()
         if self._speaker is not None:
+            self._report.connection_closed(self.server_name)
             self._speaker.closed()
 
     def pause_writing(self) -> None:

@@ -97,6 +97,7 @@ class HttpConnection:
         self._pumping = False
         self._held_back = False
         self._tunnel = False
+        self._draining = False
         self._writing_paused = False
         channel.set_deadline(limits.request_head_timeout_seconds)
 
@@ -139,6 +140,12 @@ class HttpConnection:
         if self._exchange is not None:
             self._exchange.resume_writing()
 
+    def drain(self) -> None:
+        if self._start is None:
+            self.channel.close()
+        else:
+            self._draining = True
+
     def deadline_passed(self) -> None:
         if self._start is None and not self._head_begun:
             self.channel.close()  # idle between requests
@@ -166,7 +173,7 @@ class HttpConnection:
         """A final response head on the wire, with the Connection field that fits."""
         start = self._start
         self._answer_begun = True
-        keep = start is not None and start.keep_alive and not close and self.channel.is_open
+        keep = start is not None and start.keep_alive and not (close or self._draining)
         lines = [b"HTTP/1.1 %d %s" % (head.status, head.reason_phrase)]
         lines.extend(b"%s: %s" % field for field in head.headers)
         if not keep:
@@ -218,7 +225,7 @@ class HttpConnection:
     def finish(self, *, close: bool = False) -> None:
         """The response is complete. Go on with the next request, or close."""
         start, self._start, self._exchange = self._start, None, None
-        if close or start is None or not start.keep_alive or self._tunnel:
+        if close or start is None or not start.keep_alive or self._tunnel or self._draining:
             self._events.clear()
             self.channel.close(linger=not self._request_complete)
             return

@@ -46,6 +46,8 @@ def read_message(posted: PostedMessage, seen_requests: SeenRequests, now: dateti
     kind = message_kind(form)
     if kind is not MessageKind.SIGN_ON:
         return ReadMessage(signs_on=False)
+    if app.metadata_valid_until is not None and app.metadata_valid_until <= now:
+        raise MessageRejected(MessageReason.ISSUER_UNKNOWN, "the identity provider's metadata has expired")
     expectation = Expectation(
         idp=app.identity_provider,
         audience=app.settings.entity_id,

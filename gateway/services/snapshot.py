@@ -1,15 +1,18 @@
 """All that a worker knows of the configuration, as one immutable value that is swapped as a whole."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Generic, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from gateway.federation.expectation import IdentityProvider
+from gateway.federation.expectation import IdentityProvider, identity_provider
+from gateway.federation.metadata import IdpMetadata
 from gateway.model.settings import AppSettings, GatewaySettings, Zone
 from gateway.pki.authority import TrustSnapshot
-from gateway.policy.rules import Policy
+from gateway.pki.revocation import RevocationIndex
+from gateway.policy.rules import Policy, referenced_groups
 from gateway.proxy.targets import fold_path
 
 T = TypeVar("T")
@@ -27,6 +30,7 @@ class App:
     referenced_groups: frozenset[str]
     endpoints: frozenset[bytes]
     folded_endpoints: frozenset[bytes]
+    metadata_valid_until: datetime | None = None
     decryption_key: RSAPrivateKey | None = None
 
 
@@ -37,6 +41,9 @@ class Snapshot:
     apps_by_name: Mapping[str, App]
     zones: Mapping[str, Zone]
     trust: TrustSnapshot
+
+    def with_revocation(self, revocation: RevocationIndex) -> "Snapshot":
+        return replace(self, trust=replace(self.trust, revocation=revocation))
 
 
 class Live(Generic[T]):
@@ -49,6 +56,42 @@ class Live(Generic[T]):
 
     def replace(self, value: T) -> None:
         self.current = value
+
+
+def build_snapshot(
+    settings: GatewaySettings,
+    policies: Mapping[str, Policy],
+    metadata: Mapping[str, IdpMetadata],
+    decryption_keys: Mapping[str, RSAPrivateKey],
+    trust: TrustSnapshot,
+) -> Snapshot:
+    """Put together what was read. ``policies`` and ``decryption_keys`` are by app name, ``metadata`` by the
+    name of the identity provider."""
+    providers = {p.name: identity_provider(p, metadata[p.name]) for p in settings.identity_providers}
+    apps = []
+    for app in settings.apps:
+        endpoints, folded = endpoint_sets(app.assertion_endpoints)
+        apps.append(
+            App(
+                settings=app,
+                origin=public_origin(app.host, settings.public_port),
+                policy=policies[app.name],
+                identity_provider=providers[app.identity_provider],
+                sso_urls=metadata[app.identity_provider].sso_locations,
+                referenced_groups=referenced_groups(policies[app.name]),
+                endpoints=endpoints,
+                folded_endpoints=folded,
+                metadata_valid_until=metadata[app.identity_provider].valid_until,
+                decryption_key=decryption_keys.get(app.name),
+            )
+        )
+    return Snapshot(
+        settings=settings,
+        apps_by_host={app.settings.host: app for app in apps},
+        apps_by_name={app.settings.name: app for app in apps},
+        zones={zone.name: zone for zone in settings.zones},
+        trust=trust,
+    )
 
 
 def public_origin(host: str, port: int) -> str:

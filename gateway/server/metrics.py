@@ -1,0 +1,112 @@
+"""The metrics of one worker (contract: Metrics), counted from events and reports."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from gateway import __version__
+from gateway.model.events import (
+    ChallengeAbandoned,
+    ChallengeAnswered,
+    ChallengeBegun,
+    Event,
+    MessageAccepted,
+    MessageRefused,
+    RequestServed,
+    SignOnDecided,
+    TicketRefused,
+)
+from gateway.tls.contexts import ServerCertificate
+
+_HANDSHAKE_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+_REQUEST_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
+_WITHIN_DAYS: Final = (7, 30)
+
+
+class Metrics:
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+        prefix = "devicetrust_"
+
+        def counter(name: str, help_text: str, *labels: str) -> Counter:
+            return Counter(prefix + name, help_text, labels, registry=registry)
+
+        def gauge(name: str, help_text: str, *labels: str) -> Gauge:
+            return Gauge(prefix + name, help_text, labels, registry=registry)
+
+        self._handshakes = counter("handshakes_total", "TLS handshakes, by outcome.", "role", "result")
+        self._handshake_seconds = Histogram(
+            prefix + "handshake_seconds",
+            "From the accepted connection to the finished handshake.",
+            ("role",),
+            buckets=_HANDSHAKE_BUCKETS,
+            registry=registry,
+        )
+        self._challenges = counter(
+            "challenges_total", "Challenges begun, answered and abandoned.", "app", "verdict", "reason"
+        )
+        self._decisions = counter("decisions_total", "Sign-on decisions.", "app", "access", "reason")
+        self._messages = counter("messages_total", "Federation messages.", "app", "protocol", "result")
+        self._requests = counter("requests_total", "Requests answered.", "app", "status")
+        self._request_seconds = Histogram(
+            prefix + "request_seconds",
+            "From the request's head to the end of its answer.",
+            ("app",),
+            buckets=_REQUEST_BUCKETS,
+            registry=registry,
+        )
+        self._upstream_errors = counter("upstream_errors_total", "Failures of apps.", "app", "kind")
+        self.connections = gauge("connections", "Open connections.", "role")
+        self.closed_by_revocation = counter(
+            "connections_closed_by_revocation_total", "Connections closed because their device lost trust."
+        )
+        self.revocation_seconds = Histogram(
+            prefix + "revocation_seconds",
+            "From a change of the revocation index to the last connection closed by it.",
+            buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1),
+            registry=registry,
+        )
+        self.revoked_certificates = gauge(
+            "revoked_certificates", "Entries of the revocation index.", "authority"
+        )
+        self.crl_next_update = gauge(
+            "crl_next_update_timestamp_seconds", "When the earliest CRL of an authority ends.", "authority"
+        )
+        self._expiring = gauge("certificates_expiring", "Server certificates that end soon.", "within")
+        self.change_number = gauge("change_number", "Changes applied since the start.")
+        gauge("build_info", "The version that runs.", "version").labels(__version__).set(1)
+
+    def handshake(self, role: str, result: str, seconds: float) -> None:
+        self._handshakes.labels(role, result).inc()
+        if result == "ok":
+            self._handshake_seconds.labels(role).observe(seconds)
+
+    def certificates(self, certificates: Iterable[ServerCertificate], now: datetime) -> None:
+        ends = [certificate.chain[0].not_valid_after_utc for certificate in certificates]
+        for days in _WITHIN_DAYS:
+            soon = sum((end - now).total_seconds() < days * 86_400 for end in ends)
+            self._expiring.labels(f"{days}d").set(soon)
+
+    def count(self, event: Event) -> None:
+        match event:
+            case RequestServed():
+                self._requests.labels(event.app, str(event.status)).inc()
+                self._request_seconds.labels(event.app).observe(event.seconds)
+                if event.upstream_error is not None:
+                    self._upstream_errors.labels(event.app, event.upstream_error).inc()
+            case SignOnDecided():
+                self._decisions.labels(event.app, event.access, event.reason).inc()
+            case MessageAccepted():
+                self._messages.labels(event.app, event.protocol, "accepted").inc()
+            case MessageRefused():
+                self._messages.labels(event.app, event.protocol, event.reason).inc()
+            case ChallengeBegun():
+                self._challenges.labels(event.app, "begun", "").inc()
+            case ChallengeAnswered():
+                self._challenges.labels(event.app, event.verdict, event.reason).inc()
+            case ChallengeAbandoned():
+                self._challenges.labels(event.app, event.stage, "").inc()
+            case TicketRefused():
+                self._challenges.labels(event.app, "refused", event.reason).inc()

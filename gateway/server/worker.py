@@ -1,0 +1,303 @@
+"""One worker: everything put together, started, reloaded and drained.
+
+start     listen, serve metrics, watch files and CRLs
+apply     new material: contexts, snapshot and pools are swapped at once; connections stay
+drain     stop listening, let exchanges finish until the deadline, then close what is left
+"""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+from gateway.adapters.crl_store import CrlStore
+from gateway.adapters.key_files import GatewayKeys
+from gateway.adapters.material import Material
+from gateway.adapters.memory import MemoryOneUseKeys, MemorySeenRequests, SystemClock, SystemRandomness
+from gateway.model.events import Event
+from gateway.model.settings import Address
+from gateway.pki.authority import TrustSnapshot
+from gateway.pki.revocation import HeldCrl, RevocationIndex
+from gateway.policy.rules import Policy
+from gateway.policy.user_agent import preload
+from gateway.proxy.sealing import Sealer
+from gateway.server.answers import Answers
+from gateway.server.app_handler import AppHandler, AppServices
+from gateway.server.boundary import Boundary
+from gateway.server.channel import Channel, Speaker
+from gateway.server.deadlines import Deadlines
+from gateway.server.hosts import HostTable, Role, host_table
+from gateway.server.http_connection import Handler, HttpConnection
+from gateway.server.log import LogWriter
+from gateway.server.metrics import Metrics
+from gateway.server.metrics_listener import MetricsListener
+from gateway.server.mtls_handler import MtlsHandler
+from gateway.server.org_handler import OrgHandler
+from gateway.server.pages import PageRenderer
+from gateway.server.pools import Pools
+from gateway.server.trusted_connections import TrustedConnections
+from gateway.services.access import Access
+from gateway.services.challenges import Challenges
+from gateway.services.decisions import Decisions
+from gateway.services.pending import PendingChallenges
+from gateway.services.sessions import Sessions
+from gateway.services.snapshot import Live, Snapshot, build_snapshot
+from gateway.services.statements import StatementSigner
+
+LISTEN_BACKLOG: Final = 4_096
+DRAIN_SECONDS: Final = 30.0
+_ABANDONED_CHECK_SECONDS: Final = 5.0
+_REFERENCE_BYTES: Final = 8
+
+
+class Worker:
+    """Made on the running loop. ``policies`` are by app name."""
+
+    def __init__(
+        self,
+        material: Material,
+        policies: Mapping[str, Policy],
+        keys: GatewayKeys,
+        log: LogWriter,
+        crl_cache_directory: str | None,
+    ) -> None:
+        preload()
+        self._loop = asyncio.get_running_loop()
+        self._log = log
+        self._clock = SystemClock()
+        self._randomness = SystemRandomness()
+        self._metrics = Metrics()
+        self._deadlines = Deadlines(self._loop)
+        self._connections: set[Channel] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._servers: list[asyncio.Server] = []
+        self._background: list[asyncio.Task[None]] = []
+        self._trusted = TrustedConnections()
+        self._pending = PendingChallenges()
+        self._changes = 0
+        self._draining = False
+        self._generation = 0
+        settings = material.settings
+        self._crls = CrlStore(
+            material.authorities, crl_cache_directory, self._clock, self._crls_changed, self
+        )
+        self._live: Live[Snapshot] = Live(self._snapshot(material, policies, RevocationIndex()))
+        self._hosts: Live[HostTable] = Live(_hosts(self._live.current, material))
+        self._answers = Answers(
+            PageRenderer(settings.pages_directory, org_name=settings.org_name), self._randomness
+        )
+        self._pools = Pools(self._loop, self._deadlines)
+        self._pools.replace(settings)
+        self._signer = StatementSigner(f"https://{settings.org_host}", keys.jwt_keys)
+        self._handlers = self._make_handlers(Sealer(keys.master_secret))
+        self._metrics_listener = MetricsListener(self._metrics.registry, self._not_ready)
+        self._metrics.certificates(material.certificates, self._clock.now())
+
+    async def start(self) -> None:
+        """Read the CRLs, then listen. Raises OSError where an address cannot be had."""
+        settings = self._live.current.settings
+        await self._crls.load()
+        self._deadlines.start()
+        if settings.listen_metrics is not None:
+            await self._metrics_listener.start(settings.listen_metrics)
+        for address in settings.listen_https:
+            self._servers.append(await self._listen(address))
+        self._background = [
+            self._loop.create_task(self._crls.run(), name="CRLs"),
+            self._loop.create_task(self._count_abandoned(), name="abandoned challenges"),
+        ]
+        self._log.note("started", https=[_text(a) for a in settings.listen_https])
+
+    def apply(self, material: Material, policies: Mapping[str, Policy]) -> None:
+        """Swap in a new configuration. Raises NoCertificateFor, ServerCertificateRefused or
+        PageTemplateRefused with nothing changed. Listening addresses and keys stay as they were."""
+        settings = material.settings
+        snapshot = self._snapshot(material, policies, self._live.current.trust.revocation)
+        hosts = _hosts(snapshot, material)
+        pages = PageRenderer(settings.pages_directory, org_name=settings.org_name)
+        self._answers.replace_pages(pages)
+        self._pools.replace(settings)
+        self._live.replace(snapshot)
+        self._hosts.replace(hosts)
+        self._crls.replace_authorities(material.authorities)
+        self._metrics.certificates(material.certificates, self._clock.now())
+        self._changed()
+
+    async def drain(self, deadline_seconds: float = DRAIN_SECONDS) -> None:
+        """Stop taking connections, let what runs finish, close the rest."""
+        self._draining = True
+        for server in self._servers:
+            server.close()
+        for channel in list(self._connections):
+            channel.close_when_idle()
+        ends = self._loop.time() + deadline_seconds
+        # Looked at now and then: an event would have to be set at every close, for the one drain there is.
+        while self._connections and self._loop.time() < ends:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        for channel in list(self._connections):
+            channel.abort()
+        for task in (*self._background, *self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._background, *self._tasks, return_exceptions=True)
+        self._pools.close()
+        self._deadlines.stop()
+        await self._metrics_listener.stop()
+        self._log.note("stopped")
+
+    # Reports from below.
+
+    def emit(self, event: Event) -> None:
+        self._metrics.count(event)
+        self._log.event(event)
+
+    def handshake(self, server_name: str | None, result: str, seconds: float) -> None:
+        self._metrics.handshake(self._hosts.current.role(server_name), result, seconds)
+
+    def connection_opened(self, server_name: str) -> None:
+        self._metrics.connections.labels(self._hosts.current.role(server_name)).inc()
+
+    def connection_closed(self, server_name: str) -> None:
+        self._metrics.connections.labels(self._hosts.current.role(server_name)).dec()
+
+    def crl_loaded(
+        self, authority: str, location: str, crl_number: int | None, entries: int, next_update: datetime
+    ) -> None:
+        self._log.note(
+            "crl_loaded",
+            authority=authority,
+            location=location,
+            crl_number=crl_number,
+            entries=entries,
+            next_update=next_update,
+        )
+
+    def crl_failed(self, authority: str, location: str, detail: str) -> None:
+        self._log.note("crl_failed", authority=authority, location=location, detail=detail)
+
+    # Inside.
+
+    def _snapshot(
+        self, material: Material, policies: Mapping[str, Policy], revocation: RevocationIndex
+    ) -> Snapshot:
+        self._generation += 1
+        settings = material.settings
+        trust = TrustSnapshot(
+            settings.device_trust_enabled, material.authorities, revocation, self._generation
+        )
+        return build_snapshot(settings, policies, material.metadata, material.decryption_keys, trust)
+
+    def _make_handlers(self, sealer: Sealer) -> Mapping[Role, Handler]:
+        clock, randomness = self._clock, self._randomness
+        one_use_keys, seen_requests = MemoryOneUseKeys(), MemorySeenRequests()
+        decisions = Decisions(self._live, clock, self)
+        challenges = Challenges(self._live, sealer, one_use_keys, self._pending, clock, randomness, self)
+        sessions = Sessions(self._live, decisions, challenges, sealer, clock, randomness)
+        access = Access(decisions, challenges, sessions, one_use_keys, seen_requests, clock, self)
+        boundary = Boundary(self._answers, self._reference)
+        services = AppServices(
+            live=self._live,
+            access=access,
+            sessions=sessions,
+            answers=self._answers,
+            pool_of=self._pools.of,
+            signer=self._signer,
+            seen_requests=seen_requests,
+            clock=clock,
+            events=self,
+            reference=self._reference,
+            tasks=self._tasks,
+            loop_time=self._loop.time,
+            trusted_connections=self._trusted,
+        )
+        return {
+            Role.APP: AppHandler(services, boundary),
+            Role.MTLS: MtlsHandler(
+                self._live,
+                self._hosts,
+                challenges,
+                self._answers,
+                clock,
+                self,
+                self._reference,
+                self._tasks,
+                boundary,
+            ),
+            Role.ORG: OrgHandler(self._signer, self._answers, self._reference, boundary),
+        }
+
+    def _speaker(self, channel: Channel) -> Speaker:
+        """The handshake is done, so the name is one that has a context, and a role."""
+        handler = self._handlers[self._hosts.current.role(channel.server_name)]
+        return HttpConnection(channel, handler, self._live.current.settings.limits)
+
+    async def _listen(self, address: Address) -> asyncio.Server:
+        def accept() -> Channel:
+            return Channel(
+                lambda name: self._hosts.current.context(name),
+                self._speaker,
+                self,
+                self._deadlines,
+                self._live.current.settings.limits.handshake_timeout_seconds,
+                self._connections,
+            )
+
+        return await self._loop.create_server(accept, address.host, address.port, backlog=LISTEN_BACKLOG)
+
+    def _crls_changed(self, revocation: RevocationIndex) -> None:
+        """A new index: in force for the next request at once, and for connections that last."""
+        began = self._loop.time()
+        now = self._clock.now()
+        self._live.replace(self._live.current.with_revocation(revocation))
+        closed = self._trusted.close_untrusted(self._live.current.trust, now)
+        if closed:
+            self._metrics.closed_by_revocation.inc(closed)
+            self._metrics.revocation_seconds.observe(self._loop.time() - began)
+        self._report_crls(now)
+        self._changed()
+
+    def _report_crls(self, now: datetime) -> None:
+        for authority in self._live.current.trust.authorities:
+            held = [
+                crl
+                for certificate in authority.certificates
+                for crl in self._live.current.trust.revocation.held_for(certificate.issuer_hash)
+            ]
+            self._metrics.revoked_certificates.labels(authority.name).set(sum(map(_entries, held)))
+            if held:
+                earliest = min(crl.next_update for crl in held)
+                self._metrics.crl_next_update.labels(authority.name).set(earliest.timestamp())
+
+    def _changed(self) -> None:
+        self._changes += 1
+        self._metrics.change_number.set(self._changes)
+
+    def _not_ready(self) -> list[str]:
+        if self._draining:
+            return ["draining"]
+        return [
+            f"{state.authority}: {state.location}: {state.detail or 'the CRL is stale'}"
+            for state in self._crls.freshness(self._clock.now())
+            if not state.fresh
+        ]
+
+    async def _count_abandoned(self) -> None:
+        while True:
+            await asyncio.sleep(_ABANDONED_CHECK_SECONDS)
+            for event in self._pending.expire(self._clock.now()):
+                self.emit(event)
+
+    def _reference(self) -> str:
+        return self._randomness.bytes(_REFERENCE_BYTES).hex()
+
+
+def _hosts(snapshot: Snapshot, material: Material) -> HostTable:
+    return host_table(snapshot, list(material.certificates), material.ca_certificates)
+
+
+def _entries(crl: HeldCrl) -> int:
+    return len(crl.full.revoked) + (0 if crl.delta is None else len(crl.delta.revoked))
+
+
+def _text(address: Address) -> str:
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    return f"{host}:{address.port}"
