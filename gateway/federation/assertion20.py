@@ -144,7 +144,8 @@ def _check_confirmations(
     """One bearer confirmation must hold (SAML Profiles §4.1.4.3). Returns its end and InResponseTo."""
     confirmations = subject.findall(_S + "SubjectConfirmation")
     bearers = [each for each in confirmations if each.get("Method") == names.BEARER_2]
-    if not confirmations and expectation.idp.allow_missing_subject_confirmation:
+    exempt = profile is Profile.WS_FED and expectation.idp.allow_missing_subject_confirmation
+    if not confirmations and exempt:
         return None, None
     if not bearers:
         raise malformed("the assertion has no bearer confirmation")

@@ -76,7 +76,9 @@ def parse_idp_metadata(
         raise MetadataRejected(
             f"the metadata of {name!r} was valid until {valid_until.isoformat()}; get the current file"
         )
-    keys = dict.fromkeys(key for role in roles for key in _signing_keys(role, name))
+    keys: list[SigningPublicKey] = []
+    for role in roles:
+        keys.extend(key for key in _signing_keys(role, name) if key not in keys)
     if not keys:
         raise MetadataRejected(f"the metadata of {name!r} has no signing certificate for {protocol.value}")
     urls = tuple(url for role in roles for url in _sso_urls(role, protocol))

@@ -42,8 +42,8 @@ def signed_by_hand(
 ) -> str:
     """An assertion whose SignedInfo a test has changed before the provider's key signed it.
 
-    ``alter`` changes SignedInfo before, ``alter_signature`` the whole Signature after it was signed. So the first
-    is what a careless provider could sign, the second what an attacker can do.
+    ``alter`` changes SignedInfo before, ``alter_signature`` the whole Signature after it was signed. So the
+    first is what a careless provider could sign, the second what an attacker can do.
     """
     text = assertion or Saml2Assertion().xml()
     root = etree.fromstring(text)

@@ -58,11 +58,12 @@ def ec_key(name: str = "idp", curve: type[ec.EllipticCurve] = ec.SECP256R1) -> e
 
 
 @cache
-def certificate_der(key: SigningPrivateKey, common_name: str = "idp") -> bytes:
+def certificate_der(key: SigningPrivateKey, *, expired: bool = False) -> bytes:
     """A self-signed certificate, as providers put into their metadata."""
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "idp")])
     builder = x509.CertificateBuilder(subject, subject, key.public_key(), 1)
-    builder = builder.not_valid_before(NOW - timedelta(days=900)).not_valid_after(NOW - timedelta(days=1))
+    until = NOW + timedelta(days=-1 if expired else 3650)
+    builder = builder.not_valid_before(NOW - timedelta(days=900)).not_valid_after(until)
     return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
 
 
@@ -365,12 +366,12 @@ def _base64(octets: bytes) -> str:
     return base64.b64encode(octets).decode()
 
 
-def key_descriptor(key: SigningPrivateKey, use: str | None = "signing") -> str:
+def key_descriptor(key: SigningPrivateKey, use: str | None = "signing", *, expired: bool = False) -> str:
     used = "" if use is None else f' use="{use}"'
+    certificate = base64.encodebytes(certificate_der(key, expired=expired)).decode()
     return (
         f'<md:KeyDescriptor{used}><ds:KeyInfo xmlns:ds="{DS}"><ds:X509Data><ds:X509Certificate>'
-        f"{base64.encodebytes(certificate_der(key)).decode()}</ds:X509Certificate></ds:X509Data></ds:KeyInfo>"
-        "</md:KeyDescriptor>"
+        f"{certificate}</ds:X509Certificate></ds:X509Data></ds:KeyInfo></md:KeyDescriptor>"
     )
 
 
