@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from gateway.policy.errors import PolicyInvalid
-
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
@@ -23,10 +21,10 @@ def call_plug_in(
     name: str, function: Callable[Arguments, Result], /, *args: Arguments.args, **kwargs: Arguments.kwargs
 ) -> Result:
     """Call code that we did not write. Raises PlugInFailed whatever it raises, with the original as the
-    cause; PolicyInvalid, which a parser is asked to raise, and PlugInFailed pass."""
+    cause."""
     try:
         return function(*args, **kwargs)
-    except (PolicyInvalid, PlugInFailed):
+    except PlugInFailed:
         raise
     except Exception as failure:  # foreign code may raise anything, and the answer must be deny
         raise PlugInFailed(name, f"raised {type(failure).__name__}") from failure

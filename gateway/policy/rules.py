@@ -161,9 +161,9 @@ def _rule(raw: object, path: KeyPath, parsers: ConditionParsers) -> Rule:
 def _condition(key: str, raw: Any, parsers: ConditionParsers) -> Condition:
     try:
         return call_plug_in(key, parsers[key], raw)
-    except PolicyInvalid as error:
-        raise error.under((key,)) from None
     except PlugInFailed as error:
+        if isinstance(error.__cause__, PolicyInvalid):  # what a parser is asked to raise
+            raise error.__cause__.under((key,)) from None
         raise PolicyInvalid(PolicyProblem.PLUG_IN_FAILED, (key,), str(error)) from error
 
 

@@ -17,6 +17,7 @@ from gateway.model.decision import (
 )
 from gateway.policy.conditions import ConditionParsers, Zones
 from gateway.policy.engine import Answers, evaluate, evaluate_both
+from gateway.policy.errors import PolicyInvalid, PolicyProblem
 from gateway.policy.rules import Policy
 
 WINDOWS = {"platforms": ["windows"]}
@@ -184,6 +185,8 @@ class Scripted:
     def match(self, request: SignOnRequest, zones: Zones) -> Match:
         if self.script == "raise":
             raise RuntimeError("secret of the plug-in")
+        if self.script == "refuse":
+            raise PolicyInvalid(PolicyProblem.WRONG_TYPE, (), "what only a parser may raise")
         if self.script == "lie":
             return True  # type: ignore[return-value]  # the point: a plug-in that is not type-checked
         return Match(self.script)
@@ -202,6 +205,7 @@ WITH_PLUG_IN: ConditionParsers = {**PARSERS, "time_of_day": Scripted}
     ("script", "detail"),
     [
         ("raise", "plug-in time_of_day: raised RuntimeError"),
+        ("refuse", "plug-in time_of_day: raised PolicyInvalid"),
         ("lie", "plug-in time_of_day: answered with bool, not a Match"),
     ],
 )

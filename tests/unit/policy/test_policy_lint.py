@@ -168,6 +168,11 @@ def test_networks_tell_that_a_zone_lies_inside_another() -> None:
     assert (reach(found), reach(found, OFFICE)) == ([], [("unreachable-rule", "b")])
 
 
+def test_what_is_left_of_a_network_after_the_zone_that_it_begins_with_is_seen() -> None:
+    found = policy(rule("a", location={"in_zones": ["floor"]}), rule("b", location={"in_zones": ["house"]}))
+    assert reach(found, zones(floor=["10.0.0.0/16"], house=["10.0.0.0/8"])) == []
+
+
 @pytest.mark.parametrize(
     "keys",
     [
