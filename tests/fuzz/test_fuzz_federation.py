@@ -8,6 +8,7 @@
 import base64
 from collections.abc import Callable
 from typing import Final
+from urllib.parse import quote_from_bytes, unquote_plus
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -203,6 +204,17 @@ def test_any_body_is_a_form_or_refused(body: bytes) -> None:
     rebuilt = rebuild_form(form)
     assert parse_form(rebuilt) == form
     assert rebuild_form(parse_form(rebuilt)) == rebuilt
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.text(st.sampled_from("%0123456789abcdefABCDEF+=-._~ax"), max_size=40), st.binary(max_size=10))
+def test_escapes_are_decoded_as_the_standard_library_does(text: str, octets: bytes) -> None:
+    raw = text.encode() + quote_from_bytes(octets).encode()
+    try:
+        form = parse_form(b"field=" + raw)
+    except MessageRejected:
+        return
+    assert form.value("field") == unquote_plus(raw.decode(), errors="strict")
 
 
 @settings(deadline=None, max_examples=200)

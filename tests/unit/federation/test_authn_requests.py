@@ -50,12 +50,7 @@ def test_a_request_is_seen(value: bytes) -> None:
 
 
 BOMB = b"<x>" + b" " * (MAX_INFLATED_BYTES * 40) + b"</x>"
-NOT_SIGNATURE = b'<ds:Signature xmlns:ds="http://www.w3.org/2000/09/xmldsig#"/></samlp:AuthnRequest>'
-SEEN: list[tuple[str, bytes]] = [
-    (
-        "a request with a signature inside",
-        location(deflated(REQUEST.encode().replace(b"</samlp:AuthnRequest>", SIGNATURE))),
-    ),
+NOT_SEEN: list[tuple[str, bytes]] = [
     ("nothing", b""),
     ("a redirect elsewhere", location(deflated(REQUEST), "https://other.test/sso?")),
     ("a redirect to an address that begins alike", location(deflated(REQUEST), SSO + "x?")),
