@@ -202,6 +202,25 @@ def test_names_are_compared_without_case_white_space_and_string_type() -> None:
     assert plain.subject != forge(common_name("IssuingCA")).parsed.subject
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "detail"),
+    [
+        pytest.param(
+            "300a06082a8648ce3d040302", "300a06082a8648ce3d040303", "differ", id="two signature algorithms"
+        ),
+        pytest.param("020107300a", "020100300a", "not positive", id="serial number 0"),
+        pytest.param("020107300a", "0201ff300a", "not positive", id="serial number -1"),
+        pytest.param("020107300a", "040107300a", "not an integer", id="a serial number that is no integer"),
+    ],
+)
+def test_a_certificate_is_refused_before_the_library_sees_it(old: str, new: str, detail: str) -> None:
+    der = forge("x", serial_number=7).der
+    changed = der.replace(bytes.fromhex(old), bytes.fromhex(new), 1)
+    assert changed != der
+    with pytest.raises(CertificateRejected, match=detail):
+        parse_certificate(changed)
+
+
 def test_a_signature_counts_only_with_the_kind_of_key_that_it_names() -> None:
     by_rsa = forge("x", key=RSA_KEY).parsed
     by_ecdsa = forge("x", key=P256_KEY).parsed

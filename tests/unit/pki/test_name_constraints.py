@@ -146,6 +146,14 @@ def test_an_email_address_in_the_subject_is_under_email_constraints() -> None:
     assert not holds(permitted=[MAIL("evil.test")], subject=odd)
 
 
+def test_a_device_of_its_issuers_name_is_constrained_all_the_same() -> None:
+    constraints = x509.NameConstraints([DNS("example.test")], None)
+    root = forge_authority("One name", extra=[(constraints, True)])
+    device = forge_device("One name", root, names=[DNS("evil.test")])
+    with pytest.raises(CertificateRejected, match="outside the permitted subtrees"):
+        build_path(device.parsed, [root.parsed], [], [], NOW)
+
+
 def test_many_names_under_many_constraints_are_refused_in_milliseconds() -> None:
     names = [DNS(f"{number}.a") for number in range(250)]
     constraints: list[x509.GeneralName] = [DNS(f"{number}.b") for number in range(250)]

@@ -290,10 +290,14 @@ def test_a_circle_of_authorities_ends() -> None:
     first = forge_authority("First", key=keys[0])
     second_by_first = forge_authority("Second", first, key=keys[1])
     first_by_second = forge_authority("First", second_by_first, key=keys[0])
-    device = forge_device("d", second_by_first)
-    assert (
-        reason_of(device, presented=(second_by_first, first_by_second, first)) is TrustReason.UNKNOWN_ISSUER
-    )
+    budget = SearchBudget(steps=8)
+    with pytest.raises(CertificateRejected) as caught:
+        path_of(
+            forge_device("d", second_by_first),
+            presented=(second_by_first, first_by_second, first),
+            budget=budget,
+        )
+    assert caught.value.reason is TrustReason.UNKNOWN_ISSUER, "found out within a few steps"
 
 
 def test_authorities_that_all_sign_one_another_cost_a_bounded_number_of_signatures() -> None:

@@ -54,6 +54,9 @@ def policies(*identifiers: str) -> Extension:
         pytest.param(
             [policies(GOLD), DEMANDED, MAPPING], [policies(SILVER)], False, id="a mapping is not followed"
         ),
+        pytest.param(
+            [policies(GOLD), DEMANDED, MAPPING], [policies(GOLD)], False, id="a mapping ends all policies"
+        ),
         pytest.param([policies(GOLD), MAPPING], [policies(SILVER)], True, id="a mapping that nobody needs"),
         pytest.param([], [DEMANDED], False, id="the device's own certificate demands one"),
         pytest.param(
@@ -71,3 +74,10 @@ def test_a_demanded_policy(issuing: list[Extension], device: list[Extension], ho
     except CertificateRejected as rejected:
         refused = rejected.reason
     assert refused is (None if holds else TrustReason.INVALID_CHAIN)
+
+
+def test_a_device_of_its_issuers_name_needs_the_demanded_policy_all_the_same() -> None:
+    root = forge_authority("Root")
+    authority = forge_authority("One name", root, extra=[policies(GOLD), DEMANDED_BELOW])
+    with pytest.raises(CertificateRejected, match="policy is missing"):
+        build_path(forge_device("One name", authority).parsed, [root.parsed], [authority.parsed], [], NOW)

@@ -236,6 +236,11 @@ def test_a_file_with_root_and_issuing_authority_has_one_anchor_and_one_intermedi
     assert (alone.anchors, alone.intermediates) == ((ISSUING.parsed,), ())
 
 
+def test_a_certificate_that_only_claims_an_issuer_in_the_file_is_an_anchor_of_its_own() -> None:
+    claims = forge_authority("Claims", replace(STRANGER, subject=ROOT.subject))
+    assert authority_from(SETTINGS, [claims.parsed, ROOT.parsed]).anchors == (claims.parsed, ROOT.parsed)
+
+
 def test_the_names_for_the_certificate_request_are_all_authorities_once() -> None:
     trust = replace(FRESH, authorities=(*FRESH.authorities, authority_from(WITHOUT_CRLS, [ROOT.parsed])))
     assert trust.ca_names_der == (ROOT.parsed.subject_der, ISSUING.parsed.subject_der)
