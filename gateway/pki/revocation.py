@@ -44,7 +44,7 @@ class HeldCrl:
 
 @dataclass(frozen=True, slots=True)
 class RevocationIndex:
-    """The CRLs held, by issuer. A look-up costs the same for one entry and for a million.
+    """The CRLs held, by issuer. A look-up is a binary search: microseconds, also in a million entries.
 
     Only `with_crl` makes a new one, and it never goes back in time: what a CRL has revoked stays revoked
     until a CRL with a higher number says otherwise (OpenSSL keeps the first of two of one second instead).
