@@ -10,6 +10,9 @@ import pytest
 from support.gateway_yaml import COMPLETE, changed
 
 from gateway import __version__
+from gateway.adapters.key_files import KeyFileRefused
+from gateway.adapters.material import MaterialRefused
+from gateway.adapters.plugins import PlugInError
 from gateway.cli import main
 from gateway.config.load import load_settings
 
@@ -100,9 +103,20 @@ def test_a_missing_file_is_one_line_with_its_name(capsys: pytest.CaptureFixture[
         (OSError(98, "Address already in use"), "devicetrust: Address already in use\n", 2),
         (PermissionError(13, "Permission denied", "/x"), "devicetrust: /x: Permission denied\n", 2),
         (click.ClickException("did not work"), "devicetrust: did not work\n", 1),
+        (KeyFileRefused("/x", "is open", "close it"), "/x: is open; close it\n", 2),
+        (MaterialRefused("/x", "not PEM certificates"), "/x: not PEM certificates\n", 2),
+        (PlugInError("plug-in x: is not callable"), "plug-in x: is not callable\n", 2),
         (KeyboardInterrupt(), "devicetrust: interrupted\n", 130),
     ],
-    ids=["a port that is taken", "a file that must not be read", "a verb that gave up", "Ctrl-C"],
+    ids=[
+        "a port that is taken",
+        "a file that must not be read",
+        "a verb that gave up",
+        "an open key",
+        "a bad file",
+        "a bad plug-in",
+        "Ctrl-C",
+    ],
 )
 def test_what_a_verb_raises_becomes_one_line(
     raised: BaseException,
