@@ -1,0 +1,212 @@
+"""Everything of the demo, running: identity provider and apps in this process, the gateway in its own.
+
+The gateway is the real command (`devicetrust serve`), started as an administrator starts it. What is begun
+here ends here, however the block is left.
+"""
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+from aiohttp import web
+
+from gateway.cli.demo_parts.apps import AppSettings, SampleApp
+from gateway.cli.demo_parts.client import Browser
+from gateway.cli.demo_parts.desk import Desk
+from gateway.cli.demo_parts.idp import IdentityProvider, RegisteredApp
+from gateway.cli.demo_parts.loopback import client_session, trusting
+from gateway.cli.demo_parts.site import (
+    APPS,
+    ORG_HOST,
+    ORG_NAME,
+    PEOPLE,
+    WINDOWS_BROWSER,
+    Addresses,
+    DemoApp,
+    Devices,
+    claim_port,
+    port_of,
+    write_site,
+)
+from gateway.model.settings import FederationProtocol
+
+HTTPS_PORT: Final = 8443
+METRICS_PORT: Final = 9464
+IDP_PORT: Final = 9080
+GATEWAY_LOG: Final = "gateway.log"
+
+_READY_SECONDS: Final = 30.0
+_STOP_SECONDS: Final = 10.0
+_SERVE: Final = (sys.executable, "-P", "-c", "from gateway.cli.main import main; main()", "serve")
+_LOG_LINES_SHOWN: Final = 5
+
+
+class DemoFailed(Exception):
+    """A part of the demo does not run. The text says which, and what it said last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """The running demo."""
+
+    directory: Path
+    addresses: Addresses
+    devices: Devices
+    identity_provider: IdentityProvider
+    gateway: asyncio.subprocess.Process
+
+    def browser(
+        self, person: str, device: str | None = None, *, user_agent: str = WINDOWS_BROWSER
+    ) -> Browser:
+        """A fresh browser of this person, with the certificate of a device (a name of `Devices`) or none."""
+        certificate = None if device is None else self.devices.file(device)
+        tls = trusting(_root_pem(self.directory), certificate)
+        return Browser(tls, person, user_agent=user_agent)
+
+    def registered(self, app: DemoApp) -> RegisteredApp:
+        return _registered(app, self.addresses)
+
+
+@asynccontextmanager
+async def running(directory: Path, https_port: int | None) -> AsyncIterator[Demo]:
+    """Start everything in ``directory`` (empty) and wait until the gateway is ready; stop it after the block.
+
+    ``https_port`` None: 8443, or any where that is taken. Raises DemoFailed, OSError.
+    """
+    async with AsyncExitStack() as stack:
+        claimed = _claim_ports(stack, https_port)
+        addresses = Addresses(
+            https_port=port_of(claimed["gateway"]),
+            metrics_port=port_of(claimed["metrics"]),
+            idp_port=port_of(claimed["idp"]),
+            upstream_ports={app.name: port_of(claimed[app.name]) for app in APPS},
+        )
+        configuration = await asyncio.to_thread(write_site, directory, addresses)
+        devices = await asyncio.to_thread(Devices, directory)
+        registered = [_registered(app, addresses) for app in APPS]
+        provider = await asyncio.to_thread(IdentityProvider, addresses.idp_origin, PEOPLE, registered)
+        await asyncio.to_thread(provider.write_metadata, directory)
+        desk = Desk(registered, devices)
+        served = web.Application()
+        served.add_routes([*provider.routes(), *desk.routes()])
+        await _serve(stack, served, claimed["idp"])
+        client = partial(client_session, trusting(_root_pem(directory)))
+        for app in APPS:
+            sample = SampleApp(_settings(app, addresses, provider), client)
+            await _serve(stack, sample.application(), claimed[app.name])
+        claimed["gateway"].close()
+        claimed["metrics"].close()
+        gateway = await _start_gateway(stack, directory, configuration)
+        demo = Demo(directory, addresses, devices, provider, gateway)
+        await _wait_until_ready(demo)
+        yield demo
+
+
+def last_words(directory: Path) -> str:
+    """The end of the gateway's log."""
+    lines = (directory / GATEWAY_LOG).read_text(errors="replace").splitlines()
+    return "\n".join(lines[-_LOG_LINES_SHOWN:])
+
+
+def _claim_ports(stack: AsyncExitStack, https_port: int | None) -> dict[str, socket.socket]:
+    claimed: dict[str, socket.socket] = {}
+    wanted = {"gateway": (HTTPS_PORT,), "metrics": (METRICS_PORT,), "idp": (IDP_PORT,)}
+    if https_port is not None:
+        wanted["gateway"] = (https_port,)
+    for name, ports in (wanted | {app.name: () for app in APPS}).items():
+        claimed[name] = stack.enter_context(claim_port(ports))
+    if https_port is not None and port_of(claimed["gateway"]) != https_port:
+        raise DemoFailed(f"port {https_port} is taken")
+    return claimed
+
+
+def _registered(app: DemoApp, addresses: Addresses) -> RegisteredApp:
+    return RegisteredApp(
+        app.name, app.label, app.protocol, addresses.entity_id(app), addresses.assertion_url(app)
+    )
+
+
+def _settings(app: DemoApp, addresses: Addresses, provider: IdentityProvider) -> AppSettings:
+    saml = app.protocol is FederationProtocol.SAML2
+    return AppSettings(
+        name=app.name,
+        label=app.label,
+        protocol=app.protocol,
+        origin=addresses.origin(app.host),
+        assertion_path=app.assertion_path,
+        entity_id=addresses.entity_id(app),
+        idp_metadata=provider.saml_metadata if saml else provider.ws_fed_metadata,
+        statement_issuer=ORG_NAME,
+        jwks_url=f"{addresses.origin(ORG_HOST)}/.well-known/jwks.json",
+    )
+
+
+async def _serve(stack: AsyncExitStack, application: web.Application, claimed: socket.socket) -> None:
+    runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    await web.SockSite(runner, claimed).start()
+
+
+async def _start_gateway(
+    stack: AsyncExitStack, directory: Path, configuration: Path
+) -> asyncio.subprocess.Process:
+    with (directory / GATEWAY_LOG).open("wb") as log:
+        gateway = await asyncio.create_subprocess_exec(
+            *_SERVE,
+            "-c",
+            str(configuration),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            # Ctrl-C reaches the whole foreground process group; the gateway is ended by us, in order.
+            start_new_session=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+    stack.push_async_callback(_stop, gateway)
+    return gateway
+
+
+async def _stop(gateway: asyncio.subprocess.Process) -> None:
+    if gateway.returncode is not None:
+        return
+    gateway.terminate()
+    try:
+        await asyncio.wait_for(gateway.wait(), _STOP_SECONDS)
+    except TimeoutError:
+        gateway.kill()
+        await gateway.wait()
+
+
+async def _wait_until_ready(demo: Demo) -> None:
+    """Raises DemoFailed where the gateway ends, or is not ready in time."""
+    try:
+        async with asyncio.timeout(_READY_SECONDS), aiohttp.ClientSession() as client:
+            while not await _is_ready(client, demo.addresses.readiness_url):
+                if demo.gateway.returncode is not None:
+                    status = demo.gateway.returncode
+                    raise DemoFailed(f"the gateway ended with {status}\n{last_words(demo.directory)}")
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        words = last_words(demo.directory)
+        raise DemoFailed(f"the gateway was not ready in {_READY_SECONDS:g} s\n{words}") from None
+
+
+async def _is_ready(client: aiohttp.ClientSession, url: str) -> bool:
+    try:
+        async with client.get(url) as answer:
+            return answer.status == 200
+    except aiohttp.ClientConnectionError:
+        return False
+
+
+def _root_pem(directory: Path) -> str:
+    return (directory / "web-root.pem").read_text()
