@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final, Never
 
 import click
 import uvloop
@@ -26,9 +27,11 @@ from gateway.server.page_templates import PageTemplateRefused
 from gateway.server.worker import Worker
 from gateway.tls.contexts import ServerCertificateRefused
 
-_LOG_FLUSH_SECONDS = 5.0
+_LOG_FLUSH_SECONDS: Final = 5.0
+# Where no watch tells of a change, it is found this much later.
+_POLL_SECONDS: Final = 30.0
 # What a new configuration can be refused for; the old one then stays.
-_REFUSALS = (
+REFUSALS: Final = (
     ConfigError,
     ConfigErrors,
     MaterialRefused,
@@ -45,6 +48,9 @@ Examples:
   kill -HUP PID     read the configuration anew; a bad one is refused, the old stays
   kill -TERM PID    finish what runs, then exit
 """
+
+
+Fingerprints = dict[str, tuple[int, int, int] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +78,7 @@ def serve(config_path: str) -> None:
 
 
 def load(config_path: str, parsers: ConditionParsers) -> Loaded:
-    """Read the configuration and every file it names. Raises what `_REFUSALS` lists."""
+    """Read the configuration and every file it names. Raises what `REFUSALS` lists."""
     settings = load_settings(config_path)
     zone_names = {zone.name for zone in settings.zones}
     policies = {
@@ -97,52 +103,92 @@ async def _serve(config_path: str, parsers: ConditionParsers, loaded: Loaded) ->
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ends.set)
     loop.add_signal_handler(signal.SIGHUP, reads_anew.set)
-    await worker.start()
+    reloading = Reloading(config_path, parsers, loaded.material, worker, log, reads_anew)
     try:
-        async with asyncio.TaskGroup() as tasks:
-            helpers = [
-                tasks.create_task(
-                    _reload(config_path, parsers, loaded.material, worker, log, reads_anew), name="reload"
-                ),
-            ]
-            await ends.wait()
-            for helper in helpers:
-                helper.cancel()
+        await worker.start()
+        task = loop.create_task(reloading.run(), name="reloading")
+        waiting = loop.create_task(ends.wait(), name="signals")
+        # Whichever ends first: a signal, or a defect in the reloading, which must not go unseen.
+        await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
+        task.cancel()
+        waiting.cancel()
+        for result in await asyncio.gather(task, waiting, return_exceptions=True):
+            if isinstance(result, Exception):
+                raise result
     finally:
         await worker.drain()
         log.stop(_LOG_FLUSH_SECONDS)
 
 
-async def _reload(
-    config_path: str,
-    parsers: ConditionParsers,
-    material: Material,
-    worker: Worker,
-    log: LogWriter,
-    reads_anew: asyncio.Event,
-) -> None:
-    """Take over changed files, whether a signal or the file system tells of them."""
-    running = material.settings
-    while True:
-        async with asyncio.TaskGroup() as waiting:
-            watcher = waiting.create_task(_wait_for_change(material.files, reads_anew), name="watch files")
-            await reads_anew.wait()
-            watcher.cancel()
-        reads_anew.clear()
+class Reloading:
+    """Takes changed files over, whether a signal or the file system tells of them."""
+
+    def __init__(
+        self,
+        config_path: str,
+        parsers: ConditionParsers,
+        running: Material,
+        worker: Worker,
+        log: LogWriter,
+        wanted: asyncio.Event,
+    ) -> None:
+        self._config_path = config_path
+        self._parsers = parsers
+        self._started_with = running.settings
+        self._files = running.files
+        self._worker = worker
+        self._log = log
+        self._wanted = wanted
+        self._seen: Fingerprints = {}
+
+    async def run(self) -> Never:
+        """Until cancelled."""
+        self._seen = await asyncio.to_thread(_fingerprints, self._files)
+        while True:
+            watched = self._files
+            watching = asyncio.create_task(
+                watch_files(sorted(watched), self._look, poll_seconds=_POLL_SECONDS), name="watch files"
+            )
+            try:
+                while self._files == watched:
+                    await self._wanted.wait()
+                    self._wanted.clear()
+                    await self._reload()
+            finally:
+                watching.cancel()
+                await asyncio.gather(watching, return_exceptions=True)
+
+    async def _look(self) -> None:
+        found = await asyncio.to_thread(_fingerprints, self._files)
+        if found != self._seen:
+            self._seen = found
+            self._wanted.set()
+
+    async def _reload(self) -> None:
         try:
-            loaded = await asyncio.to_thread(load, config_path, parsers)
-            worker.apply(loaded.material, loaded.policies)
-        except _REFUSALS as error:
-            log.note("reload_refused", detail=_sentence(error))
-            continue
-        material = loaded.material
-        log.note("reloaded", needs_restart=_fixed_at_start(running, material.settings))
+            loaded = await asyncio.to_thread(load, self._config_path, self._parsers)
+            self._worker.apply(loaded.material, loaded.policies)
+        except REFUSALS as error:
+            self._log.note("reload_refused", detail=_sentence(error))
+            return
+        self._files = loaded.material.files
+        self._seen = await asyncio.to_thread(_fingerprints, self._files)
+        self._log.note(
+            "reloaded", needs_restart=_fixed_at_start(self._started_with, loaded.material.settings)
+        )
 
 
-async def _wait_for_change(files: frozenset[str], changed: asyncio.Event) -> None:
-    async for _ in watch_files(files):
-        changed.set()
-        return
+def _fingerprints(files: frozenset[str]) -> Fingerprints:
+    """What tells one content of a file from another without reading it; None where there is no file."""
+    found: Fingerprints = {}
+    for name in files:
+        try:
+            status = Path(name).stat()
+        except OSError:
+            found[name] = None
+        else:
+            found[name] = (status.st_mtime_ns, status.st_size, status.st_ino)
+    return found
 
 
 def _fixed_at_start(running: GatewaySettings, wanted: GatewaySettings) -> list[str]:
