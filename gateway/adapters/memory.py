@@ -18,7 +18,7 @@ MAX_ONE_USE_KEYS: Final = 250_000
 # Expired keys that one claim forgets. More than one, so that a backlog shrinks; not all, because a burst of
 # sign-ons expires as a burst, and a claim must not stop the event loop for it.
 _FORGOTTEN_PER_CLAIM: Final = 16
-# About 330 bytes each.
+# 250 bytes each.
 MAX_SEEN_REQUESTS: Final = 100_000
 # People stay on the identity provider's page while they look for their phone.
 SEEN_REQUEST_LIFETIME: Final = timedelta(hours=1)
