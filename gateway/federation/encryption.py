@@ -29,6 +29,9 @@ _D = f"{{{names.DS}}}"
 ENCRYPTED_DATA = _X + "EncryptedData"
 _ENCRYPTED_KEY = _X + "EncryptedKey"
 _NAMESPACES = frozenset({names.XENC, names.XENC11, names.DS, names.DS11})
+_WINDOWS_HINT = (
+    f"{{{names.WSSE}}}SecurityTokenReference"  # Windows Identity Foundation puts X509Data into one
+)
 # A reference could point out of the message (CipherReference fetches URLs) or make two keys look like one.
 _REFUSED = frozenset({_X + "CipherReference", _D + "RetrievalMethod", _X + "Transforms"})
 
@@ -67,7 +70,8 @@ def decrypt_assertion(encrypted: Element, key: rsa.RSAPrivateKey | None, *, sign
     if key is None:
         raise malformed("the assertion is encrypted, and the app has no decryption_key configured")
     for element in encrypted.iterdescendants():
-        if element.tag in _REFUSED or names.namespace_of(element.tag) not in _NAMESPACES:
+        known = names.namespace_of(element.tag) in _NAMESPACES or element.tag == _WINDOWS_HINT
+        if not known or element.tag in _REFUSED:
             raise malformed(f"an encrypted assertion has {names.local_name(element.tag)} inside")
     data = required_child(encrypted, ENCRYPTED_DATA)
     method = _method(data)

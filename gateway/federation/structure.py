@@ -35,6 +35,11 @@ _DECLARATION = re.compile(
 _TOO_MANY_ATTRIBUTES = re.compile(
     rb"""<[^<>"']++(?:(?:"[^"<]*+"|'[^'<]*+')[^<>"']*+){%d}""" % (MAX_ATTRIBUTES + 1)
 )
+# A tag by the letter. The parser would go on collecting names after its first error in a tag of another form.
+_TAG = re.compile(
+    rb"""<(?:/[^\s<>/="'&]++\s*+|[^\s<>/="'&]++(?:\s++[^\s<>/="'&]++\s*+=\s*+(?:"[^"<]*+"|'[^'<]*+'))*+\s*+/?+)>"""
+)
+_FOREIGN_ENTITY = re.compile(rb"&(?!(?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#x[0-9A-Fa-f]{1,6});)")
 _NAMESPACE_DECLARATION = re.compile(rb"""\sxmlns(?::[^\s=]++)?+\s*+=\s*+("[^"]*+"|'[^']*+')""")
 _ABSOLUTE_URI = re.compile(rb"[A-Za-z][A-Za-z0-9+.\-]*:[!-~]+")
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,255}")  # a leading digit is wrong, but sent
@@ -111,6 +116,10 @@ def check_bytes(xml: bytes) -> None:
         raise MessageRejected(
             MessageReason.TOO_LARGE, f"an element has more than {MAX_ATTRIBUTES} attributes"
         )
+    if _FOREIGN_ENTITY.search(xml) is not None:
+        raise malformed("the message has an entity that XML does not define")
+    if len(_TAG.findall(xml, start)) != xml.count(b"<", start):
+        raise malformed("the message has a tag that is not well-formed")
     namespaces = frozenset(value[1:-1] for value in _NAMESPACE_DECLARATION.findall(xml))
     for uri in namespaces:
         if uri and _ABSOLUTE_URI.fullmatch(uri) is None:
@@ -168,9 +177,8 @@ def _check_tree(root: Element) -> None:
                 raise MessageRejected(MessageReason.TOO_LARGE, "an attribute has a very long value")
             if names.local_name(name).lower() in _ID_NAMES:
                 _check_id(name, value, ids)
-        text = element.text
-        if text is not None and len(text) > MAX_TEXT_CHARS:
-            raise MessageRejected(MessageReason.TOO_LARGE, "an element has a very long text")
+        if max(len(element.text or ""), len(element.tail or "")) > MAX_TEXT_CHARS:
+            raise MessageRejected(MessageReason.TOO_LARGE, "the message has a very long text")
         pending.extend((child, depth + 1) for child in element)
 
 

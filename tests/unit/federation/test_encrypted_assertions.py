@@ -60,6 +60,13 @@ ACCEPTED: list[tuple[str, Encryption]] = [
     ("OAEP with a SHA-256 digest", Encryption(digest=SHA256, oaep_hash=hashes.SHA256())),
     ("OAEP of XML Encryption 1.1", OAEP_11),
     ("the key beside the data", Encryption(key_beside_data=True)),
+    (
+        "a reference to a certificate in the manner of Windows",
+        Encryption(
+            extra_key_info='<o:SecurityTokenReference xmlns:o="http://docs.oasis-open.org/wss/2004/01/'
+            'oasis-200401-wss-wssecurity-secext-1.0.xsd"><ds:X509Data/></o:SecurityTokenReference>'
+        ),
+    ),
 ]
 
 

@@ -71,6 +71,16 @@ TABLE: list[tuple[str, Change, Reason]] = [
     ("an end that is missing", lambda xml: xml[:-5], Reason.MALFORMED),
     ("a prefix that nobody declared", in_status(b"<x:y/>"), Reason.MALFORMED),
     ("one attribute twice", in_status(b'<samlp:StatusMessage a="1" a="2"/>'), Reason.MALFORMED),
+    ("an attribute without a value", in_status(b"<samlp:StatusMessage a/>"), Reason.MALFORMED),
+    ("an attribute without quotes", in_status(b"<samlp:StatusMessage a=1/>"), Reason.MALFORMED),
+    ("attributes without white space between", in_status(b'<x a="1"b="2"/>'), Reason.MALFORMED),
+    ("an ampersand alone", replacing(b"alice", b"alice & bob"), Reason.MALFORMED),
+    ("an entity of HTML", replacing(b"alice", b"alice&nbsp;"), Reason.MALFORMED),
+    (
+        "white space without end between two elements",
+        replacing(b"</samlp:Status>", b"</samlp:Status>" + b" " * (MAX_TEXT_CHARS + 1)),
+        Reason.TOO_LARGE,
+    ),
     ("xml:id", in_status(b'<samlp:StatusMessage xml:id="a"/>'), Reason.MALFORMED),
     (
         "wsu:Id",
