@@ -119,13 +119,22 @@ def report_bug(kind: type[BaseException], bug: BaseException, trace: TracebackTy
 def _declared_errors() -> tuple[type[Exception], ...]:
     """What the rooms declare for files that cannot be used. Imported only once something was raised."""
     from gateway.adapters.key_files import KeyFileRefused
-    from gateway.adapters.material import MaterialRefused
     from gateway.adapters.plugins import PlugInError
     from gateway.config.errors import ConfigError
     from gateway.config.load import ConfigErrors
+    from gateway.server.hosts import NoCertificateFor
     from gateway.server.page_templates import PageTemplateRefused
+    from gateway.tls.contexts import ServerCertificateRefused
 
-    return ConfigError, ConfigErrors, KeyFileRefused, MaterialRefused, PageTemplateRefused, PlugInError
+    return (
+        ConfigError,
+        ConfigErrors,
+        KeyFileRefused,
+        NoCertificateFor,
+        PageTemplateRefused,
+        PlugInError,
+        ServerCertificateRefused,
+    )
 
 
 def _complain(text: str) -> None:

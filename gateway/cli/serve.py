@@ -3,7 +3,6 @@
 import asyncio
 import signal
 import sys
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Never
@@ -13,18 +12,17 @@ import uvloop
 
 from gateway.adapters.file_watch import watch_files
 from gateway.adapters.key_files import KeyFileRefused, load_or_create_keys
-from gateway.adapters.material import Material, MaterialRefused, load_material
 from gateway.adapters.plugins import load_condition_parsers
 from gateway.config.errors import ConfigError
-from gateway.config.load import ConfigErrors, load_settings
-from gateway.config.policy_file import read_policy
+from gateway.config.load import ConfigErrors
+from gateway.config.material import load_material
 from gateway.model.settings import GatewaySettings
 from gateway.policy.conditions import ConditionParsers
-from gateway.policy.rules import Policy
 from gateway.server.hosts import NoCertificateFor
 from gateway.server.log import LogWriter
 from gateway.server.page_templates import PageTemplateRefused
 from gateway.server.worker import Worker
+from gateway.services.material import Material
 from gateway.tls.contexts import ServerCertificateRefused
 
 _LOG_FLUSH_SECONDS: Final = 5.0
@@ -34,7 +32,6 @@ _POLL_SECONDS: Final = 30.0
 REFUSALS: Final = (
     ConfigError,
     ConfigErrors,
-    MaterialRefused,
     KeyFileRefused,
     NoCertificateFor,
     ServerCertificateRefused,
@@ -53,57 +50,36 @@ Examples:
 Fingerprints = dict[str, tuple[int, int, int] | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    material: Material
-    policies: dict[str, Policy]
-
-
 @click.command(epilog=_EPILOG)
 @click.option(
     "-c", "--config", "config_path", required=True, type=click.Path(dir_okay=False), help="gateway.yaml"
 )
-def serve(config_path: str) -> None:
+@click.option("--workers", type=click.IntRange(1, 1), default=None, help="This version runs one.")
+def serve(config_path: str, workers: int | None) -> None:
     """Run the gateway.
 
     Logs JSON lines to standard output. Files that the configuration names are watched: a change is taken over
     without dropping a connection.
     """
     parsers = load_condition_parsers()
-    loaded = load(config_path, parsers)
-    try:
-        uvloop.run(_serve(config_path, parsers, loaded))
-    except (NoCertificateFor, ServerCertificateRefused) as error:
-        raise click.ClickException(f"{config_path}: {_sentence(error)}") from error
+    material = load_material(config_path, parsers, datetime.now(UTC))
+    if workers is None and material.settings.workers != 1:
+        click.echo(f"{config_path}: listen.workers: this version runs one worker", err=True)
+    uvloop.run(_serve(config_path, parsers, material))
 
 
-def load(config_path: str, parsers: ConditionParsers) -> Loaded:
-    """Read the configuration and every file it names. Raises what `REFUSALS` lists."""
-    settings = load_settings(config_path)
-    zone_names = {zone.name for zone in settings.zones}
-    policies = {
-        app.name: read_policy(
-            app.policy_file, parsers, client_conditions=app.client_conditions, zone_names=zone_names
-        ).policy
-        for app in settings.apps
-    }
-    return Loaded(load_material(settings, datetime.now(UTC)), policies)
-
-
-async def _serve(config_path: str, parsers: ConditionParsers, loaded: Loaded) -> None:
-    settings = loaded.material.settings
+async def _serve(config_path: str, parsers: ConditionParsers, material: Material) -> None:
+    settings = material.settings
     keys = load_or_create_keys(settings.keys_directory)
     log = LogWriter(_write_stdout)
-    worker = Worker(
-        loaded.material, loaded.policies, keys, log, str(Path(settings.keys_directory) / "crl-cache")
-    )
+    worker = Worker(material, keys, log, str(Path(settings.keys_directory) / "crl-cache"))
     log.start()
     loop = asyncio.get_running_loop()
     ends, reads_anew = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ends.set)
     loop.add_signal_handler(signal.SIGHUP, reads_anew.set)
-    reloading = Reloading(config_path, parsers, loaded.material, worker, log, reads_anew)
+    reloading = Reloading(config_path, parsers, material, worker, log, reads_anew)
     try:
         await worker.start()
         task = loop.create_task(reloading.run(), name="reloading")
@@ -166,16 +142,16 @@ class Reloading:
 
     async def _reload(self) -> None:
         try:
-            loaded = await asyncio.to_thread(load, self._config_path, self._parsers)
-            self._worker.apply(loaded.material, loaded.policies)
+            material = await asyncio.to_thread(
+                load_material, self._config_path, self._parsers, datetime.now(UTC)
+            )
+            self._worker.apply(material)
         except REFUSALS as error:
-            self._log.note("reload_refused", detail=_sentence(error))
+            self._log.note("reload_refused", detail=str(error))
             return
-        self._files = loaded.material.files
+        self._files = material.files
         self._seen = await asyncio.to_thread(_fingerprints, self._files)
-        self._log.note(
-            "reloaded", needs_restart=_fixed_at_start(self._started_with, loaded.material.settings)
-        )
+        self._log.note("reloaded", needs_restart=_fixed_at_start(self._started_with, material.settings))
 
 
 def _fingerprints(files: frozenset[str]) -> Fingerprints:
@@ -204,12 +180,6 @@ def _fixed_at_start(running: GatewaySettings, wanted: GatewaySettings) -> list[s
         )
         if old != new
     ]
-
-
-def _sentence(error: BaseException) -> str:
-    if isinstance(error, NoCertificateFor):
-        return f"tls.certificates: no certificate covers {error}"
-    return str(error)
 
 
 def _write_stdout(lines: bytes) -> None:

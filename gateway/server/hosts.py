@@ -1,6 +1,6 @@
 """Which host a server name is, and with which TLS context it is served. One immutable table per snapshot."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -22,6 +22,10 @@ class Role(StrEnum):
 
 class NoCertificateFor(Exception):
     """No configured server certificate covers a host that is to be served."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(f"tls.certificates: no certificate covers {host}")
+        self.host = host
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +63,8 @@ class HostTable:
         return context
 
 
-def host_table(
-    snapshot: Snapshot, certificates: list[ServerCertificate], authorities: tuple[x509.Certificate, ...]
-) -> HostTable:
-    """Make the contexts of all hosts. ``authorities`` are named to browsers in the CertificateRequest.
-
-    Raises NoCertificateFor.
-    """
+def host_table(snapshot: Snapshot, certificates: Sequence[ServerCertificate]) -> HostTable:
+    """Make the contexts of all hosts. Raises NoCertificateFor, ServerCertificateRefused."""
     settings = snapshot.settings
     plain: dict[int, HostContext] = {}
     contexts: dict[str, HostContext] = {}
@@ -80,6 +79,9 @@ def host_table(
     certificate = select_certificate(certificates, wildcard)
     if certificate is None:
         raise NoCertificateFor(f"*.{settings.mtls_domain}")
+    authorities = [
+        x509.load_der_x509_certificate(c.der) for a in snapshot.trust.authorities for c in a.certificates
+    ]
     return HostTable(
         apps=snapshot.apps_by_host,
         org_host=settings.org_host,

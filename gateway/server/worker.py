@@ -12,13 +12,11 @@ from typing import Final
 
 from gateway.adapters.crl_store import CrlStore
 from gateway.adapters.key_files import GatewayKeys
-from gateway.adapters.material import Material
 from gateway.adapters.memory import MemoryOneUseKeys, MemorySeenRequests, SystemClock, SystemRandomness
 from gateway.model.events import Event
 from gateway.model.settings import Address
 from gateway.pki.authority import TrustSnapshot
 from gateway.pki.revocation import HeldCrl, RevocationIndex
-from gateway.policy.rules import Policy
 from gateway.policy.user_agent import preload
 from gateway.proxy.sealing import Sealer
 from gateway.server.answers import Answers
@@ -39,6 +37,7 @@ from gateway.server.trusted_connections import TrustedConnections
 from gateway.services.access import Access
 from gateway.services.challenges import Challenges
 from gateway.services.decisions import Decisions
+from gateway.services.material import Material
 from gateway.services.pending import PendingChallenges
 from gateway.services.sessions import Sessions
 from gateway.services.snapshot import Live, Snapshot, build_snapshot
@@ -51,12 +50,11 @@ _REFERENCE_BYTES: Final = 8
 
 
 class Worker:
-    """Made on the running loop. ``policies`` are by app name."""
+    """Made on the running loop."""
 
     def __init__(
         self,
         material: Material,
-        policies: Mapping[str, Policy],
         keys: GatewayKeys,
         log: LogWriter,
         crl_cache_directory: str | None,
@@ -81,7 +79,7 @@ class Worker:
         self._crls = CrlStore(
             material.authorities, crl_cache_directory, self._clock, self._crls_changed, self
         )
-        self._live: Live[Snapshot] = Live(self._snapshot(material, policies, RevocationIndex()))
+        self._live: Live[Snapshot] = Live(self._snapshot(material, RevocationIndex()))
         self._hosts: Live[HostTable] = Live(_hosts(self._live.current, material))
         self._answers = Answers(
             PageRenderer(settings.pages_directory, org_name=settings.org_name), self._randomness
@@ -108,11 +106,11 @@ class Worker:
         ]
         self._log.note("started", https=[_text(a) for a in settings.listen_https])
 
-    def apply(self, material: Material, policies: Mapping[str, Policy]) -> None:
+    def apply(self, material: Material) -> None:
         """Swap in a new configuration. Raises NoCertificateFor, ServerCertificateRefused or
         PageTemplateRefused with nothing changed. Listening addresses and keys stay as they were."""
         settings = material.settings
-        snapshot = self._snapshot(material, policies, self._live.current.trust.revocation)
+        snapshot = self._snapshot(material, self._live.current.trust.revocation)
         hosts = _hosts(snapshot, material)
         pages = PageRenderer(settings.pages_directory, org_name=settings.org_name)
         self._answers.replace_pages(pages)
@@ -176,15 +174,13 @@ class Worker:
 
     # Inside.
 
-    def _snapshot(
-        self, material: Material, policies: Mapping[str, Policy], revocation: RevocationIndex
-    ) -> Snapshot:
+    def _snapshot(self, material: Material, revocation: RevocationIndex) -> Snapshot:
         self._generation += 1
         settings = material.settings
         trust = TrustSnapshot(
             settings.device_trust_enabled, material.authorities, revocation, self._generation
         )
-        return build_snapshot(settings, policies, material.metadata, material.decryption_keys, trust)
+        return build_snapshot(material, trust)
 
     def _make_handlers(self, sealer: Sealer) -> Mapping[Role, Handler]:
         clock, randomness = self._clock, self._randomness
@@ -291,7 +287,7 @@ class Worker:
 
 
 def _hosts(snapshot: Snapshot, material: Material) -> HostTable:
-    return host_table(snapshot, list(material.certificates), material.ca_certificates)
+    return host_table(snapshot, material.certificates)
 
 
 def _entries(crl: HeldCrl) -> int:

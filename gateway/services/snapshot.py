@@ -8,12 +8,12 @@ from typing import Generic, TypeVar
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from gateway.federation.expectation import IdentityProvider, identity_provider
-from gateway.federation.metadata import IdpMetadata
 from gateway.model.settings import AppSettings, GatewaySettings, Zone
 from gateway.pki.authority import TrustSnapshot
 from gateway.pki.revocation import RevocationIndex
 from gateway.policy.rules import Policy, referenced_groups
 from gateway.proxy.targets import fold_path
+from gateway.services.material import Material
 
 T = TypeVar("T")
 
@@ -58,15 +58,9 @@ class Live(Generic[T]):
         self.current = value
 
 
-def build_snapshot(
-    settings: GatewaySettings,
-    policies: Mapping[str, Policy],
-    metadata: Mapping[str, IdpMetadata],
-    decryption_keys: Mapping[str, RSAPrivateKey],
-    trust: TrustSnapshot,
-) -> Snapshot:
-    """Put together what was read. ``policies`` and ``decryption_keys`` are by app name, ``metadata`` by the
-    name of the identity provider."""
+def build_snapshot(material: Material, trust: TrustSnapshot) -> Snapshot:
+    """Put together what was read."""
+    settings, metadata, policies = material.settings, material.metadata, material.policies
     providers = {p.name: identity_provider(p, metadata[p.name]) for p in settings.identity_providers}
     apps = []
     for app in settings.apps:
@@ -82,7 +76,7 @@ def build_snapshot(
                 endpoints=endpoints,
                 folded_endpoints=folded,
                 metadata_valid_until=metadata[app.identity_provider].valid_until,
-                decryption_key=decryption_keys.get(app.name),
+                decryption_key=material.decryption_keys.get(app.name),
             )
         )
     return Snapshot(

@@ -41,6 +41,7 @@ from gateway.services.access import Access
 from gateway.services.arrivals import Arrival, ChallengeArrival, PostedMessage
 from gateway.services.challenges import Challenges
 from gateway.services.decisions import Decisions
+from gateway.services.material import Material
 from gateway.services.outcomes import HeaderField, Outcome, PostOn, Redirect
 from gateway.services.pending import PendingChallenges
 from gateway.services.sessions import Sessions
@@ -193,10 +194,14 @@ class SignOnWorld:
         trust = TrustSnapshot(device_trust_enabled, self._authorities, RevocationIndex(), 1)
         self.live: Live[Snapshot] = Live(
             build_snapshot(
-                settings,
-                {"wiki": policy, "payroll": policy},
-                {"idp": metadata},
-                {},
+                Material(
+                    settings,
+                    (),
+                    self._authorities,
+                    {"idp": metadata},
+                    {"wiki": policy, "payroll": policy},
+                    {},
+                ),
                 trust,
             )
         )

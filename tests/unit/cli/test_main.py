@@ -11,10 +11,10 @@ from support.gateway_yaml import COMPLETE, changed
 
 from gateway import __version__
 from gateway.adapters.key_files import KeyFileRefused
-from gateway.adapters.material import MaterialRefused
 from gateway.adapters.plugins import PlugInError
 from gateway.cli import main
 from gateway.config.load import load_settings
+from gateway.server.hosts import NoCertificateFor
 
 
 def test_help_shows_every_verb_and_examples(capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,7 +104,11 @@ def test_a_missing_file_is_one_line_with_its_name(capsys: pytest.CaptureFixture[
         (PermissionError(13, "Permission denied", "/x"), "devicetrust: /x: Permission denied\n", 2),
         (click.ClickException("did not work"), "devicetrust: did not work\n", 1),
         (KeyFileRefused("/x", "is open", "close it"), "/x: is open; close it\n", 2),
-        (MaterialRefused("/x", "not PEM certificates"), "/x: not PEM certificates\n", 2),
+        (
+            NoCertificateFor("wiki.example.test"),
+            "tls.certificates: no certificate covers wiki.example.test\n",
+            2,
+        ),
         (PlugInError("plug-in x: is not callable"), "plug-in x: is not callable\n", 2),
         (KeyboardInterrupt(), "devicetrust: interrupted\n", 130),
     ],
