@@ -6,6 +6,7 @@ another process), and the gateway's statement on the device with the keys that t
 """
 
 import base64
+import json
 import secrets
 import zlib
 from collections.abc import Callable
@@ -108,7 +109,7 @@ class SampleApp:
             raise web.HTTPSeeOther(self._sign_on_url())
         if wants_html(request):
             return page("app", label=self._settings.label, session=session)
-        return web.json_response(asdict(session), headers={"Cache-Control": "no-store"})
+        return web.json_response(asdict(session), headers={"Cache-Control": "no-store"}, dumps=_indented)
 
     async def _sign_on(self, request: web.Request) -> web.Response:
         try:
@@ -204,7 +205,12 @@ class SampleApp:
     def _message(self, request: web.Request, status: int, title: str, text: str) -> web.Response:
         if wants_html(request):
             return page("message", status, label=self._settings.label, title=title, text=text)
-        return web.json_response({"title": title, "detail": text}, status=status)
+        return web.json_response({"title": title, "detail": text}, status=status, dumps=_indented)
+
+
+def _indented(value: object) -> str:
+    """For the terminal of a person."""
+    return json.dumps(value, indent=2)
 
 
 def _remember(memory: dict[str, Value], key: str, value: Value) -> None:

@@ -6,7 +6,9 @@ browser would: the app's own page, or the gateway's status and `X-Device-Trust-R
 
 import asyncio
 import base64
+import html
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ from gateway.cli.demo_parts.site import ALICE, APPS, BOB, PAYROLL, PEOPLE, WIKI,
 REVOCATION_SECONDS: Final = 10.0  # until the walk gives up waiting; the gateway needs well under one
 
 _NOT_IN_POLICY: Final = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+_TITLE: Final = re.compile(r"<title>([^<]*)</title>")
 _LET_IN: Final = "as alice@example.test, device trusted"
 
 
@@ -177,7 +180,7 @@ async def _seen(demo: Demo, browser: Browser, answer: Answer) -> Seen:
     if answer.reason is not None:
         return Seen("locked" if answer.status == 403 else "refused", answer.reason)
     if answer.status != 200:
-        return Seen("broken", f"status {answer.status}: {answer.text[:80]}")
+        return Seen("broken", f"status {answer.status}: {_title(answer.text)}")
     session = await browser.send(Step(answer.step.url), accept="application/json")
     try:
         statement = json.loads(session.text)["statement"]
@@ -185,3 +188,9 @@ async def _seen(demo: Demo, browser: Browser, answer: Answer) -> Seen:
     except (ValueError, TypeError, KeyError):
         return Seen("broken", f"the app does not say who is signed on: {session.text[:80]}")
     return Seen("forwarded", f"as {user}, device {trust}")
+
+
+def _title(text: str) -> str:
+    """What a page is about; the beginning of what is no page."""
+    found = _TITLE.search(text)
+    return html.unescape(found[1]) if found else text[:80]
