@@ -81,7 +81,7 @@ def _read_token(holder: Element, token: Element, expectation: Expectation, now: 
         idp = expectation.idp
         covered = verify_enveloped(token, "AssertionID", idp.signing_keys, allow_sha1=idp.allow_sha1)
         return assertion11.read_assertion(parse_xml(covered), expectation, now)
-    if token.tag not in (assertion20.ASSERTION, _ENCRYPTED_ASSERTION):
-        raise malformed("what was encrypted is not a SAML assertion")
-    assertion = signed_assertion(token, expectation, signed_around=False)
-    return assertion20.read_assertion(assertion, expectation, now, Profile.WS_FED)
+    if token.tag in (assertion20.ASSERTION, _ENCRYPTED_ASSERTION):
+        assertion = signed_assertion(token, expectation, signed_around=False)
+        return assertion20.read_assertion(assertion, expectation, now, Profile.WS_FED)
+    raise malformed("what was encrypted is not a SAML assertion")

@@ -247,6 +247,29 @@ SIGNED_BY_THE_PROVIDER: list[Row] = [
         ),
         Reason.SIGNATURE_INVALID,
     ),
+    ("a reference without a digest method", lambda info: info.replace(DIGEST, ""), Reason.MALFORMED),
+    (
+        "a reference with an object inside",
+        lambda info: info.replace("</ds:Reference>", "<ds:Object/></ds:Reference>"),
+        Reason.MALFORMED,
+    ),
+    (
+        "an XPath inside of the canonicalization",
+        lambda info: info.replace(
+            C14N_TRANSFORM, f'<ds:Transform Algorithm="{EXC_C14N}"><ds:XPath>true()</ds:XPath></ds:Transform>'
+        ),
+        Reason.MALFORMED,
+    ),
+    (
+        "two prefix lists",
+        lambda info: info.replace(
+            C14N_TRANSFORM,
+            f'<ds:Transform Algorithm="{EXC_C14N}">'
+            + f'<ec:InclusiveNamespaces xmlns:ec="{EXC_C14N}" PrefixList="xs"/>' * 2
+            + "</ds:Transform>",
+        ),
+        Reason.MALFORMED,
+    ),
     (
         "a manifest",
         lambda info: info.replace("</ds:SignedInfo>", "<ds:Manifest/></ds:SignedInfo>"),
@@ -286,6 +309,35 @@ def test_a_signature_of_an_unusual_form_is_refused_although_the_key_is_right(
 
 def test_the_signature_made_by_hand_passes_when_nothing_is_altered() -> None:
     verify_response(saml_form(Saml2Response().xml(signed_by_hand())), expectation(), NOW)
+
+
+SIGNATURES: list[tuple[str, Callable[[str], str]]] = [
+    ("without a value", lambda text: text[: text.index("<ds:SignatureValue>")] + "</ds:Signature>"),
+    ("without anything", lambda text: text[: text.index("<ds:SignedInfo")] + "</ds:Signature>"),
+    (
+        "with the value first",
+        lambda text: text.replace(
+            text[text.index("<ds:SignedInfo") : text.index("<ds:SignatureValue>")], ""
+        ).replace(
+            "</ds:SignatureValue>",
+            "</ds:SignatureValue>" + text[text.index("<ds:SignedInfo") : text.index("<ds:SignatureValue>")],
+        ),
+    ),
+    ("with two values", lambda text: text.replace("</ds:Signature>", "<ds:SignatureValue/></ds:Signature>")),
+    (
+        "with two KeyInfo",
+        lambda text: text.replace("</ds:Signature>", "<ds:KeyInfo/><ds:KeyInfo/></ds:Signature>"),
+    ),
+    (
+        "with two SignedInfo",
+        lambda text: text.replace("<ds:SignatureValue>", "<ds:SignedInfo/><ds:SignatureValue>"),
+    ),
+]
+
+
+@pytest.mark.parametrize("alter", [row[1] for row in SIGNATURES], ids=[row[0] for row in SIGNATURES])
+def test_a_signature_of_other_parts_is_refused(alter: Callable[[str], str]) -> None:
+    assert refusal(Saml2Response().xml(signed_by_hand(alter_signature=alter))).reason is Reason.MALFORMED
 
 
 def test_an_object_in_a_signature_is_refused() -> None:

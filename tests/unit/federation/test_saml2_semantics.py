@@ -115,6 +115,11 @@ ASSERTIONS: list[tuple[str, Saml2Assertion, Reason]] = [
         Saml2Assertion(extra_attributes="<saml:EncryptedAttribute/>"),
         Reason.MALFORMED,
     ),
+    (
+        "a statement about attributes with something else inside",
+        Saml2Assertion(extra_attributes='<saml:Claim Name="groups"/>'),
+        Reason.MALFORMED,
+    ),
     ("a group with an element inside", Saml2Assertion(groups=("staff<x/>admins",)), Reason.MALFORMED),
     ("a second NameID", Saml2Assertion(extra_subject="<saml:NameID>bob</saml:NameID>"), Reason.MALFORMED),
 ]
@@ -188,6 +193,47 @@ def test_a_response_for_others_is_refused(response: Saml2Response, what: str, re
     assert refused(response=response, what=what).reason is reason
 
 
+@pytest.mark.parametrize(
+    ("text", "replacement"),
+    [
+        (b"samlp:Response", b"samlp:ArtifactResponse"),
+        (b"samlp:Response", b"samlp:LogoutResponse"),
+        (b"SAML:2.0:protocol", b"SAML:1.0:protocol"),
+        (b' Version="2.0"', b""),
+        (b' Version="2.0"', b' Version="2.1"'),
+        (b' ID="_response1"', b""),
+        (b' IssueInstant="2026-11-23T12:00:00.000Z"', b""),
+        (f' Value="{SUCCESS}"'.encode(), b""),
+        (b"samlp:StatusCode", b"samlp:StatusMessage"),
+    ],
+    ids=[
+        "an ArtifactResponse",
+        "a LogoutResponse",
+        "another protocol",
+        "no version",
+        "another version",
+        "no ID",
+        "no instant",
+        "a status code without a value",
+        "a status without a code",
+    ],
+)
+def test_an_envelope_that_is_no_response_is_refused(text: bytes, replacement: bytes) -> None:
+    signed = sign(RESPONSE.xml(ASSERTION.xml()))
+    changed = signed.replace(b"<" + text, b"<" + replacement).replace(b"</" + text, b"</" + replacement)
+    changed = changed.replace(text, replacement, 1)
+    assert changed != signed
+    with pytest.raises(MessageRejected) as caught:
+        verify_response(saml_form(changed), expectation(), NOW)
+    assert caught.value.reason is Reason.MALFORMED
+
+
+def test_a_signed_assertion_alone_is_no_response() -> None:
+    with pytest.raises(MessageRejected) as caught:
+        verify_response(saml_form(sign(ASSERTION.xml(), "response")), expectation(), NOW)
+    assert caught.value.reason is Reason.MALFORMED
+
+
 def test_what_the_provider_answers_instead_of_success_is_in_the_detail() -> None:
     response = status(
         "urn:oasis:names:tc:SAML:2.0:status:Responder", "urn:oasis:names:tc:SAML:2.0:status:AuthnFailed"
@@ -228,7 +274,7 @@ def test_an_assertion_that_cannot_be_read_is_refused(text: str, replacement: str
     assert refused(original.replace(text, replacement)).reason in (Reason.MALFORMED, Reason.ISSUER_UNKNOWN)
 
 
-@pytest.mark.parametrize("missing", ["Subject", "Conditions", "Issuer"])
+@pytest.mark.parametrize("missing", ["Subject", "Conditions", "Issuer", "AuthnStatement"])
 def test_an_assertion_without_a_part_is_refused(missing: str) -> None:
     text = Saml2Assertion().xml()
     end = f"</saml:{missing}>"
@@ -300,6 +346,12 @@ def test_one_good_bearer_confirmation_is_enough() -> None:
     )
     message = verified(Saml2Assertion(recipient="https://mail.test/acs", extra_subject=good))
     assert message.in_response_to == "_request1"
+
+
+def test_a_bearer_confirmation_without_data_is_refused() -> None:
+    text = ASSERTION.xml()
+    start, end = text.index("<saml:SubjectConfirmationData"), text.index("</saml:SubjectConfirmation>")
+    assert refused(text[:start] + text[end:]).reason is Reason.MALFORMED
 
 
 def test_a_confirmation_that_is_yet_to_begin_is_refused() -> None:

@@ -140,6 +140,11 @@ def test_a_saml_2_token_may_leave_out_what_only_the_web_profile_asks_for() -> No
     assert verified(rstr(signed(without_recipient))).identity.user == "alice@example.test"
 
 
+def _without_statements() -> str:
+    text = Saml11Assertion().xml()
+    return text[: text.index("<saml:AttributeStatement>")] + "</saml:Assertion>"
+
+
 CLAIMS: list[tuple[str, str, Reason]] = [
     ("another issuer", Saml11Assertion(issuer="https://x.test").xml(), Reason.ISSUER_UNKNOWN),
     ("another audience", Saml11Assertion(audiences=(("urn:x",),)).xml(), Reason.AUDIENCE_MISMATCH),
@@ -162,6 +167,7 @@ CLAIMS: list[tuple[str, str, Reason]] = [
         Reason.MALFORMED,
     ),
     ("an unknown condition", Saml11Assertion(extra_conditions="<saml:Condition/>").xml(), Reason.MALFORMED),
+    ("no statement", _without_statements(), Reason.MALFORMED),
     ("an unknown statement", Saml11Assertion(extra="<saml:Statement/>").xml(), Reason.MALFORMED),
     (
         "another recipient in SAML 2.0",
@@ -238,6 +244,11 @@ FORGERIES: list[tuple[str, Callable[[bytes], bytes], Reason]] = [
     ("something else for a token", lambda _: rstr("<t:BinarySecret/>"), Reason.MALFORMED),
     ("the token alone", lambda token: token, Reason.MALFORMED),
     ("a SAML 2.0 Response", lambda _: sign(Saml2Response().xml(Saml2Assertion().xml())), Reason.MALFORMED),
+    (
+        "an envelope of WS-Addressing",
+        lambda token: rstr(token, "http://www.w3.org/2005/08/addressing"),
+        Reason.MALFORMED,
+    ),
     ("another WS-Trust", lambda token: rstr(token, "urn:ws-trust:2.0"), Reason.MALFORMED),
     (
         "an issued token of another request type",
@@ -262,8 +273,8 @@ def test_a_forged_envelope_is_refused(forge: Callable[[bytes], bytes], reason: R
 @pytest.mark.parametrize(
     "form",
     [
-        ws_fed_form(rstr(""), wa="wsignout1.0"),
-        ws_fed_form(rstr(""), wa="wsignin1.0 "),
+        ws_fed_form(rstr(signed()), wa="wsignout1.0"),
+        ws_fed_form(rstr(signed()), wa="wsignin1.0 "),
         MessageForm((("wa", "wsignin1.0"),)),
         MessageForm((("wresult", "x"),)),
     ],
