@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.processes import ChildProcess, accepts_connections, http_get
 
 LOG_SECONDS = 5.0
+METRIC_SECONDS = 10.0
 
 
 class GatewayProcess:
@@ -90,6 +91,11 @@ class GatewayProcess:
             for sample in family.samples
             if sample.name == name and labels.items() <= sample.labels.items()
         )
+
+    def wait_for_metric(self, name: str, value: float, **labels: str) -> None:
+        """Wait until the sum of a metric's samples with these labels is ``value``."""
+        what = f"{name}{labels} is {value:g}"
+        self._process.wait_until(lambda: self.metric(name, **labels) == value, what, METRIC_SECONDS)
 
     def reload(self) -> None:
         """SIGHUP. What has become of it is in the log."""

@@ -4,7 +4,7 @@ A site knows no processes: `support.gateway_process` runs the gateway of a site,
 behind it and the identity providers.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,8 @@ class Site:
         self.web.issue_server(names).write(directory, "server")
         (directory / "corp-ca.pem").write_bytes(self.corp.trust_pem)
         (directory / "corp-root.crl").write_bytes(self.corp_root.crl())
-        self.revoke([])
+        self.revoked: list[Credential] = []
+        self.revoke()
 
     def public_base(self, host: str) -> str:
         return f"https://{host}:{self.https_port}"
@@ -59,10 +60,12 @@ class Site:
         now = datetime.now(UTC)
         return self.issue(not_before=now - timedelta(days=9), not_after=now - timedelta(days=1))
 
-    def revoke(self, credentials: Iterable[Credential]) -> None:
-        """Replace the CRL of the device authority by a newer one with exactly these on it."""
+    def revoke(self, *credentials: Credential) -> None:
+        """Replace the CRL of the device authority by a newer one that has these on it, too. The gateway has
+        read it when its metric ``devicetrust_revoked_certificates`` is the length of ``revoked``."""
+        self.revoked.extend(credentials)
         new = self.directory / "corp.crl.new"
-        new.write_bytes(self.corp.crl(credentials))
+        new.write_bytes(self.corp.crl(self.revoked))
         new.replace(self.directory / "corp.crl")
 
     def browser(
