@@ -4,7 +4,9 @@
   their own context, which no mTLS host shares.
 * **mTLS hosts** ask for a certificate and let every one finish the handshake: that proves possession of the
   key, the verdict is made in memory afterwards and can be told to the user. A resumed session would skip the
-  proof, so there is none: no ticket, no session cache, no renegotiation, in TLS 1.3 and 1.2 alike.
+  proof, so there is none: no session cache, no ticket that holds a session, no renegotiation, in TLS 1.3 and
+  1.2 alike. (In TLS 1.3 OpenSSL still sends tickets; they are numbers of sessions that nobody keeps, and a
+  client that shows one gets a full handshake.)
 """
 
 from collections.abc import Iterable, Sequence

@@ -164,13 +164,20 @@ class TlsSession:
             return False
         except SSL.Error as error:
             raise TlsFailure(FailureKind.HANDSHAKE_FAILED, _describe(error)) from error
-        seen = connection.get_servername()
-        if (seen.decode("latin-1").lower() if seen else None) != self.server_name:
-            # Only a second ClientHello (after a HelloRetryRequest) can differ from the first.
-            raise TlsFailure(FailureKind.HANDSHAKE_FAILED, "the server name changed during the handshake")
+        if connection.get_protocol_version() == SSL.TLS1_3_VERSION:
+            self._check_server_name(connection)
         self.established = True
         self.peer_certificate = _peer_certificate(connection)
         return True
+
+    def _check_server_name(self, connection: SSL.Connection) -> None:
+        """TLS 1.3 may have had a second ClientHello, after a HelloRetryRequest: it names the same host.
+
+        Not for TLS 1.2, which has one, and where OpenSSL answers a resumption with the name in the session.
+        """
+        seen = connection.get_servername()
+        if (seen.decode("latin-1").lower() if seen else None) != self.server_name:
+            raise TlsFailure(FailureKind.HANDSHAKE_FAILED, "the server name changed during the handshake")
 
     def _read(self, connection: SSL.Connection) -> bytes:
         plaintext = b""
