@@ -39,7 +39,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._echo()
 
-    do_PUT = do_POST
+    def do_PUT(self) -> None:
+        self._echo()
 
     @override
     def log_message(self, format: str, *args: object) -> None:
