@@ -388,8 +388,13 @@ def test_revocation_ends_the_session_and_cuts_off_what_lasts(world: World) -> No
         except (ssl.SSLError, ConnectionError):
             after = b""
         assert after == b""
-    hop = world.get(browser, "/page", PAYROLL, Accept="application/json")
+    browser.accept = "application/json"
+    hop = world.get(browser, "/page", PAYROLL)
     assert (hop.status, hop.header("X-Device-Trust-Reason")) == (403, "REVOKED")
+    browser.accept = "text/html"
+    shown = browser.open(world.url("/page", PAYROLL))  # a person may show another certificate
+    assert [hop.status for hop in shown.hops] == [303, 303, 403]
+    assert shown.device_trust_reason == "REVOKED"
     assert world.gateway.metric("devicetrust_connections_closed_by_revocation_total") >= 1
 
 
