@@ -176,6 +176,22 @@ def test_every_failure_to_decrypt_reads_the_same(encryption: Encryption, positio
     assert details == {"the encrypted assertion does not open with the configured decryption_key"}
 
 
+@pytest.mark.parametrize("length", [0, 5, 12, 27], ids=["empty", "half a nonce", "a nonce", "half a tag"])
+def test_gcm_that_is_too_short_reads_the_same(length: int) -> None:
+    class Cut(Encryption):
+        def _encrypt(self, key: bytes, plaintext: bytes) -> bytes:
+            return super()._encrypt(key, plaintext)[:length]
+
+    response = Saml2Response().xml(Cut().assertion(b"", KEY.public_key()))
+    detail = refused(sign(response, "response")).detail
+    assert detail == "the encrypted assertion does not open with the configured decryption_key"
+
+
+def test_a_key_of_another_length_than_the_cipher_says_is_refused() -> None:
+    xml = message(Encryption()).replace(b"aes256-gcm", b"aes128-gcm")
+    assert refused(xml).reason is Reason.MALFORMED
+
+
 @pytest.mark.parametrize(
     "length", [0, 16, 40, 48], ids=["empty", "a block", "no whole block", "padding out of range"]
 )

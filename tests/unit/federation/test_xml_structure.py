@@ -19,7 +19,7 @@ from gateway.federation.saml2 import verify_response
 from gateway.federation.structure import (
     MAX_ELEMENTS,
     MAX_TEXT_CHARS,
-    MAX_XML_BYTES,
+    check_bytes,
     decode_base64,
     parse_message,
 )
@@ -64,6 +64,7 @@ TABLE: list[tuple[str, Change, Reason]] = [
     ("bytes that are not UTF-8", replacing(b"alice", b"alice\xff"), Reason.MALFORMED),
     ("a byte order mark", before(b"\xef\xbb\xbf"), Reason.MALFORMED),
     ("a NUL", replacing(b"alice", b"alice\0"), Reason.MALFORMED),
+    ("a NUL after the end", lambda xml: xml + b"\0", Reason.MALFORMED),
     ("a control character", replacing(b"alice", b"alice\x01"), Reason.MALFORMED),
     ("a reference to a control character", replacing(b"alice", b"alice&#1;"), Reason.MALFORMED),
     ("text in front", before(b"admin"), Reason.MALFORMED),
@@ -155,7 +156,7 @@ TABLE: list[tuple[str, Change, Reason]] = [
         in_status(b'<x y="' + b"a" * (MAX_TEXT_CHARS + 1) + b'"/>'),
         Reason.TOO_LARGE,
     ),
-    ("more bytes than any message", in_status(b"\n" * MAX_XML_BYTES), Reason.TOO_LARGE),
+    ("more bytes than any message", in_status((b"<x>" + b"a" * 1000 + b"</x>") * 1100), Reason.TOO_LARGE),
     (
         "a name of its own in each element",
         in_status(b"".join(b"<n%d/>" % n for n in range(200))),
@@ -191,6 +192,30 @@ def test_a_message_with_more_than_one_reading_is_refused(change: Change, reason:
     with pytest.raises(MessageRejected) as caught:
         verify_response(form, expectation(), NOW)
     assert caught.value.reason is reason
+
+
+REMEMBERED: list[tuple[str, bytes]] = [
+    ("names of entities", b"<x>&a;&b;&c;</x>"),
+    ("names of entities in attributes", b'<x y="&a;"/>'),
+    ("attributes without values", b"<x a b c/>"),
+    ("attributes without quotes", b"<x a=b/>"),
+    ("values of xml:id", b'<x xml:id="a"/>'),
+]
+
+
+@pytest.mark.parametrize("xml", [row[1] for row in REMEMBERED], ids=[row[0] for row in REMEMBERED])
+def test_what_the_parser_would_remember_after_refusing_it_never_reaches_it(xml: bytes) -> None:
+    with pytest.raises(MessageRejected) as caught:
+        check_bytes(xml)
+    assert caught.value.reason is Reason.MALFORMED
+
+
+@pytest.mark.parametrize("inner", ["<samlp:Response/>", '<x:Response xmlns:x="urn:x"/>'])
+def test_a_response_inside_is_refused_wherever_it_is(inner: str) -> None:
+    xml = Saml2Response(extra=f"<samlp:Extensions>{inner}</samlp:Extensions>").xml()
+    with pytest.raises(MessageRejected) as caught:
+        parse_message(xml)
+    assert caught.value.reason is Reason.MALFORMED
 
 
 def test_a_wresult_is_read_with_the_same_rules() -> None:
