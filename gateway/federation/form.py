@@ -40,6 +40,7 @@ MESSAGE_FIELDS = (
 # Browsers percent-encode all but printable ASCII, and also ";", which some servers take for a separator.
 _URLENCODED = bytes(octet for octet in range(0x21, 0x7F) if octet != ord(";"))
 _BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_NOT_TEXT = re.compile(r"[\0\ud800-\udfff]")  # wrapped fields can hold what UTF-8 cannot
 _UNSAFE = re.compile(rb"[^A-Za-z0-9*\-._]")
 _ESCAPES = {bytes([octet]): b"%%%02X" % octet for octet in range(256)} | {b" ": b"+"}
 
@@ -113,8 +114,8 @@ def _check_fields(fields: FormFields) -> None:
     for name, value in fields:
         if len(name) > MAX_FIELD_NAME_CHARS:
             raise MessageRejected(MessageReason.TOO_LARGE, "the form has a field with a very long name")
-        if "\0" in name or "\0" in value:
-            raise malformed("the form has a NUL character")
+        if not _is_text(name) or not _is_text(value):
+            raise malformed("the form has a NUL character or half a surrogate pair")
         key = look_alike_key(name)
         if not key:
             raise malformed(f"the form has a field without a usable name: {name!r}")
@@ -151,6 +152,10 @@ def _decode(raw: bytes) -> str:
         return binascii.a2b_qp(quoted).decode("utf-8")
     except UnicodeDecodeError:
         raise malformed("the form is not UTF-8") from None
+
+
+def _is_text(text: str) -> bool:
+    return "\0" not in text if text.isascii() else _NOT_TEXT.search(text) is None
 
 
 def _encode(text: str) -> bytes:

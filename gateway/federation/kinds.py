@@ -96,18 +96,18 @@ def _posted_response(encoded: str) -> MessageKind:
     # nothing but a Response.
     if _LOGOUT_IN_SIGHT.search(xml) is None:
         return MessageKind.SIGN_ON
-    kind = _sign_out_or_other(parse_message(xml), _LOGOUT_RESPONSE)
-    return MessageKind.SIGN_ON if kind is MessageKind.OTHER else kind
+    root = parse_message(xml)
+    if root.tag != _LOGOUT_RESPONSE:
+        return MessageKind.SIGN_ON
+    return _sign_out_or_other(root, _LOGOUT_RESPONSE)
 
 
 def _sign_out_or_other(root: Element, tag: str) -> MessageKind:
-    if root.tag != tag:
-        return MessageKind.OTHER
     # A LogoutRequest may name its subject encrypted; no LogoutResponse has anything to encrypt.
     hidden = _HIDDEN if tag == _LOGOUT_RESPONSE else _ASSERTIONS
-    if any(names.local_name(element.tag) in hidden for element in root.iterdescendants()):
-        raise malformed("a sign-out message has an assertion inside")
-    return MessageKind.SIGN_OUT
+    if any(names.local_name(element.tag) in hidden for element in root.iter()):
+        raise malformed("a message that is no sign-on has an assertion inside")
+    return MessageKind.SIGN_OUT if root.tag == tag else MessageKind.OTHER
 
 
 def _redirected(query: bytes, field: str, tag: str, otherwise: MessageKind) -> MessageKind:
@@ -117,7 +117,7 @@ def _redirected(query: bytes, field: str, tag: str, otherwise: MessageKind) -> M
     try:
         return _sign_out_or_other(root, tag)
     except MessageRejected:
-        return otherwise
+        return MessageKind.SIGN_ON
 
 
 def _decoded(encoded: str, what: str) -> bytes:

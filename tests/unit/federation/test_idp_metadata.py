@@ -19,7 +19,7 @@ from support.messages import (
 
 from gateway.federation.errors import MetadataRejected
 from gateway.federation.expectation import Expectation, identity_provider
-from gateway.federation.metadata import IdpMetadata, parse_idp_metadata
+from gateway.federation.metadata import MAX_METADATA_BYTES, IdpMetadata, parse_idp_metadata
 from gateway.federation.names import BINDING_POST, BINDING_REDIRECT, BINDING_WS_FED
 from gateway.federation.saml2 import verify_response
 from gateway.federation.signing import sign_document
@@ -194,6 +194,10 @@ SENTENCES: list[tuple[str, str, FederationProtocol, str]] = [
 )
 def test_metadata_that_cannot_be_used_says_why(xml: str, protocol: FederationProtocol, sentence: str) -> None:
     assert sentence in refused(xml, protocol=protocol)
+
+
+def test_metadata_without_end_is_refused_before_it_is_parsed() -> None:
+    assert "more than 33554432 bytes" in refused(b" " * (MAX_METADATA_BYTES + 1))
 
 
 def test_one_provider_twice_is_refused() -> None:

@@ -116,8 +116,22 @@ def test_a_form_that_came_back_is_read_as_what_was_sent() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"dt_exact=abc", b"dt_exact=%2A.abc", b"SAMLResponse=a&dt_exact=U0FNTFJlc3BvbnNl.Yg"],
-    ids=["without a separator", "not base64url", "hiding a second message"],
+    [
+        b"dt_exact=abc",
+        b"dt_exact=%2A.abc",
+        b"SAMLResponse=a&dt_exact=U0FNTFJlc3BvbnNl.Yg",
+        b"dt_exact=YQ.7aCA",
+        b"dt_exact=YQ.AA",
+        b"dt_exact=7aCA.YQ",
+    ],
+    ids=[
+        "without a separator",
+        "not base64url",
+        "hiding a second message",
+        "hiding half a surrogate pair",
+        "hiding a NUL",
+        "hiding half a surrogate pair in the name",
+    ],
 )
 def test_a_form_that_came_back_bent_is_refused(body: bytes) -> None:
     with pytest.raises(MessageRejected) as caught:

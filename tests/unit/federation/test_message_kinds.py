@@ -112,6 +112,8 @@ AMBIGUOUS: list[tuple[str, MessageForm]] = [
     ),
     ("a LogoutRequest with an assertion", posted(SAMLRequest=logout_request(ASSERTION))),
     ("a LogoutResponse that is not base64", posted(SAMLResponse="<samlp:LogoutResponse/>")),
+    ("a Response in the field of a request", posted(SAMLRequest=RESPONSE)),
+    ("an assertion in the field of a request", posted(SAMLRequest=sign(Saml2Assertion().xml(), "response"))),
     ("a response and a request", posted(SAMLResponse=RESPONSE, SAMLRequest=logout_request())),
     ("a response and an artifact", posted(SAMLResponse=RESPONSE, SAMLart="AAQAAA")),
     ("a response and a result", posted(SAMLResponse=RESPONSE, wresult="x", wa="wsignin1.0")),
@@ -159,6 +161,11 @@ QUERIES: list[tuple[str, bytes, MessageKind]] = [
     (
         "a LogoutResponse with an assertion",
         urlencode({"SAMLResponse": deflated(logout_response(ASSERTION))}).encode(),
+        MessageKind.SIGN_ON,
+    ),
+    (
+        "a LogoutRequest with an assertion",
+        urlencode({"SAMLRequest": deflated(logout_request(ASSERTION))}).encode(),
         MessageKind.SIGN_ON,
     ),
     ("a response in small letters", b"samlresponse=x", MessageKind.SIGN_ON),
