@@ -121,7 +121,7 @@ def instructions(
         *((f"{app.label} ({_PROTOCOLS[app.protocol]})", f"{addresses.origin(app.host)}/") for app in APPS),
         ("Identity provider, devices", f"{addresses.idp_origin}/"),
         ("Metrics", f"http://{LOOPBACK}:{addresses.metrics_port}/metrics"),
-        ("Configuration, log", f"{directory}/gateway.yaml, gateway.log"),
+        ("Configuration, log", f"{directory}/gateway.yaml, log/gateway.log"),
     ]
     width = max(len(name) for name, _ in rows)
     yield "Device Trust Gateway, demo"

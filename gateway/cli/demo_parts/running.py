@@ -40,7 +40,7 @@ from gateway.model.settings import FederationProtocol
 HTTPS_PORT: Final = 8443
 METRICS_PORT: Final = 9464
 IDP_PORT: Final = 9080
-GATEWAY_LOG: Final = "gateway.log"
+GATEWAY_LOG: Final = "log/gateway.log"  # apart from the files that the gateway watches
 
 _READY_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 10.0
@@ -158,7 +158,9 @@ async def _serve(stack: AsyncExitStack, application: web.Application, claimed: s
 async def _start_gateway(
     stack: AsyncExitStack, directory: Path, configuration: Path
 ) -> asyncio.subprocess.Process:
-    with (directory / GATEWAY_LOG).open("wb") as log:
+    log_file = directory / GATEWAY_LOG
+    log_file.parent.mkdir()
+    with log_file.open("wb") as log:
         gateway = await asyncio.create_subprocess_exec(
             *_SERVE,
             "-c",

@@ -1,0 +1,312 @@
+"""The demo, tried as a newcomer tries it: its verb, the lines that it prints, and what its apps check."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+import pytest
+from cryptography import x509
+
+from gateway.cli import main
+from gateway.cli.demo_parts import running as running_module
+from gateway.cli.demo_parts import site, walk
+from gateway.cli.demo_parts.idp import SignOnRequest
+from gateway.cli.demo_parts.pki import web_server
+from gateway.cli.demo_parts.running import Demo, DemoFailed, running
+from gateway.model.reasons import DEFAULT_RULE, MessageReason, TicketReason, TrustReason
+
+DEVICETRUST = (sys.executable, "-c", "from gateway.cli.main import main; main()")
+
+
+def needs_program(*names: str) -> pytest.MarkDecorator:
+    """Skip where it is not installed; under CI the test runs, and fails for want of it."""
+    absent = [name for name in names if shutil.which(name) is None]
+    in_ci = os.environ.get("CI") == "true"
+    return pytest.mark.skipif(bool(absent) and not in_ci, reason=f"not installed: {', '.join(absent)}")
+
+
+def demo_command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [*DEVICETRUST, "demo", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+# --once
+
+
+def test_once_proves_every_case_says_so_and_keeps_its_files_when_told_to(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    done = demo_command("--once", "--keep", str(kept))
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    *lines, summary = done.stdout.splitlines()
+    assert [line[0] for line in lines] == ["✓"] * len(walk.cases())
+    assert summary.startswith(f"{len(lines)} of {len(lines)} as expected")
+    assert (kept / "gateway.yaml").exists()
+    assert kept.stat().st_mode & 0o077 == 0
+
+
+def test_once_as_json_names_outcomes_and_the_reasons_of_the_contract() -> None:
+    done = demo_command("--once", "--json")
+    assert done.returncode == 0, done.stdout
+    summary = json.loads(done.stdout)
+    assert summary["result"] == "ok"
+    reasons = {*TrustReason, *MessageReason, *TicketReason, DEFAULT_RULE}
+    seen = {(case["seen"]["outcome"], case["seen"]["reason"]) for case in summary["cases"]}
+    assert {reason for outcome, reason in seen if outcome != "forwarded"} <= reasons
+    assert {
+        ("locked", "NO_CERTIFICATE"),
+        ("locked", "REVOKED"),
+        ("refused", "SIGNATURE_INVALID"),
+        ("refused", "REPLAYED"),
+        ("refused", "TICKET_NOT_YOURS"),
+    } <= seen
+    assert all(case["passed"] and case["seen"] == case["expected"] for case in summary["cases"])
+
+
+def test_once_fails_when_the_policy_lets_untrusted_devices_in(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    everybody = {"name": "Everybody", "rules": [{"name": "Everybody", "access": "allow"}]}
+    monkeypatch.setattr(site, "POLICY", everybody)
+    monkeypatch.setattr(walk, "REVOCATION_SECONDS", 0.5)  # it would wait in vain
+    with signal_handlers_kept():
+        status = main.run(["demo", "--once"])
+    printed = capsys.readouterr().out
+    assert status == main.EXIT_FAILED
+    wrong = [line for line in printed.splitlines() if line.startswith("✗")]
+    assert any("SAML, no certificate" in line and "expected: locked NO_CERTIFICATE" in line for line in wrong)
+
+
+# By hand
+
+
+@dataclass(frozen=True, slots=True)
+class ShownDemo:
+    """A demo that waits for a person, and what it printed for them."""
+
+    process: subprocess.Popen[str]
+    lines: list[str]
+    directory: Path
+
+    def after(self, heading: str) -> str:
+        """The line below a heading, as one would copy it."""
+        return next(self.lines[n + 1].strip() for n, line in enumerate(self.lines) if heading in line)
+
+
+@pytest.fixture(scope="module")
+def shown() -> Iterator[ShownDemo]:
+    process = subprocess.Popen(
+        [*DEVICETRUST, "demo"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        lines: list[str] = []
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(line.rstrip("\n"))
+            if line.startswith("Ctrl-C"):
+                break
+        found = re.search(r"removes (\S+)\.$", lines[-1])
+        assert found is not None, "\n".join(lines)
+        yield ShownDemo(process, lines, Path(found[1]))
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def run_as_printed(line: str) -> Any:
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stderr) == (0, ""), done
+    return json.loads(done.stdout)
+
+
+@needs_program("curl")
+def test_the_printed_curl_lines_work_as_printed(shown: ShownDemo) -> None:
+    trusted = shown.after("A trusted device")
+    welcome = run_as_printed(trusted)
+    assert (welcome["user"], welcome["device_trust"]) == ("alice@example.test", "trusted")
+    assert welcome["headers"]["X-Device-Trust"] == "trusted"
+    assert run_as_printed(shown.after("An untrusted device"))["reason"] == "NO_CERTIFICATE"
+    for certificate, reason in (
+        ("expired", "EXPIRED"),
+        ("foreign", "UNKNOWN_ISSUER"),
+        ("bob", "USER_MISMATCH"),
+    ):
+        answer = run_as_printed(trusted.replace("alice.pem", f"{certificate}.pem"))
+        assert answer["reason"] == reason
+
+
+@needs_program("curl")
+def test_a_certificate_can_be_revoked_and_restored_by_hand(shown: ShownDemo) -> None:
+    trusted, revoke = shown.after("A trusted device"), shown.after("Revoke Alice's certificate")
+    assert run_as_printed(revoke) == {"revoked": ["alice"]}
+    assert until(lambda: run_as_printed(trusted).get("reason") == "REVOKED")
+    assert run_as_printed(revoke.replace("/revoke", "/restore")) == {"revoked": []}
+    assert until(lambda: run_as_printed(trusted).get("device_trust") == "trusted")
+
+
+@pytest.mark.real
+@needs_program("chromium", "certutil", "pk12util")
+def test_chromium_starts_as_printed_and_trusts_the_site(shown: ShownDemo) -> None:
+    line = shown.after("In Chromium")
+    done = subprocess.run(
+        ["sh", "-c", f"{line} --headless --dump-dom"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "Sign in to Team wiki" in done.stdout, done.stderr[-2000:]
+    database = f"sql:{shown.directory}/chromium/.pki/nssdb"
+    keys = subprocess.run(["certutil", "-d", database, "-K"], capture_output=True, text=True, check=False)
+    assert "alice" in keys.stdout, keys
+
+
+def test_keys_are_for_their_owner_alone_and_listeners_on_loopback(shown: ShownDemo) -> None:
+    assert shown.directory.stat().st_mode & 0o077 == 0
+    private = [*shown.directory.glob("*.key"), *shown.directory.glob("*.p12"), shown.directory / "alice.pem"]
+    assert len(private) > 5
+    assert {file.stat().st_mode & 0o077 for file in private} == {0}
+    ports = {int(port) for line in shown.lines for port in re.findall(r":(\d{4,5})\b", line)}
+    for port in ports:
+        assert not connects("127.0.0.2", port), f"{port} listens on more than 127.0.0.1"
+
+
+def test_ctrl_c_ends_everything_with_0_and_leaves_nothing(shown: ShownDemo) -> None:
+    """The last one of this fixture."""
+    ports = {int(port) for line in shown.lines for port in re.findall(r":(\d{4,5})\b", line)}
+    assert all(connects("127.0.0.1", port) for port in ports)
+    os.kill(shown.process.pid, signal.SIGINT)
+    output, _ = shown.process.communicate(timeout=30)
+    assert (shown.process.returncode, output) == (0, "")
+    assert not shown.directory.exists()
+    assert [port for port in ports if connects("127.0.0.1", port)] == []
+
+
+def test_a_directory_that_is_to_be_kept_must_be_new(tmp_path: Path) -> None:
+    (tmp_path / "precious").touch()
+    done = demo_command("--once", "--keep", str(tmp_path))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "is not empty" in done.stderr
+
+
+def test_a_port_that_was_asked_for_and_is_taken_is_an_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = demo_command("--once", "--port", str(port))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"devicetrust: port {port} is taken\n"
+
+
+def test_json_without_once_is_an_error() -> None:
+    done = demo_command("--json")
+    assert done.returncode == 2
+    assert "--json is for --once" in done.stderr
+
+
+# Its parts
+
+
+@pytest.fixture
+async def demo(tmp_path: Path) -> AsyncIterator[Demo]:
+    async with running(tmp_path, None) as started:
+        yield started
+
+
+async def test_a_gateway_that_does_not_start_is_reported_with_its_last_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = (sys.executable, "-c", "import sys; print('no such luck'); sys.exit(3)")
+    monkeypatch.setattr(running_module, "_SERVE", broken)
+    with pytest.raises(DemoFailed, match=r"ended with 3\nno such luck"):
+        async with running(tmp_path, None):
+            pytest.fail("it is not ready")
+
+
+async def test_the_apps_check_everything_themselves(demo: Demo) -> None:
+    """Past the gateway, straight to the wiki: a forged message, then a true one without a statement."""
+    direct = f"http://127.0.0.1:{demo.addresses.upstream_ports['wiki']}{site.WIKI.assertion_path}"
+    request = SignOnRequest(demo.registered(site.WIKI))
+    true = demo.identity_provider.message(request, site.ALICE)
+    for_payroll = SignOnRequest(demo.registered(site.PAYROLL))
+    async with aiohttp.ClientSession() as client:
+        forged = {"SAMLResponse": true["SAMLResponse"][:-400] + "AAAA" + true["SAMLResponse"][-396:]}
+        for fields, why in (
+            (forged, "MALFORMED|SIGNATURE_INVALID"),
+            (demo.identity_provider.message(for_payroll, site.ALICE), "MALFORMED"),
+            (true, "there is no X-Device-Trust-Assertion"),
+            (true, "REPLAYED"),
+        ):
+            async with client.post(direct, data=fields) as answer:
+                said = await answer.json()
+                assert answer.status == 403
+                assert re.fullmatch(why, said["detail"]), said
+
+
+async def test_the_identity_provider_answers_registered_apps_at_registered_addresses_only(demo: Demo) -> None:
+    origin = demo.addresses.idp_origin
+    wiki_home = demo.addresses.origin(site.WIKI.host) + "/"
+    browser = demo.browser("nobody")
+    sign_in = await browser.open(wiki_home)
+    assert sign_in.status == 200
+    assert sign_in.step.url.startswith(f"{origin}/saml?SAMLRequest=")
+    stranger = {"wa": "wsignin1.0", "wtrealm": "https://evil.example.test/"}
+    async with aiohttp.ClientSession() as client:
+        for path in (
+            f"/ws-fed?{urlencode(stranger)}",
+            "/ws-fed?wa=wsignout1.0",
+            "/saml",
+            "/saml?SAMLRequest=AAAA",
+        ):
+            async with client.get(origin + path) as answer:
+                assert answer.status == 400, path
+        async with client.post(f"{origin}/launch/wiki", data={"user": "mallory"}) as answer:
+            assert answer.status == 400
+        for path in ("/launch/nothing", "/form/wiki/mallory", "/form/nothing/alice@example.test"):
+            async with client.get(origin + path) as answer:
+                assert answer.status == 404, path
+
+
+def test_the_web_root_can_vouch_for_localhost_only() -> None:
+    root_pem, _ = web_server(["*.apps.localhost"])
+    root = x509.load_pem_x509_certificate(root_pem)
+    constraints = root.extensions.get_extension_for_class(x509.NameConstraints)
+    assert constraints.critical
+    assert constraints.value.permitted_subtrees == [x509.DNSName("localhost")]
+
+
+# Means
+
+
+def until(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+    return True
+
+
+def connects(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), 2.0):
+            return True
+    except OSError:
+        return False
+
+
+@contextmanager
+def signal_handlers_kept() -> Iterator[None]:
+    """The verb sets handlers for its loop; the test run's own come back after it."""
+    kept = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
