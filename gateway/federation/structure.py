@@ -37,7 +37,8 @@ _TOO_MANY_ATTRIBUTES = re.compile(
 )
 # A tag by the letter. The parser would go on collecting names after its first error in a tag of another form.
 _TAG = re.compile(
-    rb"""<(?:/[^\s<>/="'&]++\s*+|[^\s<>/="'&]++(?:\s++[^\s<>/="'&]++\s*+=\s*+(?:"[^"<]*+"|'[^'<]*+'))*+\s*+/?+)>"""
+    rb"""<(?:/[^\s<>/="'&]++\s*+|[^\s<>/="'&]++"""
+    rb"""(?:\s++[^\s<>/="'&]++\s*+=\s*+(?:"[^"<]*+"|'[^'<]*+')){0,%d}+\s*+/?+)>""" % MAX_ATTRIBUTES
 )
 _FOREIGN_ENTITY = re.compile(rb"&(?!(?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#x[0-9A-Fa-f]{1,6});)")
 _NAMESPACE_DECLARATION = re.compile(rb"""\sxmlns(?::[^\s=]++)?+\s*+=\s*+("[^"]*+"|'[^']*+')""")
@@ -112,13 +113,13 @@ def check_bytes(xml: bytes) -> None:
         raise malformed("the message has a namespaced ID")
     if xml.count(b"<") > 2 * MAX_ELEMENTS:
         raise MessageRejected(MessageReason.TOO_LARGE, f"the message has more than {MAX_ELEMENTS} elements")
-    if _TOO_MANY_ATTRIBUTES.search(xml) is not None:
-        raise MessageRejected(
-            MessageReason.TOO_LARGE, f"an element has more than {MAX_ATTRIBUTES} attributes"
-        )
     if _FOREIGN_ENTITY.search(xml) is not None:
         raise malformed("the message has an entity that XML does not define")
     if len(_TAG.findall(xml, start)) != xml.count(b"<", start):
+        if _TOO_MANY_ATTRIBUTES.search(xml) is not None:
+            raise MessageRejected(
+                MessageReason.TOO_LARGE, f"an element has more than {MAX_ATTRIBUTES} attributes"
+            )
         raise malformed("the message has a tag that is not well-formed")
     namespaces = frozenset(value[1:-1] for value in _NAMESPACE_DECLARATION.findall(xml))
     for uri in namespaces:
