@@ -1,9 +1,9 @@
 """The CRLs of all authorities, kept current: files are watched, URLs are fetched before nextUpdate.
 
-A source is one location of one authority. Its content is read, fetched and parsed elsewhere (threads, other
-modules); what comes of it is applied here, on the event loop, to one `RevocationIndex`, and the finished
-index is handed on as a whole. Nothing raises for a bad CRL: it is reported, what was held stays, and where
-nothing is held the index says UNKNOWN.
+A source is one location of one authority. Its content is read, fetched and parsed elsewhere (other modules,
+threads, processes); what comes of it is applied here, on the event loop, to one `RevocationIndex`, and the
+finished index is handed on as a whole. Nothing raises for a bad CRL: it is reported, what was held stays, and
+where nothing is held the index says UNKNOWN.
 """
 
 import asyncio
@@ -20,16 +20,15 @@ from gateway.adapters.crl_files import (
     CrlFileUnusable,
     file_identity,
     read_crl_file,
-    split_crls,
 )
+from gateway.adapters.crl_parsing import parse_crls
 from gateway.adapters.crl_source import CrlPace, CrlSource
 from gateway.adapters.file_watch import watch_files
 from gateway.pki.authority import Authority
-from gateway.pki.certificate import Certificate
-from gateway.pki.crl import CrlReason, CrlRejected, CrlScope, CrlSnapshot, parse_crl
+from gateway.pki.crl import CrlReason, CrlRejected, CrlScope, CrlSnapshot
 from gateway.pki.revocation import HeldCrl, RevocationIndex
 
-# A million entries take two seconds to parse; this much is for a machine that is busy, or a disk that hangs.
+# For a disk that hangs. Longer than a child process may take to parse, which then says so itself.
 _THREAD_SECONDS: Final = 60.0
 
 P = ParamSpec("P")
@@ -97,7 +96,7 @@ class CrlStore:
         self._index = self._published = RevocationIndex()
         self._replaced = asyncio.Event()
         self._forgets_when_tried = False
-        # One at a time: parsing takes several times the size of a CRL, and the interpreter's lock anyway.
+        # One at a time: parsing takes several times the memory of a CRL.
         self._parsing = asyncio.Lock()
 
     @property
@@ -245,7 +244,7 @@ class CrlStore:
             digest = await _in_thread(_sha256, data)
             if digest == source.content_sha256:
                 return False
-            results = await _in_thread(_parse, data, source.authority.certificates)
+            results = await _in_thread(parse_crls, data, source.authority.certificates)
         source.forget_content()
         source.content_sha256 = digest
         source.refused = tuple(r.detail for r in results if isinstance(r, CrlRejected))
@@ -354,14 +353,3 @@ async def _in_thread(function: Callable[P, T], *arguments: P.args, **named: P.kw
 
 def _sha256(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
-
-
-def _parse(data: bytes, issuers: Sequence[Certificate]) -> list[CrlSnapshot | CrlRejected]:
-    """Each CRL in ``data``, or why it is refused. Raises CrlFileUnusable."""
-    results: list[CrlSnapshot | CrlRejected] = []
-    for each in split_crls(data):
-        try:
-            results.append(parse_crl(each, issuers))
-        except CrlRejected as refused:
-            results.append(refused)
-    return results
