@@ -1,0 +1,214 @@
+"""The load generator's own process: one task as JSON on standard input, its result as JSON on standard
+output.
+
+It runs apart from the benchmark so that OpenSSL reads the configuration that pins group and cipher, and so
+that the garbage of the benchmark is not collected here. It does not verify the server's certificate: that
+would be its own time, and there is nothing to protect.
+"""
+
+import html
+import json
+import re
+import socket
+import ssl
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from benchmarks.accounting import cpu_seconds
+
+# Enough that the server always has the next one waiting; more only adds to this process's own switching.
+THREADS: Final = 8
+# The server writes its log and closes its sockets a moment after the last answer; that is its work, too.
+SETTLE_SECONDS: Final = 0.15
+TIMEOUT_SECONDS: Final = 20.0
+WINDOWS_CHROME: Final = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko)"
+    " Chrome/140.0.0.0 Safari/537.36"
+)
+_FORM: Final = "application/x-www-form-urlencoded"
+_ACTION: Final = re.compile(rb'action="([^"]+)"')
+
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    head: bytes
+    body: bytes
+
+    def header_values(self, name: bytes) -> list[bytes]:
+        lines = (line.partition(b":") for line in self.head.split(b"\r\n")[1:])
+        return [value.strip() for key, _, value in lines if key.lower() == name]
+
+
+class Connection:
+    """One TLS connection to loopback, blocking."""
+
+    def __init__(self, context: ssl.SSLContext, port: int, server_name: str) -> None:
+        plain = socket.create_connection(("127.0.0.1", port), TIMEOUT_SECONDS)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket = context.wrap_socket(plain, server_hostname=server_name)
+
+    def exchange(self, request: bytes) -> Answer:
+        """Send a request and read its answer to the end."""
+        self._socket.sendall(request)
+        received = self._socket.recv(65_536)
+        while b"\r\n\r\n" not in received:
+            received += self._more()
+        head, _, body = received.partition(b"\r\n\r\n")
+        answer = Answer(int(head[9:12]), head, body)
+        lengths = answer.header_values(b"content-length")
+        while len(body) < int(lengths[0] if lengths else 0):
+            body += self._more()
+        return Answer(answer.status, head, body)
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _more(self) -> bytes:
+        piece = self._socket.recv(65_536)
+        if not piece:
+            raise ConnectionError("the server closed the connection within its answer")
+        return piece
+
+
+def handshakes(task: dict[str, Any]) -> dict[str, Any]:
+    """A new connection, with a client certificate, and one request on it, again and again."""
+    port, server_name = task["port"], task["server_name"]
+    contexts = [_context(path) for path in task["certificates"]]
+    body = task["body"].encode()
+    request = _request("POST" if body else "GET", task["target"], f"{server_name}:{port}", body)
+
+    def once(number: int) -> int:
+        connection = Connection(contexts[number % len(contexts)], port, server_name)
+        try:
+            return connection.exchange(request).status
+        finally:
+            connection.close()
+
+    sample, statuses = _measured(task["process"], once, range(task["count"]))
+    return {**sample, "statuses": dict(Counter(statuses))}
+
+
+def keep_alive(task: dict[str, Any]) -> dict[str, Any]:
+    """Requests on connections that stay open, for machines without wrk."""
+    context, port, server_name = _context(None), task["port"], task["server_name"]
+    connections = [Connection(context, port, server_name) for _ in range(THREADS)]
+    request = _request("GET", task["target"], f"{server_name}:{port}", b"")
+
+    def many(connection: Connection) -> list[int]:
+        return [connection.exchange(request).status for _ in range(task["count"] // THREADS)]
+
+    sample, statuses = _measured(task["process"], many, connections)
+    counted = Counter(status for some in statuses for status in some)
+    return {**sample, "operations": sum(counted.values()), "statuses": dict(counted)}
+
+
+def sign_ons(task: dict[str, Any]) -> dict[str, Any]:
+    """Whole sign-ons, hop by hop: every browser makes one hop before any makes the next, so that the
+    server's time for each hop can be told apart."""
+    port, app_host, mtls_domain = task["port"], task["app_host"], task["mtls_domain"]
+    plain = _context(None)
+    devices = [_context(path) for path in task["certificates"]]
+    bodies = [body.encode() for body in task["bodies"]]
+    numbers = range(len(bodies))
+
+    def connect(_number: int) -> Connection:
+        return Connection(plain, port, app_host)
+
+    def post(number: int) -> Answer:
+        fields = ("Origin: https://idp.example.test",)
+        return browsers[number].exchange(
+            _request("POST", "/saml/acs", f"{app_host}:{port}", bodies[number], fields)
+        )
+
+    def challenge(number: int) -> Answer:
+        action = _ACTION.search(begun[number].body)
+        assert action is not None, begun[number]
+        host, target = _split_url(html.unescape(action[1].decode()))
+        assert host.endswith(mtls_domain), host
+        connection = Connection(devices[number], port, host)
+        try:
+            return connection.exchange(_request("POST", target, f"{host}:{port}", bodies[number]))
+        finally:
+            connection.close()
+
+    def come_back(number: int) -> Answer:
+        _, target = _split_url(judged[number].header_values(b"location")[0].decode())
+        cookie = b"; ".join(v.partition(b";")[0] for v in begun[number].header_values(b"set-cookie"))
+        fields = (f"Cookie: {cookie.decode()}", "Origin: null")
+        return browsers[number].exchange(
+            _request("POST", target, f"{app_host}:{port}", bodies[number], fields)
+        )
+
+    process = task["process"]
+    connected, browsers = _measured(process, connect, numbers)
+    posted, begun = _measured(process, post, numbers)
+    challenged, judged = _measured(process, challenge, numbers)
+    returned, last = _measured(process, come_back, numbers)
+    for connection in browsers:
+        connection.close()
+    return {
+        "parts": {"connect": connected, "post": posted, "challenge": challenged, "return": returned},
+        "statuses": {
+            name: dict(Counter(answer.status for answer in answers))
+            for name, answers in (("post", begun), ("challenge", judged), ("return", last))
+        },
+    }
+
+
+def _measured(
+    process: int, work: Callable[[Item], Result], items: Iterable[Item]
+) -> tuple[dict[str, Any], list[Result]]:
+    with ThreadPoolExecutor(THREADS) as pool:
+        waiting = list(items)
+        before, began = cpu_seconds(process), time.perf_counter()
+        results = list(pool.map(work, waiting))
+        elapsed = time.perf_counter() - began
+        time.sleep(SETTLE_SECONDS)
+        used = cpu_seconds(process) - before
+    return {"operations": len(waiting), "cpu_seconds": used, "elapsed_seconds": elapsed}, results
+
+
+def _context(certificate: str | None) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    if certificate is not None:
+        context.load_cert_chain(certificate)
+    return context
+
+
+def _request(method: str, target: str, host: str, body: bytes, fields: tuple[str, ...] = ()) -> bytes:
+    lines = [
+        f"{method} {target} HTTP/1.1",
+        f"Host: {host}",
+        f"User-Agent: {WINDOWS_CHROME}",
+        "Accept: text/html,application/xhtml+xml,*/*;q=0.8",
+        "Accept-Language: en",
+        *fields,
+    ]
+    if body:
+        lines += [f"Content-Type: {_FORM}", f"Content-Length: {len(body)}"]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def _split_url(url: str) -> tuple[str, str]:
+    """(host without port, target) of an absolute URL."""
+    authority, _, rest = url.removeprefix("https://").partition("/")
+    return authority.partition(":")[0], "/" + rest
+
+
+if __name__ == "__main__":
+    wanted = json.load(sys.stdin)
+    tasks = {"handshakes": handshakes, "keep_alive": keep_alive, "sign_ons": sign_ons}
+    json.dump(tasks[wanted["task"]](wanted), sys.stdout)
