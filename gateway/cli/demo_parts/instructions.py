@@ -42,13 +42,14 @@ class ChromiumSetUp:
 def write_curl_configuration(directory: Path) -> Path:
     """What every curl line of the demo needs. One run of curl keeps its cookies, as a browser does."""
     file = directory / "curl.conf"
+    root = str(directory / "web-root.pem").replace("\\", r"\\").replace('"', r"\"")
     file.write_text(
         f"""\
 silent
 show-error
 location
 cookie = ""
-cacert = "{directory / "web-root.pem"}"
+cacert = "{root}"
 # Every name is this machine, at the port of the URL.
 connect-to = "::{LOOPBACK}:"
 noproxy = "*"
