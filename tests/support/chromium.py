@@ -49,7 +49,7 @@ def chromium(
     client_certificates: Sequence[Credential] = (),
     policies: Mapping[str, Any] | None = None,
     user_agent: str | None = None,
-    timeout_seconds: float = 20.0,
+    timeout_seconds: float = 30.0,
 ) -> Iterator[BrowserContext]:
     """A running browser with an empty profile; it ends with the block. Its pages time out after
     ``timeout_seconds``. ``user_agent`` changes the client hints, too."""

@@ -1,0 +1,281 @@
+"""The gateway's connection machinery in this process, in front of an upstream that a test writes itself.
+
+No policy and no sign-on: a `Forwarder` stands where the gateway's handlers are and sends every request to the
+app. What a test wants to know of the inside (statuses, failures, defects) is kept in lists.
+"""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from support.pki import Authority
+
+from gateway.model.http import Headers
+from gateway.model.settings import Limits, Upstream
+from gateway.proxy.headers import request_headers
+from gateway.proxy.http1 import HttpRefused, RequestStart
+from gateway.server.channel import Channel
+from gateway.server.collect import Collect
+from gateway.server.deadlines import Deadlines
+from gateway.server.forward import Errand, ForwardExchange
+from gateway.server.http_connection import HttpConnection
+from gateway.server.upstream import UpstreamFailed, UpstreamPool, upstream_tls
+from gateway.tls.contexts import ServerCertificate, app_context
+from gateway.tls.session import HostContext
+
+HOST = "wiki.apps.example.test"
+WEB = Authority.create_root("Web root")
+_CREDENTIAL = WEB.issue_server([HOST])
+_CONTEXT = HostContext(
+    app_context(ServerCertificate((_CREDENTIAL.certificate,), _CREDENTIAL.key)), asks_for_certificate=False
+)
+
+AppServer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@dataclass
+class Forwarder:
+    """A `Handler` that forwards. ``/own`` is answered at once, ``/collect`` with the body that was sent."""
+
+    pool: UpstreamPool
+    max_body_bytes: int | None = None
+    statuses: list[int] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    defects: list[BaseException] = field(default_factory=list)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def begin(self, start: RequestStart, connection: HttpConnection) -> None:
+        head = start.head
+        if head.path == b"/own":
+            connection.answer(200, (), head.query)
+        elif head.path == b"/collect":
+
+            async def answer(body: bytes) -> None:
+                connection.answer(200, (), body)
+
+            Collect(connection, 1_000, answer, lambda _: self._too_large(connection), self.tasks)
+        elif head.path == b"/defect":
+            raise ZeroDivisionError("a defect of ours")
+        else:
+            self._forward(start, connection)
+
+    def refuse(self, refused: HttpRefused, connection: HttpConnection) -> None:
+        connection.answer(refused.status, (), refused.detail.encode(), close=True)
+
+    def failed(self, error: BaseException, connection: HttpConnection) -> None:
+        self.defects.append(error)
+        if connection.can_answer:
+            connection.answer(500, (), b"defect", close=True)
+        else:
+            connection.channel.abort()
+
+    def guard(self, call: Callable[[], None], connection: HttpConnection) -> None:
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001  # as the gateway's boundary does
+            self.failed(error, connection)
+
+    def _too_large(self, connection: HttpConnection) -> None:
+        connection.answer(413, (), b"too large", close=True)
+
+    def _forward(self, start: RequestStart, connection: HttpConnection) -> None:
+        fields = request_headers(start.head.headers, host=b"wiki", added=(), cookie=None)
+
+        def failed(failure: UpstreamFailed, begun: bool) -> None:
+            self.failures.append(failure.kind)
+            if begun:
+                connection.channel.abort()
+            else:
+                connection.answer(failure.status, (), failure.kind.encode(), close=True)
+
+        def seen(_status: int, _headers: Headers) -> None:
+            pass
+
+        ForwardExchange(
+            connection,
+            start,
+            self.pool,
+            Errand(start.head.method, start.head.target, tuple(fields)),
+            self.max_body_bytes,
+            seen,
+            self.statuses.append,
+            failed,
+        ).run()
+
+
+class Report:
+    """Counts handshakes by their result."""
+
+    def __init__(self) -> None:
+        self.results: list[str] = []
+        self.open = 0
+
+    def handshake(self, server_name: str | None, result: str, seconds: float) -> None:
+        self.results.append(result)
+
+    def connection_opened(self, server_name: str) -> None:
+        self.open += 1
+
+    def connection_closed(self, server_name: str) -> None:
+        self.open -= 1
+
+
+@dataclass
+class Running:
+    port: int
+    forwarder: Forwarder
+    connections: set[Channel]
+    report: Report
+    host: str = "127.0.0.1"
+
+
+@contextlib.asynccontextmanager
+async def gateway_before(
+    upstream: Upstream,
+    *,
+    limits: Limits | None = None,
+    listen: str = "127.0.0.1",
+    max_body_bytes: int | None = None,
+) -> AsyncIterator[Running]:
+    """Listen on loopback and forward to ``upstream``. A defect in our own code fails the test at the end,
+    unless the test took it out of the list."""
+    loop = asyncio.get_running_loop()
+    limits = limits or Limits()
+    deadlines = Deadlines(loop)
+    deadlines.start()
+    pool = UpstreamPool(upstream, upstream_tls(upstream), loop, deadlines, limits)
+    forwarder = Forwarder(pool, max_body_bytes)
+    connections: set[Channel] = set()
+    report = Report()
+
+    def accept() -> Channel:
+        return Channel(
+            lambda name: _CONTEXT if name == HOST else None,
+            lambda channel: HttpConnection(channel, forwarder, limits),
+            report,
+            deadlines,
+            limits.handshake_timeout_seconds,
+            connections,
+        )
+
+    problems: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: problems.append(context))
+    server = await loop.create_server(accept, listen, 0)
+    try:
+        yield Running(server.sockets[0].getsockname()[1], forwarder, connections, report, listen)
+    finally:
+        server.close()
+        for channel in list(connections):
+            channel.abort()
+        pool.close()
+        deadlines.stop()
+        await asyncio.sleep(0.02)
+        loop.set_exception_handler(None)
+    assert not forwarder.defects, forwarder.defects
+    assert not problems, problems
+
+
+@contextlib.asynccontextmanager
+async def app_server(answer: AppServer, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Upstream]:
+    """An upstream that runs ``answer`` for each connection."""
+    server = await asyncio.start_server(_quiet(answer), "127.0.0.1", 0, ssl=tls, limit=2**22)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        yield Upstream("https" if tls else "http", "127.0.0.1", port)
+    finally:
+        server.close()
+
+
+@contextlib.asynccontextmanager
+async def unix_app_server(answer: AppServer, path: Path) -> AsyncIterator[Upstream]:
+    server = await asyncio.start_unix_server(_quiet(answer), path)
+    try:
+        yield Upstream("unix", path=str(path))
+    finally:
+        server.close()
+
+
+def _quiet(answer: AppServer) -> AppServer:
+    """Run ``answer``, close its connection behind it, and do not mind a gateway that went away."""
+
+    async def run(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
+            await answer(reader, writer)
+        writer.close()
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
+            await writer.wait_closed()
+
+    return run
+
+
+class Client:
+    """A browser's connection, as bytes."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    def send(self, *pieces: bytes) -> None:
+        for piece in pieces:
+            self.writer.write(piece)
+
+    async def head(self) -> bytes:
+        return await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 5)
+
+    async def exactly(self, size: int) -> bytes:
+        return await asyncio.wait_for(self.reader.readexactly(size), 5)
+
+    async def response(self) -> tuple[bytes, bytes]:
+        """(head, body) of a response with Content-Length."""
+        head = await self.head()
+        for line in head.split(b"\r\n"):
+            name, _, value = line.partition(b":")
+            if name.lower() == b"content-length":
+                return head, await self.exactly(int(value))
+        return head, b""
+
+    async def rest(self) -> bytes:
+        """All until the gateway closes."""
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
+            return await asyncio.wait_for(self.reader.read(), 5)
+        return b""
+
+    async def is_open(self) -> bool:
+        """Nothing arrives and nothing closes for a moment."""
+        try:
+            await asyncio.wait_for(self.reader.read(1), 0.1)
+        except TimeoutError:
+            return True
+        return False
+
+    def close(self) -> None:
+        self.writer.transport.abort()
+
+
+@contextlib.asynccontextmanager
+async def client_of(gateway: Running) -> AsyncIterator[Client]:
+    context = ssl.create_default_context(cadata=WEB.pem.decode())
+    reader, writer = await asyncio.open_connection(
+        gateway.host, gateway.port, ssl=context, server_hostname=HOST, limit=2**22
+    )
+    client = Client(reader, writer)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+async def request_head(reader: asyncio.StreamReader) -> bytes:
+    """What the app sees of the next request's head."""
+    return await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+
+
+async def until(condition: Callable[[], bool], seconds: float = 2.0) -> None:
+    """Wait for something inside to happen."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.005)
