@@ -86,7 +86,7 @@ class Worker:
         )
         self._pools = Pools(self._loop, self._deadlines)
         self._pools.replace(settings)
-        self._signer = StatementSigner(f"https://{settings.org_host}", keys.jwt_keys)
+        self._signer = StatementSigner(settings.org_name, keys.jwt_keys)
         self._handlers = self._make_handlers(Sealer(keys.master_secret))
         self._metrics_listener = MetricsListener(self._metrics.registry, self._not_ready)
         self._metrics.certificates(material.certificates, self._clock.now())

@@ -162,7 +162,7 @@ def test_the_app_gets_the_message_its_origin_and_a_statement_that_it_can_verify(
     (token,) = headers_of(seen, "X-Device-Trust-Assertion")
     jwks = world.get(browser, "/.well-known/jwks.json", "sso.example.test").json()
     key = jwt.PyJWKSet.from_dict(jwks)[jwt.get_unverified_header(token)["kid"]]
-    claims = jwt.decode(token, key, algorithms=["ES256"], audience="wiki", issuer="https://sso.example.test")
+    claims = jwt.decode(token, key, algorithms=["ES256"], audience="wiki", issuer="acme")
     assert (claims["sub"], claims["device"]) == (USER, DEVICE)
     assert claims["exp"] - claims["iat"] <= 300
     assert len(claims["cnf"]["x5t#S256"]) == 43

@@ -225,7 +225,7 @@ class SignOnWorld:
             self.clock,
             self.recorder,
         )
-        self.signer = StatementSigner("https://sso.example.test", [STATEMENT_KEY])
+        self.signer = StatementSigner("acme", [STATEMENT_KEY])
 
     def revoke(self, *credentials: pki.Credential) -> None:
         """Publish a CRL with these certificates; it counts at once."""
