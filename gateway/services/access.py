@@ -54,7 +54,7 @@ class Access:
         except MessageRejected as refused:
             return self._refuse(posted, refused)
         if not message.signs_on:
-            return Forward()
+            return Forward(body=message.rebuilt_body)
         identity = message.identity
 
         if arrival.ticket is None:

@@ -1,12 +1,13 @@
 """Read what was posted to an assertion endpoint: a sign-on, verified whole, or something that is none."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 from gateway.federation.errors import MessageRejected
 from gateway.federation.expectation import Expectation
-from gateway.federation.form import parse_form
+from gateway.federation.form import parse_form, rebuild_form
 from gateway.federation.kinds import MessageKind, message_kind
 from gateway.federation.saml2 import verify_response
 from gateway.federation.ws_fed import verify_wresult
@@ -20,12 +21,15 @@ from gateway.services.snapshot import App
 
 _NOBODY: Final = Identity("", frozenset(), "", None, None)
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
-_FORM: Final = b"application/x-www-form-urlencoded"
+# Another charset, or a parameter that only some servers read, would give the app another form than ours.
+_CONTENT_TYPE: Final = re.compile(
+    rb'application/x-www-form-urlencoded[ \t]*(?:;[ \t]*charset="?utf-8"?[ \t]*)?'
+)
 
 
 @dataclass(frozen=True, slots=True)
 class ReadMessage:
-    """``signs_on`` False: nothing that could sign anybody on; the request passes as it came."""
+    """``signs_on`` False: nothing that could sign anybody on. ``rebuilt_body`` is what the app gets."""
 
     signs_on: bool
     identity: Identity = _NOBODY
@@ -40,12 +44,14 @@ def read_message(posted: PostedMessage, seen_requests: SeenRequests, now: dateti
     """Raises MessageRejected. Does not claim the assertion's one use."""
     arrival = posted.arrival
     app = arrival.app
-    if posted.content_type.partition(b";")[0].strip().lower() != _FORM:
-        raise MessageRejected(MessageReason.MALFORMED, "an assertion endpoint takes urlencoded forms only")
+    if _CONTENT_TYPE.fullmatch(posted.content_type.lower()) is None:
+        raise MessageRejected(
+            MessageReason.MALFORMED, "an assertion endpoint takes urlencoded UTF-8 forms only"
+        )
     form = parse_form(posted.body, came_back=arrival.ticket is not None)
     kind = message_kind(form)
     if kind is not MessageKind.SIGN_ON:
-        return ReadMessage(signs_on=False)
+        return ReadMessage(signs_on=False, rebuilt_body=rebuild_form(form))
     if app.metadata_valid_until is not None and app.metadata_valid_until <= now:
         raise MessageRejected(MessageReason.ISSUER_UNKNOWN, "the identity provider's metadata has expired")
     expectation = Expectation(

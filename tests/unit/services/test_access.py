@@ -346,15 +346,28 @@ async def test_a_forged_message_is_refused_before_any_challenge() -> None:
     assert refused.reference_id == outcome.page.reference_id
 
 
-async def test_an_endpoint_takes_forms_only() -> None:
-    world = SignOnWorld()
-    outcome = await world.browser().post(b'{"SAMLResponse":"x"}', content_type=b"application/json")
-    assert reason_of(outcome) == "MALFORMED"
+CONTENT_TYPES = [
+    (b"application/x-www-form-urlencoded", True),
+    (b"application/x-www-form-urlencoded; charset=UTF-8", True),
+    (b'APPLICATION/x-www-form-urlencoded;charset="utf-8"', True),
+    (b"application/x-www-form-urlencoded; charset=utf-16", False),
+    (b"application/x-www-form-urlencoded, text/plain", False),
+    (b"multipart/form-data; boundary=x", False),
+    (b"application/json", False),
+    (b"", False),
+]
+
+
+@pytest.mark.parametrize(("content_type", "passes"), CONTENT_TYPES)
+async def test_an_endpoint_takes_utf_8_forms_only(content_type: bytes, passes: bool) -> None:
+    world = SignOnWorld(policies.policy(default="allow"))
+    outcome = await world.browser().post(saml_body(), content_type=content_type)
+    assert isinstance(outcome, Forward) if passes else reason_of(outcome) == "MALFORMED"
 
 
 async def test_a_form_without_a_message_passes_as_it_came() -> None:
     outcome = await SignOnWorld().browser().post(b"comment=hello")
-    assert outcome == Forward()
+    assert outcome == Forward(body=b"comment=hello")
 
 
 IN_RESPONSE_TO = [
