@@ -60,7 +60,7 @@ def run(servers: Servers, load: Load, *, sign_ons: int, repetitions: int) -> Wor
         rows=tuple(Row(part, tuple(samples[part]), ()) for part in (*_PARTS, "total")),
         negotiated={"gateway": load.negotiated(site.https_port, APP_HOST, None)},
         notes=(
-            "Every sign-on is by another device, with a message of its own (RSA-2048, assertion signed), over "
-            "a new connection to the app host and a new one to the mTLS host. `challenge: form`.",
+            "Every sign-on is by another device, with a message of its own (RSA-2048, assertion signed), "
+            "over a new connection to the app host and a new one to the mTLS host. `challenge: form`.",
         ),
     )
