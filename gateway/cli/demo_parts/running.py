@@ -26,6 +26,7 @@ from gateway.cli.demo_parts.loopback import client_session, trusting
 from gateway.cli.demo_parts.site import (
     APPS,
     ORG_HOST,
+    ORG_NAME,
     PEOPLE,
     WINDOWS_BROWSER,
     Addresses,
@@ -143,7 +144,7 @@ def _settings(app: DemoApp, addresses: Addresses, provider: IdentityProvider) ->
         assertion_path=app.assertion_path,
         entity_id=addresses.entity_id(app),
         idp_metadata=provider.saml_metadata if saml else provider.ws_fed_metadata,
-        statement_issuer=f"https://{ORG_HOST}",
+        statement_issuer=ORG_NAME,
         jwks_url=f"{addresses.origin(ORG_HOST)}/.well-known/jwks.json",
     )
 
