@@ -36,7 +36,7 @@ class AppServices:
     events: EventSink
     reference: Callable[[], str]
     tasks: "set[asyncio.Task[None]]"
-    loop_time: Callable[[], float]
+    stopwatch: Callable[[], float]  # seconds; the loop's own clock ticks in milliseconds
     trusted_connections: TrustedConnections
 
 

@@ -54,7 +54,7 @@ class AppRequest:
         self._app = app
         self._start = start
         self._connection = connection
-        self._began = services.loop_time()
+        self._began = services.stopwatch()
         self._upstream_error: str | None = None
         self.reference_id = services.reference()
         target, ticket = take_ticket(head.target)
@@ -276,7 +276,7 @@ class AppRequest:
                 method=self.arrival.method,
                 path=self.arrival.path,
                 status=status,
-                seconds=self._services.loop_time() - self._began,
+                seconds=round(self._services.stopwatch() - self._began, 6),
                 ip=str(self.arrival.ip),
                 upstream_error=self._upstream_error,
             )

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 from gateway import __version__
 from gateway.model.events import (
@@ -27,6 +27,8 @@ _WITHIN_DAYS: Final = (7, 30)
 
 class Metrics:
     def __init__(self) -> None:
+        # When a series began is of no use here, and would double the page.
+        disable_created_metrics()
         registry = self.registry = CollectorRegistry()
         prefix = "devicetrust_"
 
