@@ -27,7 +27,7 @@ VERBS: Final = {
     "serve": ("serve", "Run the gateway."),
     "check": ("check", "Check the configuration and every file that it names."),
     "config": ("config", "Describe the configuration file."),
-    "policy": ("policy", "Lint, test, explain and simulate sign-on policies."),
+    "policy": ("policy", "Lint, test and explain sign-on policies."),
     "demo": ("demo", "Try it: gateway, identity provider and app on this machine."),
 }
 

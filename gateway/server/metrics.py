@@ -28,7 +28,7 @@ _WITHIN_DAYS: Final = (7, 30)
 class Metrics:
     def __init__(self) -> None:
         # When a series began is of no use here, and would double the page.
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no annotation for it
         registry = self.registry = CollectorRegistry()
         prefix = "devicetrust_"
 
