@@ -23,6 +23,7 @@ ROTATION_SECONDS: Final = 86_400
 NONCE_BYTES: Final = 12
 # The longest token that is worth opening: a session with a long certification path is about 2 KB.
 MAX_TOKEN_CHARACTERS: Final = 6_144
+MAX_DERIVED_KEYS: Final = 128
 MIN_MASTER_SECRET_BYTES: Final = 32
 
 _PERIOD_BYTES = 4
@@ -52,8 +53,11 @@ class Sealer:
         sealed = self._key(purpose, period).encrypt(nonce, plaintext, header)
         return base64.urlsafe_b64encode(header + nonce + sealed).rstrip(b"=").decode("ascii")
 
-    def open(self, purpose: str, token: str, *, now_seconds: float) -> bytes:
-        """The plaintext of a token. Raises TokenRefused. Does not know when the content expires."""
+    def open(self, purpose: str, token: str, *, now_seconds: float, max_age_periods: int = 1) -> bytes:
+        """The plaintext of a token. Raises TokenRefused. Does not know when the content expires.
+
+        ``max_age_periods``: how many periods before the current one are accepted.
+        """
         if not 0 < len(token) <= MAX_TOKEN_CHARACTERS:
             raise TokenRefused("not a token: its length is out of range")
         try:
@@ -63,7 +67,8 @@ class Sealer:
         if len(raw) < _PERIOD_BYTES + NONCE_BYTES + _TAG_BYTES:
             raise TokenRefused("not a token: it is too short")
         period = int.from_bytes(raw[:_PERIOD_BYTES])
-        if abs(period - self._period(now_seconds)) > 1:
+        current = self._period(now_seconds)
+        if not current - max_age_periods <= period <= current + 1:
             raise TokenRefused("the token is older than its keys")
         nonce = raw[_PERIOD_BYTES : _PERIOD_BYTES + NONCE_BYTES]
         sealed = raw[_PERIOD_BYTES + NONCE_BYTES :]
@@ -76,11 +81,12 @@ class Sealer:
         return int(now_seconds) // self._rotation_seconds
 
     def _key(self, purpose: str, period: int) -> AESGCM:
-        """Only periods next to the current one are ever asked for, so at most three live for each purpose."""
+        """Only periods near the current one are ever asked for, so few keys are derived, and few are kept."""
         key = self._keys.get((purpose, period))
         if key is None:
             info = f"devicetrust token {purpose} {period}".encode()
             derived = HKDF(SHA256(), length=32, salt=None, info=info).derive(self._master_secret)
-            self._keys = {k: v for k, v in self._keys.items() if abs(k[1] - period) <= 1}
+            if len(self._keys) >= MAX_DERIVED_KEYS:
+                del self._keys[next(iter(self._keys))]
             key = self._keys[(purpose, period)] = AESGCM(derived)
         return key

@@ -23,6 +23,8 @@ SESSION_PURPOSE: Final = "session"
 
 # A person may have to find a smart card or type a PIN.
 FLOW_LIFETIME_SECONDS: Final = 300
+# A session may last 30 days; the keys that it was sealed under have to as well.
+SESSION_KEY_PERIODS: Final = 31
 # The way back is a redirect.
 TICKET_LIFETIME_SECONDS: Final = 60
 
@@ -112,7 +114,10 @@ def seal_session(sealer: Sealer, session: Session, *, now_seconds: float, nonce:
 
 def open_session(sealer: Sealer, token: str, *, now_seconds: float) -> Session:
     """Raises TokenRefused. The caller checks ``expires_at``, the app, and the verdict once more."""
-    content = _decode(sealer.open(SESSION_PURPOSE, token, now_seconds=now_seconds))
+    plaintext = sealer.open(
+        SESSION_PURPOSE, token, now_seconds=now_seconds, max_age_periods=SESSION_KEY_PERIODS
+    )
+    content = _decode(plaintext)
     try:
         return Session(
             session_id=content["i"],

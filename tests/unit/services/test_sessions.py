@@ -1,5 +1,6 @@
 """`enforcement: session` as dialogues: requests after the sign-on."""
 
+from datetime import timedelta
 from ipaddress import ip_network
 
 import pytest
@@ -62,6 +63,18 @@ async def test_a_session_ends_with_its_lifetime() -> None:
     browser = await signed_on(world)
     world.clock.advance(hours=8, seconds=1)
     assert get(browser) == Forward(anonymous=True)
+
+
+async def test_a_session_outlives_the_keys_of_its_first_day() -> None:
+    week = timedelta(days=7)
+    policy = policies.policy(default="allow")
+    world = SignOnWorld(policy, enforcement=Enforcement.SESSION, session_lifetime=week)
+    browser = world.browser()
+    assert isinstance(await browser.post(saml_body(session_until=None)), Forward)
+    world.clock.advance(days=6)
+    outcome = get(browser)
+    assert isinstance(outcome, Forward)
+    assert not outcome.anonymous
 
 
 async def test_revoking_the_certificate_ends_the_session_at_the_next_request() -> None:
