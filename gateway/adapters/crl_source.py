@@ -79,11 +79,6 @@ class CrlSource:
         """How long its content is still good for. Negative where that is stale, or there is none."""
         return min((crl.next_update - now for crl in (*self.accepted, *self.waiting)), default=timedelta(-1))
 
-    def forget_content(self) -> None:
-        self.accepted = self.waiting = self.untold = ()
-        self.refused = ()
-        self.content_sha256 = b""
-
     def succeeded_by(self, authority: Authority) -> Self:
         """The source for the same location in a new configuration. Other certificates may vouch for other
         CRLs, so where they changed its content is looked into again."""

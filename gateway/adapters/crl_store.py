@@ -221,8 +221,7 @@ class CrlStore:
             if data is not None:
                 await self._take(source, data)
                 if source.refused:
-                    source.cache_problem = f"its copy in the cache is refused: {source.failure}"
-                    source.forget_content()
+                    source.cache_problem = f"its copy in the cache is refused: {'; '.join(source.refused)}"
         except (CrlFileUnusable, TimeoutError) as problem:
             source.cache_problem = f"its copy in the cache: {_sentence(problem)}"
 
@@ -245,12 +244,12 @@ class CrlStore:
             if digest == source.content_sha256:
                 return False
             results = await _in_thread(parse_crls, data, source.authority.certificates)
-        source.forget_content()
+        source.accepted = source.waiting = ()
         source.content_sha256 = digest
         source.refused = tuple(r.detail for r in results if isinstance(r, CrlRejected))
-        crls = [result for result in results if isinstance(result, CrlSnapshot)]
-        for crl in sorted(crls, key=lambda crl: crl.is_delta):
-            self._apply(source, crl)
+        for crl in results:
+            if isinstance(crl, CrlSnapshot):
+                self._apply(source, crl)
         return True
 
     def _apply(self, source: CrlSource, crl: CrlSnapshot) -> None:

@@ -9,6 +9,7 @@ import pytest
 from support.crl_world import CA, HOUR, IMPOSTOR, OTHER, START, World, authority, replace
 
 from gateway.adapters import crl_store
+from gateway.adapters.crl_files import file_identity, read_crl_file
 from gateway.adapters.crl_source import CrlPace
 from gateway.adapters.crl_store import CrlState
 
@@ -102,7 +103,7 @@ async def test_the_poll_finds_what_no_watch_tells(tmp_path: Path) -> None:
     directory = tmp_path / "certs"
     directory.mkdir()
     (directory / "corp.crl").write_bytes(CA.crl([], number=1))
-    world = World(authority(directory / "corp.crl"), pace=CrlPace(file_poll=0.1))
+    world = World(authority(directory / "corp.crl"), pace=CrlPace(file_poll=1.0))
     async with world.running():
         # The whole directory is replaced: its watch stays with the old one.
         prepared = tmp_path / "prepared"
@@ -113,7 +114,7 @@ async def test_the_poll_finds_what_no_watch_tells(tmp_path: Path) -> None:
         await world.until(lambda: world.status(7) == "revoked")
         # And from then on the new one is watched.
         replace(directory / "corp.crl", CA.crl([7, 8], number=3))
-        await world.until(lambda: world.status(8) == "revoked")
+        await world.until(lambda: world.status(8) == "revoked", seconds=0.8)
 
 
 async def test_a_file_that_did_not_change_is_not_read_again(
@@ -131,6 +132,32 @@ async def test_a_file_that_did_not_change_is_not_read_again(
         (tmp_path / "something else").write_bytes(b"")
         await asyncio.sleep(0.3)
     assert reads == [str(path)]
+
+
+async def test_a_file_written_a_moment_ago_is_read_again_but_not_parsed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second write within one tick of the file system's clock would look the same."""
+    path = tmp_path / "corp.crl"
+    path.write_bytes(CA.crl([1], number=1))
+    called: list[str] = []
+    for name in ("read_crl_file", "parse_crls"):
+        original = getattr(crl_store, name)
+        monkeypatch.setattr(crl_store, name, lambda *given, n=name, o=original: called.append(n) or o(*given))
+    world = World(authority(path))
+    async with world.running():
+        replace(tmp_path / "something else", b"")
+        await world.until(lambda: called.count("read_crl_file") >= 3)
+    assert called.count("parse_crls") == 1
+
+
+def test_the_identity_of_a_file_is_known_once_it_has_been_quiet_for_a_while(tmp_path: Path) -> None:
+    path = tmp_path / "corp.crl"
+    path.write_bytes(b"crl")
+    assert read_crl_file(str(path)).identity is None
+    os.utime(path, (START.timestamp() - 10, START.timestamp() - 10))
+    assert read_crl_file(str(path)).identity == file_identity(str(path))
+    assert file_identity(str(tmp_path / "missing")) is None
 
 
 async def test_one_file_may_hold_the_crls_of_several_issuers(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """CRL URLs as dialogues: servers answer or fail, authorities come and go, and the index follows."""
 
 import asyncio
+import dataclasses
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from aiohttp import web
+from cryptography import x509
 from support.crl_world import (
     CA,
     HOUR,
@@ -18,6 +20,7 @@ from support.crl_world import (
     replace,
     status_500,
 )
+from support.forge import Extension, forge_authority, forge_crl
 
 from gateway.adapters.crl_source import CrlPace
 
@@ -187,6 +190,27 @@ async def test_a_crl_that_moves_stays_in_force_until_its_new_place_works(tmp_pat
         assert world.status(1) == "revoked", "nor does the move let the number go back"
         replace(tmp_path / "new.crl", CA.crl([1, 2], number=8))
         await world.until(lambda: world.status(2) == "revoked")
+
+
+async def test_a_crl_that_no_location_gives_any_more_does_not_go_stale_in_the_way(tmp_path: Path) -> None:
+    """Every CRL that covers a certificate has to be fresh: a forgotten one would lock everybody out."""
+    ca = forge_authority("Forged CA")
+    users: Extension = (x509.IssuingDistributionPoint(None, None, True, False, None, False, False), True)
+    (tmp_path / "all.crl").write_bytes(forge_crl(ca, [1], number=1))
+    (tmp_path / "users.crl").write_bytes(forge_crl(ca, [1], number=2, extra=[users]))
+    before, after = (
+        dataclasses.replace(authority(tmp_path / name), anchors=(ca.parsed,))
+        for name in ("all.crl", "users.crl")
+    )
+    world = World(before)
+
+    def covers() -> list[str]:
+        return [held.full.scope.covers.value for held in world.store.index.held_for(ca.parsed.issuer_hash)]
+
+    async with world.running():
+        assert covers() == ["all"]
+        world.store.replace_authorities([after])
+        await world.until(lambda: covers() == ["end_entities"])
 
 
 async def test_new_certificates_of_an_authority_look_at_its_crls_again(tmp_path: Path) -> None:
