@@ -59,6 +59,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._reader: ResponseReader | None = None
         self._parser: ResponseParser | None = None
         self._answered = False
+        self._reading_paused = False
         self.reused = False
         self.idle_since = 0.0
         self.is_open = False
@@ -79,18 +80,17 @@ class UpstreamConnection(asyncio.Protocol):
     def write(self, data: bytes) -> None:
         if self._transport is not None and self.is_open:
             self._transport.write(data)
-
-    def write_eof(self) -> None:
-        if self._transport is not None and self.is_open and self._transport.can_write_eof():
-            self._transport.write_eof()
+            self._expect_more()  # the app need not answer before it has the whole request
 
     def pause_reading(self) -> None:
         if self._transport is not None and self.is_open:
+            self._reading_paused = True
             self._transport.pause_reading()
             self.deadline = NEVER  # it is the browser that is slow
 
     def resume_reading(self) -> None:
         if self._transport is not None and self.is_open:
+            self._reading_paused = False
             self._transport.resume_reading()
             self._expect_more()
 
@@ -103,6 +103,12 @@ class UpstreamConnection(asyncio.Protocol):
         """The response is complete: keep the connection for the next request."""
         self._reader = None
         self._parser = None
+        if self._transport is None or self._transport.get_write_buffer_size():
+            self.abort()  # the app answered without reading all: what it does with the rest nobody knows
+            return
+        if self._reading_paused:
+            # The last browser was slow. Unread, the connection would not see its end, nor the next response.
+            self.resume_reading()
         self.deadline = self._deadlines.after(IDLE_SECONDS)
         self.idle_since = self._deadlines.after(0)
         self.reused = True
@@ -179,7 +185,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._fail(UpstreamFailed("timeout", 504, "the app did not answer in time"))
 
     def _expect_more(self) -> None:
-        if self._reader is not None and self._parser is not None:
+        if self._reader is not None and self._parser is not None and not self._reading_paused:
             self.deadline = self._deadlines.after(self._limits.upstream_response_timeout_seconds)
 
     def _fail(self, failure: UpstreamFailed) -> None:
