@@ -179,37 +179,55 @@ async def gateway_before(
     assert not problems, problems
 
 
+class _Apps:
+    """The connections of one upstream, so that none outlives its test."""
+
+    def __init__(self, answer: AppServer) -> None:
+        self._answer = answer
+        self._running: set[asyncio.Task[Any]] = set()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Run ``answer``, close the connection behind it, and do not mind a gateway that went away."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._running.add(task)
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
+                await self._answer(reader, writer)
+            writer.close()
+            with contextlib.suppress(ConnectionError, ssl.SSLError):
+                await writer.wait_closed()
+        except asyncio.CancelledError:
+            writer.transport.abort()
+        finally:
+            self._running.discard(task)
+
+    async def stop(self, server: asyncio.Server) -> None:
+        server.close()
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running)
+
+
 @contextlib.asynccontextmanager
 async def app_server(answer: AppServer, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Upstream]:
     """An upstream that runs ``answer`` for each connection."""
-    server = await asyncio.start_server(_quiet(answer), "127.0.0.1", 0, ssl=tls, limit=2**22)
-    port = server.sockets[0].getsockname()[1]
+    apps = _Apps(answer)
+    server = await asyncio.start_server(apps.serve, "127.0.0.1", 0, ssl=tls, limit=2**22)
     try:
-        yield Upstream("https" if tls else "http", "127.0.0.1", port)
+        yield Upstream("https" if tls else "http", "127.0.0.1", server.sockets[0].getsockname()[1])
     finally:
-        server.close()
+        await apps.stop(server)
 
 
 @contextlib.asynccontextmanager
 async def unix_app_server(answer: AppServer, path: Path) -> AsyncIterator[Upstream]:
-    server = await asyncio.start_unix_server(_quiet(answer), path)
+    apps = _Apps(answer)
+    server = await asyncio.start_unix_server(apps.serve, path)
     try:
         yield Upstream("unix", path=str(path))
     finally:
-        server.close()
-
-
-def _quiet(answer: AppServer) -> AppServer:
-    """Run ``answer``, close its connection behind it, and do not mind a gateway that went away."""
-
-    async def run(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
-            await answer(reader, writer)
-        writer.close()
-        with contextlib.suppress(ConnectionError, ssl.SSLError):
-            await writer.wait_closed()
-
-    return run
+        await apps.stop(server)
 
 
 class Client:
