@@ -67,6 +67,7 @@ class ForwardExchange:
         self._body_passes = body_passes
         self._upstream: UpstreamConnection | None = None
         self._connecting: asyncio.Task[None] | None = None
+        self._waiting: list[bytes] = [errand.body_begun]
         self._request_done = errand.body is not None or not start.has_body
         self._request_chunked = start.chunked and errand.body is None
         self._body_bytes = 0
@@ -81,8 +82,7 @@ class ForwardExchange:
 
     def run(self) -> None:
         self._connection.take_over(self)
-        safe = self._errand.method in _SAFE_METHODS and self._request_done
-        idle = self._pool.take_idle(safe)
+        idle = self._pool.take_idle(self._may_be_repeated)
         if idle is not None:
             self._send(idle)
         else:
@@ -104,8 +104,10 @@ class ForwardExchange:
         if self._body_passes is not None and not self._body_passes(data):
             self._fail(UpstreamFailed("body_refused", 400, "the body carries what may not pass here"))
             return
-        assert self._upstream is not None  # reading is paused until there is one
-        self._upstream.write(self._framed(data))
+        if self._upstream is None:
+            self._waiting.append(data)  # what came in one read with the head; then reading is paused
+        else:
+            self._upstream.write(self._framed(data))
 
     def body_end(self) -> None:
         if self._over or self._request_done:
@@ -165,9 +167,7 @@ class ForwardExchange:
             and upstream.reused
             and not upstream.answered
             and not self._repeated
-            and self._errand.method in _SAFE_METHODS
-            and self._request_done
-            and self._errand.body is None
+            and self._may_be_repeated
         ):
             self._repeated = True
             self._upstream = None
@@ -190,6 +190,11 @@ class ForwardExchange:
         self._connection.resume_reading()
 
     # Inside.
+
+    @property
+    def _may_be_repeated(self) -> bool:
+        """Bodies are not kept, so only a request without one can be sent again (RFC 9110 §9.2.2)."""
+        return self._errand.method in _SAFE_METHODS and self._errand.body is None and not self._start.has_body
 
     def _connect(self) -> None:
         self._connection.pause_reading()
@@ -224,7 +229,12 @@ class ForwardExchange:
             lines.append(b"Connection: Upgrade\r\nUpgrade: websocket")
         lines.append(b"\r\n")
         head = b"\r\n".join(lines)
-        own_body = errand.body if errand.body is not None else self._framed(errand.body_begun)
+        own_body = errand.body
+        if own_body is None:
+            own_body = self._framed(b"".join(self._waiting))
+            if self._request_chunked and self._request_done:
+                own_body += b"0\r\n\r\n"
+            self._waiting.clear()
         upstream.write(head + own_body)
         if not self._request_done:
             self._connection.body_expected()
@@ -250,10 +260,9 @@ class ForwardExchange:
         has_body = self._errand.method != b"HEAD" and head.status not in (204, 304)
         length_unknown = response.content_length is None and has_body
         close = False
-        if response.chunked or length_unknown:
+        if (response.chunked or length_unknown) and head.status not in (204, 304):
             if start.head.http_version == "1.1":
-                if has_body or response.chunked:
-                    fields.append((b"Transfer-Encoding", b"chunked"))
+                fields.append((b"Transfer-Encoding", b"chunked"))
                 self._response_chunked = has_body
             else:
                 close = True  # HTTP/1.0 knows the end of such a body only by the close
