@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gateway.model.events import RequestServed
 from gateway.model.pages import Page, PageKind
 from gateway.proxy.http1 import HttpRefused, RequestStart
 from gateway.server.answers import Answers
@@ -71,4 +72,18 @@ class AppHandler:
 
     def _error(self, status: int, connection: HttpConnection) -> None:
         page = Page(PageKind.ERROR, status, "", self._services.reference())
+        self._services.events.emit(
+            RequestServed(
+                at=self._services.clock.now(),
+                reference_id=page.reference_id,
+                role="app",
+                app="",
+                host=connection.channel.server_name,
+                method="",
+                path="",
+                status=status,
+                seconds=0.0,
+                ip=connection.channel.peer_host,
+            )
+        )
         self._services.answers.show(connection, page, None, close=True)

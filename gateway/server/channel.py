@@ -17,6 +17,8 @@ from gateway.tls.session import ContextSelector, TlsFailure, TlsSession
 LINGER_SECONDS = 2.0
 # Ciphertext that may wait for a slow reader before its source is told to stop.
 _WRITE_HIGH_WATER = 262_144
+# The source goes on as soon as this much is left, so that a slow reader is seen to make progress.
+_WRITE_LOW_WATER = 196_608
 
 
 class Speaker(Protocol):
@@ -155,7 +157,7 @@ class Channel(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
         self._transport = transport  # type: ignore[assignment]  # uvloop's class is no subclass of asyncio's
-        self._transport.set_write_buffer_limits(high=_WRITE_HIGH_WATER)  # type: ignore[union-attr]  # as above
+        self._transport.set_write_buffer_limits(_WRITE_HIGH_WATER, _WRITE_LOW_WATER)  # type: ignore[union-attr]  # as above
         self._connections.add(self)
         self._deadlines.watch(self)
         self._began = perf_counter()

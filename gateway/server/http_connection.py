@@ -96,6 +96,7 @@ class HttpConnection:
         self._answer_begun = False
         self._pumping = False
         self._held_back = False
+        self._exchange_reads = True
         self._tunnel = False
         self._draining = False
         self._writing_paused = False
@@ -132,11 +133,14 @@ class HttpConnection:
 
     def pause_writing(self) -> None:
         self._writing_paused = True
+        self.channel.set_deadline(self._limits.body_timeout_seconds)
         if self._exchange is not None:
             self._exchange.pause_writing()
 
     def resume_writing(self) -> None:
         self._writing_paused = False
+        if self._start is not None:
+            self.channel.set_deadline(None if self._request_complete else self._limits.body_timeout_seconds)
         if self._exchange is not None:
             self._exchange.resume_writing()
 
@@ -208,9 +212,11 @@ class HttpConnection:
             self.channel.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def pause_reading(self) -> None:
+        self._exchange_reads = False
         self.channel.pause_reading()
 
     def resume_reading(self) -> None:
+        self._exchange_reads = True
         if not self._held_back:
             self.channel.resume_reading()
 
@@ -229,7 +235,9 @@ class HttpConnection:
             self._events.clear()
             self.channel.close(linger=not self._request_complete)
             return
-        if self._parser.switched:
+        if not self._exchange_reads:
+            self.resume_reading()
+        if self._parser.switched and not any(isinstance(event, RequestStart) for event in self._events):
             # The app declined to switch protocols: what came behind the request is HTTP again.
             rest = self._parser.resume()
             if rest:
@@ -281,7 +289,8 @@ class HttpConnection:
         self._head_begun = False
         self._discarded = 0
         self.channel.set_deadline(self._limits.body_timeout_seconds if start.has_body else None)
-        self._handler.begin(start, self)
+        # Not every request begins while bytes are received: its defects must find the boundary all the same.
+        self._handler.guard(partial(self._handler.begin, start, self), self)
 
     def _body(self, data: bytes) -> None:
         if self._exchange is not None:
@@ -300,17 +309,20 @@ class HttpConnection:
             self.channel.pause_reading()
         elif not waiting and self._held_back:
             self._held_back = False
-            self.channel.resume_reading()
+            if self._exchange_reads:
+                self.channel.resume_reading()
 
     def _refuse(self, refused: HttpRefused) -> None:
         self._events.clear()
-        if self._exchange is not None:
-            # Its answer may already be half sent; a second one would be read as a part of it.
-            exchange, self._exchange = self._exchange, None
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
             exchange.cancelled()
-            self.channel.abort()
-            return
+            if self._answer_begun:
+                # A second answer would be read as a part of the one that is half sent.
+                self.channel.abort()
+                return
         self._start = None
+        self._request_complete = False  # whatever else the peer sends is not read as a request
         self._handler.refuse(refused, self)
 
 

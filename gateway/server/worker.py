@@ -6,6 +6,7 @@ drain     stop listening, let exchanges finish until the deadline, then close wh
 """
 
 import asyncio
+import socket
 from collections.abc import Mapping
 from datetime import datetime
 from time import perf_counter
@@ -238,7 +239,11 @@ class Worker:
                 self._connections,
             )
 
-        return await self._loop.create_server(accept, address.host, address.port, backlog=LISTEN_BACKLOG)
+        server = await self._loop.create_server(accept, address.host, address.port, backlog=LISTEN_BACKLOG)
+        for listening in server.sockets:
+            # Accepted sockets inherit it: a peer that is gone without a word does not hold a tunnel for ever.
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        return server
 
     def _crls_changed(self, revocation: RevocationIndex) -> None:
         """A new index: in force for the next request at once, and for connections that last."""
