@@ -616,33 +616,6 @@ async def test_a_slow_app_holds_no_memory_of_an_upload() -> None:
         assert (await client.response())[1] == b"ok"
 
 
-async def test_a_connection_to_the_app_is_usable_after_a_slow_reader() -> None:
-    """The response is complete while the browser has not read it all: the next browser must not suffer."""
-    size = 3 * MEGABYTE
-
-    async def app(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while True:
-            head = await request_head(reader)
-            length = size if head.startswith(b"GET /page") else 2
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length + bytes(length))
-
-    async with (
-        app_server(app) as upstream,
-        gateway_before(upstream, limits=QUICK) as gateway,
-        client_of(gateway) as slow,
-        client_of(gateway) as quick,
-    ):
-        for _ in range(4):
-            slow.send(GET)
-            await slow.head()
-            for _ in range(40):
-                # Whoever comes first finds the app's connection as the slow one left it.
-                quick.send(b"GET /small HTTP/1.1\r\nHost: wiki\r\n\r\n")
-                assert (await quick.response())[1] == bytes(2)
-            await slow.exactly(size)
-    assert gateway.forwarder.failures == []
-
-
 async def test_a_browser_is_read_again_after_an_app_that_answered_early() -> None:
     """The app answers without reading the body, most of which waits on its way to it."""
     size = 8 * MEGABYTE

@@ -1,0 +1,106 @@
+"""In which state a connection to an app goes back to its pool."""
+
+import asyncio
+
+from gateway.model.settings import Limits, Upstream
+from gateway.proxy.http1 import ResponseEvent
+from gateway.server.deadlines import Deadlines
+from gateway.server.upstream import UpstreamConnection, UpstreamFailed, UpstreamPool
+
+
+class Wire(asyncio.Transport):
+    """A transport that keeps what is written, and of that an unsent rest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reading = True
+        self.aborted = False
+        self.unsent = 0
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        pass
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+class Reader:
+    """An exchange that only keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.events: list[ResponseEvent] = []
+        self.failures: list[str] = []
+
+    def upstream_events(self, events: list[ResponseEvent]) -> None:
+        self.events += events
+
+    def upstream_data(self, data: bytes) -> None: ...
+
+    def upstream_failed(self, failure: UpstreamFailed) -> None:
+        self.failures.append(failure.kind)
+
+    def upstream_closed(self) -> None: ...
+
+    def upstream_pause_writing(self) -> None: ...
+
+    def upstream_resume_writing(self) -> None: ...
+
+
+async def in_use() -> tuple[UpstreamPool, UpstreamConnection, Wire, Reader]:
+    """A connection in the middle of an exchange."""
+    loop = asyncio.get_running_loop()
+    deadlines, limits = Deadlines(loop), Limits()
+    pool = UpstreamPool(Upstream("http", "127.0.0.1", 1), None, loop, deadlines, limits)
+    connection, wire, reader = UpstreamConnection(pool, deadlines, limits), Wire(), Reader()
+    connection.connection_made(wire)
+    connection.begin(reader, head_only=False)
+    return pool, connection, wire, reader
+
+
+async def test_a_connection_that_a_slow_browser_had_paused_is_read_again() -> None:
+    pool, connection, wire, _ = await in_use()
+    connection.pause_reading()
+    connection.release()
+
+    assert wire.reading
+    assert pool.take_idle(safe_to_repeat=True) is connection
+
+
+async def test_a_connection_with_unsent_bytes_is_not_used_again() -> None:
+    pool, connection, wire, _ = await in_use()
+    wire.unsent = 70_000
+    connection.release()
+
+    assert wire.aborted
+    assert pool.take_idle(safe_to_repeat=True) is None
+
+
+async def test_a_paused_connection_has_no_deadline_even_while_a_body_goes_up() -> None:
+    _, connection, _, reader = await in_use()
+    assert connection.deadline < float("inf")
+    connection.pause_reading()
+    connection.write(b"more of the body")
+    assert connection.deadline == float("inf")
+
+    connection.resume_reading()
+    assert connection.deadline < float("inf")
+    connection.deadline_passed()
+    assert reader.failures == ["timeout"]
+
+
+async def test_an_app_that_speaks_unasked_loses_its_connection() -> None:
+    _, connection, wire, reader = await in_use()
+    connection.release()
+    connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    assert wire.aborted
+    assert reader.events == []
