@@ -84,13 +84,14 @@ async def _serve(config_path: str, parsers: ConditionParsers, material: Material
         await worker.start()
         task = loop.create_task(reloading.run(), name="reloading")
         waiting = loop.create_task(ends.wait(), name="signals")
-        # Whichever ends first: a signal, or a defect in the reloading, which must not go unseen.
-        await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
+        # Whichever ends first: a signal, or a task that only a defect can end, which must not go unseen.
+        running = (task, waiting, *worker.background)
+        ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
         task.cancel()
         waiting.cancel()
-        for result in await asyncio.gather(task, waiting, return_exceptions=True):
-            if isinstance(result, Exception):
-                raise result
+        await asyncio.gather(task, waiting, return_exceptions=True)
+        for one in ended:
+            one.result()  # raises what ended it
     finally:
         await worker.drain()
         log.stop(_LOG_FLUSH_SECONDS)

@@ -55,7 +55,7 @@ class RevocationIndex:
     def with_crl(self, crl: CrlSnapshot) -> "RevocationIndex":
         """This index with one CRL more; itself if it is the one that is held.
 
-        A full CRL replaces the held one of the same issuer and scope, and its delta. Raises `CrlRejected`:
+        A full CRL replaces the held one of the same issuer and scope, and a delta that is not newer. Raises `CrlRejected`:
         ``OLDER_THAN_HELD`` for a lower number, ``NUMBER_REUSED`` for a different CRL with the number of a
         held one, ``BASE_MISSING`` for a delta CRL whose base is not held (RFC 5280 §5.2.4).
         """
@@ -117,6 +117,10 @@ def _updated(held: HeldCrl, crl: CrlSnapshot) -> HeldCrl:
         if crl.sha256 != same_kind.sha256:
             raise CrlRejected(CrlReason.NUMBER_REUSED, f"another CRL with number {crl.number} is held")
         return held
+    if held.delta is not None and not crl.is_delta and held.full.number < crl.number < held.delta.number:
+        # RFC 5280 §5.2.4: a delta goes with any full CRL from its base up to itself. Refusing this one would
+        # leave nothing but the older full CRL, until it ends.
+        return HeldCrl(crl, held.delta)
     if crl.number < held.number:
         raise CrlRejected(
             CrlReason.OLDER_THAN_HELD, f"CRL number {crl.number} is lower than {held.number}, which is held"

@@ -108,6 +108,12 @@ class Worker:
         ]
         self._log.note("started", https=[_text(a) for a in settings.listen_https])
 
+    @property
+    def background(self) -> tuple["asyncio.Task[None]", ...]:
+        """Tasks that end only by a defect. Whoever runs the worker has to end it then: without them it would
+        go on with CRLs that grow stale."""
+        return tuple(self._background)
+
     def apply(self, material: Material) -> None:
         """Swap in a new configuration. Raises NoCertificateFor, ServerCertificateRefused or
         PageTemplateRefused with nothing changed. Listening addresses and keys stay as they were."""

@@ -90,6 +90,13 @@ def test_a_newer_crl_replaces_the_held_one() -> None:
     assert (status(index, 1), status(index, 2)) == ("good", "revoked")
 
 
+def test_a_full_crl_goes_under_a_delta_that_is_newer() -> None:
+    index = holding(crl(1, number=5), crl(2, number=7, base=5), crl(1, 3, number=6))
+    assert [status(index, serial) for serial in (1, 2, 3, 4)] == ["revoked", "revoked", "revoked", "good"]
+    (held,) = index.held_for(CA.parsed.issuer_hash)
+    assert (held.full.number, held.number) == (6, 7)
+
+
 def test_the_index_before_a_change_stays_as_it_was() -> None:
     before = holding(crl(1, number=1))
     before.with_crl(crl(2, number=2))
@@ -105,9 +112,9 @@ def test_the_index_before_a_change_stays_as_it_was() -> None:
         ),
         pytest.param(
             [crl(1, number=5), crl(number=7, base=5)],
-            crl(number=6),
+            crl(number=4),
             CrlReason.OLDER_THAN_HELD,
-            id="a full CRL older than the delta",
+            id="a full CRL older than the one under the delta",
         ),
         pytest.param(
             [crl(1, number=5), crl(2, number=7, base=5)],
