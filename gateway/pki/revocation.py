@@ -55,9 +55,9 @@ class RevocationIndex:
     def with_crl(self, crl: CrlSnapshot) -> "RevocationIndex":
         """This index with one CRL more; itself if it is the one that is held.
 
-        A full CRL replaces the held one of the same issuer and scope, and a delta that is not newer. Raises `CrlRejected`:
-        ``OLDER_THAN_HELD`` for a lower number, ``NUMBER_REUSED`` for a different CRL with the number of a
-        held one, ``BASE_MISSING`` for a delta CRL whose base is not held (RFC 5280 §5.2.4).
+        A full CRL replaces the held one of the same issuer and scope, and a delta that is not newer. Raises
+        `CrlRejected`: ``OLDER_THAN_HELD`` for a lower number, ``NUMBER_REUSED`` for a different CRL with
+        the number of a held one, ``BASE_MISSING`` for a delta CRL whose base is not held (RFC 5280 §5.2.4).
         """
         others = tuple(h for h in self._held.get(crl.issuer, ()) if h.full.scope != crl.scope)
         held = next((h for h in self._held.get(crl.issuer, ()) if h.full.scope == crl.scope), None)
