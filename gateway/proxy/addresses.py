@@ -1,11 +1,14 @@
 """Whose address a request comes from (RFC 7239 §5.2 in spirit, X-Forwarded-For in practice)."""
 
+import re
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 Network = IPv4Network | IPv6Network
 IPAddress = IPv4Address | IPv6Address
 
+# Some proxies write the client's port, too (RFC 7239 §6 has both forms).
+_WITH_PORT = re.compile(r"(\d{1,3}(?:\.\d{1,3}){3}):\d{1,5}|\[([0-9A-Fa-f:.]+)\](?::\d{1,5})?")
 # A longer chain of proxies than this is made up.
 _MAX_HOPS = 32
 
@@ -33,12 +36,17 @@ def client_address(
     client = peer
     for hop in reversed(chain.split(b",")[-_MAX_HOPS:]):
         try:
-            client = peer_address(hop.strip().decode("ascii"))
+            client = _hop_address(hop.strip().decode("ascii"))
         except ValueError:
             break
         if not _within(client, trusted_proxies):
             break
     return client, chain
+
+
+def _hop_address(text: str) -> IPAddress:
+    written = _WITH_PORT.fullmatch(text)
+    return peer_address(text if written is None else written[1] or written[2])
 
 
 def _within(address: IPAddress, networks: Sequence[Network]) -> bool:

@@ -18,6 +18,8 @@ from gateway.model.http import Headers, RequestHead, ResponseHead
 
 # More header fields than any browser sends; each costs us a tuple.
 MAX_HEADER_FIELDS: Final = 200
+# Chunk extensions and trailers are dropped, but the tokenizer gathers each of them whole. Nobody sends any.
+MAX_BYTES_BETWEEN_BODY: Final = 16_384
 
 
 class End(Enum):
@@ -69,6 +71,7 @@ class RequestParser:
     """
 
     __slots__ = (
+        "_bodiless_bytes",
         "_events",
         "_fields",
         "_head_bytes",
@@ -89,6 +92,7 @@ class RequestParser:
         self._fields: list[tuple[bytes, bytes]] = []
         self._target = b""
         self._head_bytes = 0
+        self._bodiless_bytes = 0
         self._in_head = True
         self.switched = False
         self.leftover = b""
@@ -120,8 +124,15 @@ class RequestParser:
             raise
         except httptools.HttpParserError as error:
             raise HttpRefused(400, str(error) or type(error).__name__) from None
-        if self._in_head and self._head_bytes > self._max_head_bytes:
-            raise HttpRefused(431, "the request head is too large")
+        if self._in_head:
+            if self._head_bytes > self._max_head_bytes:
+                raise HttpRefused(431, "the request head is too large")
+        elif self._events:
+            self._bodiless_bytes = 0
+        else:
+            self._bodiless_bytes += len(data)
+            if self._bodiless_bytes > MAX_BYTES_BETWEEN_BODY:
+                raise HttpRefused(400, "chunk extensions or trailers are too large")
         return self._events
 
     def resume(self) -> bytes:
@@ -172,7 +183,8 @@ class RequestParser:
                 keep_alive=parser.should_keep_alive(),
                 content_length=content_length,
                 chunked=chunked,
-                websocket=upgrade and method == b"GET" and _names_websocket(fields),
+                # RFC 9110 §7.8: an Upgrade in HTTP/1.0 means nothing.
+                websocket=upgrade and method == b"GET" and version == "1.1" and _names_websocket(fields),
             )
         )
 
@@ -192,6 +204,7 @@ class ResponseParser:
     """
 
     __slots__ = (
+        "_bodiless_bytes",
         "_done",
         "_events",
         "_fields",
@@ -214,6 +227,7 @@ class ResponseParser:
         self._fields: list[tuple[bytes, bytes]] = []
         self._reason = b""
         self._head_bytes = 0
+        self._bodiless_bytes = 0
         self._in_head = True
         self._interim = False
         self._until_close = False
@@ -238,12 +252,19 @@ class ResponseParser:
             raise
         except httptools.HttpParserError as error:
             raise HttpRefused(502, str(error) or type(error).__name__) from None
-        self._bound_head()
+        self._bound_bytes(len(data))
         return self._events
 
-    def _bound_head(self) -> None:
-        if self._in_head and not self._done and self._head_bytes > self._max_head_bytes:
-            raise HttpRefused(502, "the response head is too large")
+    def _bound_bytes(self, size: int) -> None:
+        if self._in_head:
+            if not self._done and self._head_bytes > self._max_head_bytes:
+                raise HttpRefused(502, "the response head is too large")
+        elif self._events:
+            self._bodiless_bytes = 0
+        else:
+            self._bodiless_bytes += size
+            if self._bodiless_bytes > MAX_BYTES_BETWEEN_BODY:
+                raise HttpRefused(502, "chunk extensions or trailers are too large")
 
     def end_of_stream(self) -> list[ResponseEvent] | None:
         """The upstream closed: the events that this completes, None if the response is cut off."""
@@ -282,6 +303,8 @@ class ResponseParser:
         if not 100 <= status <= 599:
             raise HttpRefused(502, "a status code out of range")
         version = parser.get_http_version()
+        if version not in ("1.0", "1.1"):
+            raise HttpRefused(502, "only HTTP/1.0 and HTTP/1.1")
         content_length, chunked = _framing(fields, "1.1", error_status=502)
         self._interim = status < 200 and status != 101
         bodiless = self._head_only or status < 200 or status in (204, 304)

@@ -13,6 +13,7 @@ from urllib.parse import unquote_to_bytes
 TICKET_PARAMETER: Final = b"dt_ticket"
 RESERVED_PREFIX: Final = b"/.devicetrust/"
 
+_UTF16_ESCAPE = re.compile(rb"%[uU]([0-9A-Fa-f]{4})")
 # An app that decodes twice is broken, one that decodes three times was never seen.
 _MAX_DECODINGS: Final = 3
 _SUSPECT = re.compile(rb"[%;\\.]|//|/$|[A-Z]")
@@ -41,7 +42,7 @@ def classify_path(path: bytes, endpoints: frozenset[bytes], folded_endpoints: fr
 def fold_path(path: bytes) -> bytes:
     """The most tolerant reading of a path that any app server is known to make."""
     for _ in range(_MAX_DECODINGS):
-        decoded = unquote_to_bytes(path)
+        decoded = unquote_to_bytes(plain_utf16_escapes(path))
         if decoded == path:
             break
         path = decoded
@@ -59,13 +60,22 @@ def fold_path(path: bytes) -> bytes:
     return b"/" + b"/".join(segments)
 
 
+def plain_utf16_escapes(text: bytes) -> bytes:
+    """The text with `%u0061` as the character that IIS and ASP.NET read, in paths, queries and forms."""
+    return _UTF16_ESCAPE.sub(_utf16_character, text) if b"%u" in text or b"%U" in text else text
+
+
+def _utf16_character(match: re.Match[bytes]) -> bytes:
+    return chr(int(match[1], 16)).encode("utf-8", "replace")
+
+
 def query_names_message(query: bytes) -> bool:
     """True if a query may carry a sign-on message under a parameter name (`SAMLResponse`, `SAMLart`,
     `wresult`)."""
     if not query:
         return False
     if b"%" in query:
-        query = unquote_to_bytes(unquote_to_bytes(query))
+        query = unquote_to_bytes(unquote_to_bytes(plain_utf16_escapes(query)))
     return _QUERY_MESSAGE.search(query) is not None
 
 

@@ -21,6 +21,9 @@ FLOW_PURPOSE: Final = "flow"
 TICKET_PURPOSE: Final = "ticket"
 SESSION_PURPOSE: Final = "session"
 
+# What the contents of another version can make of the decoders below.
+_UNREADABLE: Final = (KeyError, TypeError, ValueError, OverflowError, OSError)
+
 # A person may have to find a smart card or type a PIN.
 FLOW_LIFETIME_SECONDS: Final = 300
 # A session may last 30 days; the keys that it was sealed under have to as well.
@@ -93,7 +96,7 @@ def open_ticket(sealer: Sealer, token: str, *, now_seconds: float) -> Ticket:
     content = _decode(sealer.open(TICKET_PURPOSE, token, now_seconds=now_seconds))
     try:
         return Ticket(content["i"], _flow(content["f"]), _verdict(content["v"]), content["e"])
-    except (KeyError, TypeError, ValueError) as error:
+    except _UNREADABLE as error:
         raise TokenRefused("the token is of another version") from error
 
 
@@ -130,7 +133,7 @@ def open_session(sealer: Sealer, token: str, *, now_seconds: float) -> Session:
             verdict=_verdict(content["v"]),
             expires_at=content["e"],
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except _UNREADABLE as error:
         raise TokenRefused("the token is of another version") from error
 
 
@@ -142,7 +145,7 @@ def _decode(plaintext: bytes) -> dict[str, Any]:
     """What the seal covered was written by this module, perhaps by another version of it."""
     try:
         content = json.loads(plaintext)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TokenRefused("the token is of another version") from error
     if not isinstance(content, dict):
         raise TokenRefused("the token is of another version")
