@@ -7,13 +7,16 @@ ticket       belongs to this browser, app, message and user; used once; gives th
 enforce      policy with the verdict: forward, locked page, or factor required
 """
 
+from dataclasses import replace
+
 from gateway.federation.errors import MessageRejected
 from gateway.model.device import TrustVerdict
 from gateway.model.events import MessageAccepted, MessageRefused
 from gateway.model.pages import Page, PageKind
 from gateway.model.reasons import MessageReason
+from gateway.model.settings import Enforcement
 from gateway.proxy.cookies import clear_flow_cookie, set_session_cookie
-from gateway.services.arrivals import PostedMessage
+from gateway.services.arrivals import Arrival, PostedMessage
 from gateway.services.challenges import MAX_RETURN_TARGET_BYTES, Challenges, TicketNotAccepted
 from gateway.services.decisions import Decided, Decisions
 from gateway.services.messages import ReadMessage, read_message
@@ -54,7 +57,7 @@ class Access:
         except MessageRejected as refused:
             return self._refuse(posted, refused)
         if not message.signs_on:
-            return Forward(body=message.rebuilt_body)
+            return self._no_sign_on(arrival, message)
         identity = message.identity
 
         if arrival.ticket is None:
@@ -71,6 +74,13 @@ class Access:
         decided = self._decisions.with_device(arrival, identity, verdict)
         outcome = await self._enforce(posted, message, decided, flow_id=flow.flow_id)
         return _returned(outcome, flow.flow_id, flow.origin)
+
+    def _no_sign_on(self, arrival: Arrival, message: ReadMessage) -> Outcome:
+        """A form of another kind is a request like any: with `enforcement: session` it needs its session."""
+        outcome: Outcome = Forward()
+        if arrival.app.settings.enforcement is Enforcement.SESSION:
+            outcome = self._sessions.check(arrival)
+        return replace(outcome, body=message.rebuilt_body) if isinstance(outcome, Forward) else outcome
 
     async def _enforce(
         self, posted: PostedMessage, message: ReadMessage, decided: Decided, flow_id: str | None
