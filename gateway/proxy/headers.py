@@ -37,7 +37,19 @@ _FORWARDED: Final = frozenset(
 )
 # Fields that HTTP itself protects: naming one in `Connection:` must not make us drop it (CVE-2025-48865's
 # class).
-_NEVER_BY_CONNECTION: Final = frozenset((b"host", b"content-length", b"cookie", b"authorization", b"origin"))
+_NEVER_BY_CONNECTION: Final = frozenset(
+    (
+        b"host",
+        b"content-length",
+        b"content-type",
+        b"content-encoding",
+        b"cookie",
+        b"authorization",
+        b"origin",
+    )
+)
+# Fields that say how a body is read: to some servers `Content_Length` is the same variable as the real one.
+_READING: Final = frozenset((b"content-length", b"content-type", b"content-encoding"))
 
 _NOT_NAME = re.compile(rb"[^a-z0-9-]")
 
@@ -111,11 +123,13 @@ def response_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
 
 def _passes(name: bytes) -> bool:
     lowered = name.lower()
+    folded = _NOT_NAME.sub(b"-", lowered)
     passes = not (
-        lowered in _HOP_BY_HOP
-        or lowered in _PROXY_ONLY
-        or lowered in (b"host", b"cookie")
-        or _NOT_NAME.sub(b"-", lowered) in _FORWARDED
+        folded in _HOP_BY_HOP
+        or folded in _PROXY_ONLY
+        or folded in (b"host", b"cookie")
+        or folded in _FORWARDED
+        or (folded in _READING and folded != lowered)
         or is_identity_header(lowered)
     )
     if len(_REQUEST_NAME_CACHE) < _MAX_CACHED_NAMES:

@@ -30,6 +30,8 @@ def checked_head(head: RequestHead, server_name: str) -> RequestHead:
     The Host field must name the host of the TLS server name: a request that strays onto a connection made for
     another host would be judged by that one's rules. The port is not compared: it says nothing.
     """
+    if len(header_values(head.headers, b"content-type")) > 1:
+        raise HeadRefused(400, "more than one Content-Type field: each app server would take another one")
     hosts = header_values(head.headers, b"host")
     if len(hosts) != 1:
         raise HeadRefused(400, "not exactly one Host field")
