@@ -3,7 +3,7 @@
 /.devicetrust/…                 ours: 404, never forwarded
 assertion endpoint, form POST   collected, verified, decided (services/access.py)
 a look-alike of an endpoint     refused: it would carry an assertion around the gateway
-another form POST               looked through for a sign-on message that strays, then sent on
+another form, multipart, JSON   looked through for a sign-on message that strays, then sent on
 everything else                 streamed; with `enforcement: session` after a check in memory
 """
 
@@ -18,24 +18,24 @@ from gateway.model.http import Headers, RequestHead, header, header_values
 from gateway.model.pages import Page, PageKind
 from gateway.model.reasons import MessageReason
 from gateway.model.settings import Enforcement
+from gateway.proxy.body_kinds import BodyKind, body_kind, is_disguised
 from gateway.proxy.cookies import split_cookies
 from gateway.proxy.headers import forwarded_headers, request_headers
 from gateway.proxy.http1 import RequestStart
 from gateway.proxy.targets import PathKind, classify_path, query_names_message, take_ticket
 from gateway.server.collect import Collect
-from gateway.server.forward import BodyPasses, Errand, ForwardExchange
+from gateway.server.forward import BODY_REFUSED, BodyPasses, Errand, ForwardExchange
 from gateway.server.http_connection import HttpConnection
 from gateway.server.requests import request_address
 from gateway.server.upstream import UpstreamFailed
 from gateway.services.arrivals import Arrival, PostedMessage
 from gateway.services.outcomes import Forward, Outcome, PostOn, Redirect, ShowPage
 from gateway.services.snapshot import App
-from gateway.services.stray_messages import StrayMessageScanner, carries_sign_on
+from gateway.services.stray_messages import FormScanner, carries_sign_on, scanner_for
 
 if TYPE_CHECKING:
     from gateway.server.app_handler import AppServices
 
-_FORM: Final = b"application/x-www-form-urlencoded"
 _NOTHING: Final = frozenset[bytes]()
 _CREDENTIALS: Final = frozenset((b"authorization",))
 _REDIRECTS: Final = frozenset((302, 303, 307))
@@ -90,11 +90,31 @@ class AppRequest:
         elif kind is PathKind.DISGUISED_ENDPOINT and has_body:
             self._refuse("the path only reads like an assertion endpoint")
         elif kind is PathKind.ENDPOINT and has_body:
-            self._collect(self._sign_on, self._message_too_large)
-        elif self._start.has_body and self._posts_form():
-            self._collect(self._other_form, self._large_form)
+            if header(self._head.headers, b"content-encoding") is None:
+                self._collect(self._sign_on, self._message_too_large)
+            else:
+                self._refuse("a form with a Content-Encoding on an assertion endpoint")
+        elif self._start.has_body:
+            self._pass_body()
         else:
             self._admit()
+
+    def _pass_body(self) -> None:
+        """A body for the app itself, looked through where the app could read a sign-on message from it."""
+        headers = self._head.headers
+        content_type = header(headers, b"content-type")
+        kind = body_kind(content_type)
+        if kind is BodyKind.OPAQUE:
+            self._admit()
+        elif kind is BodyKind.SIGN_ON:
+            self._refuse_stray()
+        elif is_disguised(content_type, header(headers, b"content-encoding")):
+            self._refuse("fields that are compressed, or in a charset in which ASCII is not ASCII")
+        elif kind is BodyKind.FORM:
+            self._collect(self._other_form, self._large_form)
+        else:
+            scanner = scanner_for(kind)
+            self._admit(body_passes=None if scanner is None else scanner.passes)
 
     # Bodies that are looked at whole.
 
@@ -119,7 +139,7 @@ class AppRequest:
 
     def _large_form(self, begun: bytes) -> None:
         """Too large to be held: it streams on, looked through piece by piece."""
-        scanner = StrayMessageScanner()
+        scanner = FormScanner()
         if scanner.passes(begun):
             self._admit(body_begun=begun, body_passes=scanner.passes)
         else:
@@ -232,6 +252,9 @@ class AppRequest:
                 )
 
     def _failed(self, failure: UpstreamFailed, response_begun: bool) -> None:
+        if failure.kind == BODY_REFUSED and not response_begun:
+            self._refuse_stray()
+            return
         self._upstream_error = failure.kind
         self._served(failure.status)
         if response_begun:
@@ -281,10 +304,6 @@ class AppRequest:
                 upstream_error=self._upstream_error,
             )
         )
-
-    def _posts_form(self) -> bool:
-        kind = header(self._head.headers, b"content-type") or b""
-        return kind[: len(_FORM)].lower() == _FORM
 
 
 def _is_navigation(head: RequestHead) -> bool:

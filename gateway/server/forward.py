@@ -21,6 +21,7 @@ from gateway.server.http_connection import HeaderField, HttpConnection, interim_
 from gateway.server.upstream import UpstreamConnection, UpstreamFailed, UpstreamPool
 
 _SAFE_METHODS: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
+BODY_REFUSED: Final = "body_refused"  # the kind of failure when `body_passes` said no
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ class ForwardExchange:
             self._fail(UpstreamFailed("body_too_large", 413, "the request body is too large"))
             return
         if self._body_passes is not None and not self._body_passes(data):
-            self._fail(UpstreamFailed("body_refused", 400, "the body carries what may not pass here"))
+            self._fail(UpstreamFailed(BODY_REFUSED, 400, "the body carries what may not pass here"))
             return
         if self._upstream is None:
             self._waiting.append(data)  # what came in one read with the head; then reading is paused

@@ -1,0 +1,202 @@
+"""What somebody without a trusted device tries, against a gateway that runs as a process.
+
+Every test is an attack that some app behind some gateway has fallen for.
+"""
+
+import gzip
+import json
+import socket
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from support import messages
+from support.echo_app import SSO_URL, echo_app
+from support.gateway_process import GatewayProcess, gateway_process
+from support.site import TRUSTED_WINDOWS_ONLY, Site
+
+WIKI, PAYROLL = "wiki.apps.example.test", "payroll.apps.example.test"
+ACS = "/saml/acs"
+FORM = "Content-Type: application/x-www-form-urlencoded"
+METADATA = (
+    '<md:EntityDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata" '
+    f'entityID="{messages.ISSUER}"><md:IDPSSODescriptor '
+    'protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol">'
+    f"{messages.key_descriptor(messages.rsa_key())}"
+    '<md:SingleSignOnService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect" '
+    f'Location="{SSO_URL}"/></md:IDPSSODescriptor></md:EntityDescriptor>'
+)
+
+
+@dataclass
+class Target:
+    """The attacked gateway: the wiki gates sign-ons, payroll every request."""
+
+    site: Site
+    gateway: GatewayProcess
+
+    def send(self, request: bytes, host: str = WIKI) -> bytes:
+        """All that comes back for these bytes, until the gateway closes."""
+        context = ssl.create_default_context(cadata=self.site.web.pem.decode())
+        with (
+            socket.create_connection(("127.0.0.1", self.site.https_port), timeout=10) as plain,
+            context.wrap_socket(plain, server_hostname=host) as connection,
+        ):
+            connection.sendall(request)
+            received = b""
+            try:
+                while piece := connection.recv(65_536):
+                    received += piece
+            except (ssl.SSLError, ConnectionError):
+                pass
+            return received
+
+    def message(self, number: int, host: str = WIKI) -> bytes:
+        """A form with a Response that the identity provider has signed just now."""
+        recipient = self.site.public_base(host) + ACS
+        now, name = datetime.now(UTC), f"_attack-{host}-{number}"
+        assertion = messages.Saml2Assertion(
+            assertion_id=name,
+            user=self.site.user,
+            recipient=recipient,
+            audiences=((f"https://{host}",),),
+            now=now,
+        )
+        response = messages.Saml2Response(destination=recipient, now=now)
+        signed = messages.sign(response.xml(assertion.xml()), "assertion", assertion_id=name)
+        return messages.body_of(messages.saml_form(signed))
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    directory: Path = tmp_path_factory.mktemp("attacked")
+    site = Site(directory)
+    (directory / "idp.xml").write_text(METADATA)
+    (directory / "policy.yaml").write_text(yaml.safe_dump(dict(TRUSTED_WINDOWS_ONLY)))
+    with echo_app() as port:
+        apps = [
+            {
+                "name": host.partition(".")[0],
+                "label": host.partition(".")[0].capitalize(),
+                "host": host,
+                "upstream": f"http://127.0.0.1:{port}",
+                "protocol": "saml2",
+                "identity_provider": "idp",
+                "entity_id": f"https://{host}",
+                "assertion_endpoints": [ACS],
+                "policy": "policy.yaml",
+            }
+            for host in (WIKI, PAYROLL)
+        ]
+        apps[1]["enforcement"] = "session"
+        providers = [{"name": "idp", "protocol": "saml2", "metadata": "idp.xml"}]
+        with gateway_process(site.configuration(providers, apps), directory) as gateway:
+            yield Target(site, gateway)
+
+
+def request(line: str, *fields: str, body: bytes = b"", host: str = WIKI) -> bytes:
+    """One request that asks for the connection to be closed behind it."""
+    length = (f"Content-Length: {len(body)}",) if body else ()
+    lines = (f"{line} HTTP/1.1", f"Host: {host}", "Connection: close", *length, *fields, "", "")
+    return "\r\n".join(lines).encode() + body
+
+
+def status_of(response: bytes) -> int:
+    return int(response.split(b" ", 2)[1])
+
+
+def seen_by_app(response: bytes) -> dict[str, Any]:
+    assert status_of(response) == 200, response
+    seen: dict[str, Any] = json.loads(response.partition(b"\r\n\r\n")[2])
+    return seen
+
+
+def headers_of(seen: dict[str, Any], name: str) -> list[str]:
+    return [value for key, value in seen["headers"] if key.lower() == name.lower()]
+
+
+# Around the gateway: the same message, where the gateway might not look.
+
+MULTIPART = b'--x\r\nContent-Disposition: form-data; name="SAMLResponse"\r\n\r\nPHNhbWw+\r\n--x--\r\n'
+AROUND: list[tuple[str, str, tuple[str, ...], bytes | None]] = [
+    (
+        "multipart to a path behind the script",
+        f"POST {ACS}/x",
+        ("Content-Type: multipart/form-data; boundary=x",),
+        MULTIPART,
+    ),
+    ("multipart that Rack reads", "POST /x", ("Content-Type: multipart/mixed; boundary=x",), MULTIPART),
+    (
+        "JSON to a route's other format",
+        f"POST {ACS}.json",
+        ("Content-Type: application/json",),
+        b'{"SAMLResponse":"x"}',
+    ),
+    ("no type at all", f"POST {ACS}.html", (), None),
+    ("two types", "POST /x", ("Content-Type: text/plain", FORM), None),
+    ("EBCDIC", "POST /x", (f"{FORM}; charset=ibm037",), "SAMLResponse=x".encode("cp037")),
+    ("gzip", "POST /x", (FORM, "Content-Encoding: gzip"), gzip.compress(b"SAMLResponse=x")),
+    ("UTF-7 on the endpoint", f"POST {ACS}", (f"{FORM}; charset=utf-7",), b"%2BAFM-AMLResponse=x"),
+    ("a coding on the endpoint", f"POST {ACS}", (FORM, "Content-Encoding: deflate"), b"D0Up0IZUnnnU5=x"),
+    ("blanks in front of the name", "POST /x", (FORM,), b"+" * 300 + b"SAMLResponse=x"),
+    ("a NUL behind the name", "POST /x", (FORM,), b"SAMLResponse%00=x"),
+    (
+        "the end of a large form",
+        "POST /x",
+        (FORM,),
+        b"a=" + b"A" * 1_100_000 + b"&" + b"+" * 40 + b"SAMLResponse=x",
+    ),
+    ("PUT", "PUT /x", (FORM,), None),
+    ("GET with a body", "GET /x", (FORM,), None),
+    (
+        "the ECP profile",
+        "POST /Shibboleth.sso/SAML2/ECP",
+        ("Content-Type: application/vnd.paos+xml",),
+        b"<x/>",
+    ),
+]
+
+
+@pytest.mark.parametrize(("line", "fields", "body"), [c[1:] for c in AROUND], ids=[c[0] for c in AROUND])
+def test_a_message_does_not_go_around_by(
+    target: Target, line: str, fields: tuple[str, ...], body: bytes | None
+) -> None:
+    response = target.send(request(line, *fields, body=target.message(1) if body is None else body))
+    assert status_of(response) == 400, response
+
+
+ORDINARY: list[tuple[str, str, bytes]] = [
+    ("JSON", "application/json", b'{"a":1}'),
+    ("a form", "application/x-www-form-urlencoded", b"a=1"),
+    ("a file", "multipart/form-data; boundary=x", MULTIPART.replace(b"SAMLResponse", b"file")),
+    ("text", "text/plain; charset=utf-16", b"SAMLResponse=x"),
+]
+
+
+@pytest.mark.parametrize(("kind", "body"), [c[1:] for c in ORDINARY], ids=[c[0] for c in ORDINARY])
+def test_ordinary_bodies_pass_as_they_are(target: Target, kind: str, body: bytes) -> None:
+    seen = seen_by_app(target.send(request("POST /api", f"Content-Type: {kind}", body=body)))
+    assert seen["body"] == body.decode()
+
+
+# A session's app, without the session.
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "GET"])
+def test_a_stolen_app_cookie_opens_nothing_on_the_assertion_endpoint_either(
+    target: Target, method: str
+) -> None:
+    stolen = ("Cookie: app=stolen", "Authorization: Bearer stolen", FORM)
+    response = target.send(request(f"{method} {ACS}", *stolen, body=b"act=export", host=PAYROLL), PAYROLL)
+    seen = seen_by_app(response)
+    assert headers_of(seen, "Cookie") == headers_of(seen, "Authorization") == []
+
+
+def test_no_attack_was_a_defect(target: Target) -> None:
+    """Last: what came before made no error of our own."""
+    assert "defect" not in target.gateway.output()
