@@ -41,13 +41,13 @@ def _workloads(servers: Servers, load: Load, *, quick: bool) -> tuple[Callable[[
     if quick:
         return (
             lambda: mtls_handshake.run(servers, load, connections=200, repetitions=3),
-            lambda: keep_alive_request.run(servers, load, seconds=1, repetitions=3),
+            lambda: keep_alive_request.run(servers, load, seconds=1, repetitions=2),
             lambda: sign_on.run(servers, load, sign_ons=100, repetitions=2),
         )
     return (
-        lambda: mtls_handshake.run(servers, load, connections=600, repetitions=9),
-        lambda: keep_alive_request.run(servers, load, seconds=3, repetitions=9),
-        lambda: sign_on.run(servers, load, sign_ons=300, repetitions=7),
+        lambda: mtls_handshake.run(servers, load, connections=500, repetitions=9),
+        lambda: keep_alive_request.run(servers, load, seconds=2, repetitions=9),
+        lambda: sign_on.run(servers, load, sign_ons=300, repetitions=5),
     )
 
 

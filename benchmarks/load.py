@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -79,20 +80,31 @@ class Load:
         result: dict[str, Any] = json.loads(output)
         return result
 
-    def keep_alive(self, process: int, port: int, server_name: str, seconds: float) -> Sample:
-        """GET / on connections that stay open, as fast as the server answers."""
+    def paced(
+        self, process: int, port: int, server_name: str, *, count: int, per_second: int | None
+    ) -> Sample:
+        """GET / on connections that stay open, at a rate that is the same for both sides; None: no bound."""
+        result = self.run(
+            "keep_alive",
+            process=process,
+            port=port,
+            server_name=server_name,
+            target="/",
+            count=count,
+            per_second=per_second,
+        )
+        expect_only(result["statuses"], 200)
+        return sample_of(result)
+
+    def keep_alive(
+        self, process: int, port: int, server_name: str, seconds: float, fields: Sequence[str] = ()
+    ) -> Sample:
+        """GET / on connections that stay open, as fast as the server answers. ``fields`` are more header
+        fields of the request, which the generator without wrk replaces by its own."""
         if self._wrk is None:
-            result = self.run(
-                "keep_alive",
-                process=process,
-                port=port,
-                server_name=server_name,
-                target="/",
-                count=int(6_000 * seconds),
-            )
-            expect_only(result["statuses"], 200)
-            return sample_of(result)
+            return self.paced(process, port, server_name, count=int(4_000 * seconds), per_second=None)
         command = [self._wrk, "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s"]
+        command += [part for field in fields for part in ("-H", field)]
         before = cpu_seconds(process)
         output = self._output([*command, "-s", str(self._script), f"https://{server_name}:{port}/"], "")
         used = cpu_seconds(process) - before

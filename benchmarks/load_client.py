@@ -99,13 +99,21 @@ def handshakes(task: dict[str, Any]) -> dict[str, Any]:
 
 
 def keep_alive(task: dict[str, Any]) -> dict[str, Any]:
-    """Requests on connections that stay open, for machines without wrk."""
+    """Requests on connections that stay open: at a rate (``per_second``), or without one as fast as the
+    answers come, for machines without wrk."""
     context, port, server_name = _context(None), task["port"], task["server_name"]
     connections = [Connection(context, port, server_name) for _ in range(THREADS)]
     request = _request("GET", task["target"], f"{server_name}:{port}", b"")
+    pause = THREADS / task["per_second"] if task["per_second"] else 0.0
 
     def many(connection: Connection) -> list[int]:
-        return [connection.exchange(request).status for _ in range(task["count"] // THREADS)]
+        statuses = []
+        due = time.perf_counter()
+        for _ in range(task["count"] // THREADS):
+            statuses.append(connection.exchange(request).status)
+            due += pause
+            time.sleep(max(0.0, due - time.perf_counter()))
+        return statuses
 
     sample, statuses = _measured(task["process"], many, connections)
     counted = Counter(status for some in statuses for status in some)
