@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from cryptography.hazmat.primitives.serialization import Encoding
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
 from gateway.model.device import PeerCertificate
 from gateway.tls.client_hello import (
@@ -202,14 +201,18 @@ class TlsSession:
 
 
 def _peer_certificate(connection: SSL.Connection) -> PeerCertificate | None:
-    leaf = connection.get_peer_certificate(as_cryptography=True)
+    # As bytes, not as objects of `cryptography`: its parser refuses certificates that OpenSSL takes, and what
+    # a peer presented is judged later, where a refusal has a reason.
+    leaf = connection.get_peer_certificate()
     if leaf is None:
         return None
     # On the server side OpenSSL's list of the presented chain leaves out the end entity.
-    chain = connection.get_peer_cert_chain(as_cryptography=True) or []
+    chain = connection.get_peer_cert_chain() or []
     return PeerCertificate(
-        end_entity_der=leaf.public_bytes(Encoding.DER),
-        presented_chain_der=tuple(c.public_bytes(Encoding.DER) for c in chain[:_MAX_PRESENTED_CHAIN]),
+        end_entity_der=crypto.dump_certificate(crypto.FILETYPE_ASN1, leaf),
+        presented_chain_der=tuple(
+            crypto.dump_certificate(crypto.FILETYPE_ASN1, c) for c in chain[:_MAX_PRESENTED_CHAIN]
+        ),
     )
 
 

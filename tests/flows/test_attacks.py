@@ -7,7 +7,7 @@ import gzip
 import json
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 import yaml
+from cryptography.hazmat.primitives.serialization import Encoding
+from OpenSSL import SSL, crypto
 from support import messages
 from support.echo_app import SSO_URL, echo_app
 from support.gateway_process import GatewayProcess, gateway_process
@@ -197,6 +199,42 @@ def test_a_stolen_app_cookie_opens_nothing_on_the_assertion_endpoint_either(
     assert headers_of(seen, "Cookie") == headers_of(seen, "Authorization") == []
 
 
+# Certificates that only a hostile client has.
+
+
+def with_other_version(der: bytes) -> bytes:
+    return der.replace(bytes.fromhex("a003020102"), bytes.fromhex("a003020105"), 1)
+
+
+def with_impossible_date(der: bytes) -> bytes:
+    at = der.index(b"\x17\x0d")
+    return der[: at + 2] + b"991399999999Z" + der[at + 15 :]
+
+
+@pytest.mark.parametrize("spoil", [with_other_version, with_impossible_date])
+def test_a_certificate_that_cannot_be_read_is_answered_with_a_page(
+    target: Target, spoil: Callable[[bytes], bytes]
+) -> None:
+    """OpenSSL takes it, and its key is proven; other parsers of X.509 stumble over it."""
+    device = target.site.issue()
+    certificate = crypto.load_certificate(
+        crypto.FILETYPE_ASN1, spoil(device.certificate.public_bytes(Encoding.DER))
+    )
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    context.use_certificate(certificate)
+    context.use_privatekey(crypto.PKey.from_cryptography_key(device.key))
+    host = "n1.mtls.example.test"
+    with socket.create_connection(("127.0.0.1", target.site.https_port), timeout=None) as plain:
+        connection = SSL.Connection(context, plain)
+        connection.set_tlsext_host_name(host.encode())
+        connection.set_connect_state()
+        connection.do_handshake()
+        connection.sendall(request("GET /challenge?flow=none", host=host))
+        assert status_of(connection.recv(4_096)) == 400
+
+
 def test_no_attack_was_a_defect(target: Target) -> None:
     """Last: what came before made no error of our own."""
-    assert "defect" not in target.gateway.output()
+    output = target.gateway.output()
+    assert "defect" not in output
+    assert "Traceback" not in output
