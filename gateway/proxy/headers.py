@@ -15,7 +15,16 @@ from gateway.model.http import Headers
 _HOP_BY_HOP: Final = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade")
 )
-_PROXY_ONLY: Final = frozenset((b"proxy-authenticate", b"proxy-authorization", b"expect"))
+_PROXY_ONLY: Final = frozenset(
+    (
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"expect",
+        b"proxy",  # CGI makes HTTP_PROXY of it (CVE-2016-5385)
+        b"x-original-url",  # IIS and some frameworks take their path from these two: not the one we looked at
+        b"x-rewrite-url",
+    )
+)
 
 _IDENTITY_FAMILIES: Final = (
     b"x-device-trust",
