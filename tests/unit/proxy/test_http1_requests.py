@@ -317,3 +317,17 @@ def test_many_chunks_with_extensions_are_not_counted_together() -> None:
     for _ in range(100):
         assert body(reading.feed(b"1;" + b"a" * 1_000 + b"\r\nx\r\n")) == b"x"
     assert reading.feed(b"0\r\n\r\n") == [End.MESSAGE]
+
+
+def test_the_smallest_chunks_of_one_read_come_out_as_one_piece() -> None:
+    stream = post(TE + b": chunked\r\n", b"1\r\nx\r\n" * 1_000 + b"0\r\n\r\n") + get(target=b"/next")
+    events = parser().feed(stream)
+
+    assert [type(event).__name__ for event in events] == [
+        "RequestStart",
+        "bytes",
+        "End",
+        "RequestStart",
+        "End",
+    ]
+    assert body(events) == b"x" * 1_000
