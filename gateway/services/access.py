@@ -55,8 +55,10 @@ class Access:
             if message.signs_on and await self._one_use_keys.is_claimed(message.replay_key, now):
                 raise MessageRejected(MessageReason.REPLAYED, "the assertion was used before")
         except MessageRejected as refused:
+            await self._challenges.spend(arrival)
             return self._refuse(posted, refused)
         if not message.signs_on:
+            await self._challenges.spend(arrival)
             return self._no_sign_on(arrival, message)
         identity = message.identity
 

@@ -183,23 +183,39 @@ class Challenges:
             raise TicketNotAccepted(TicketReason.TICKET_NOT_YOURS, "the ticket is for another app or address")
         cookie = arrival.cookies.get(flow_cookie_name(flow.flow_id), b"").decode("latin-1")
         if not hmac.compare_digest(digest(cookie), flow.cookie_digest):
+            # Somebody was lured into winning this ticket for another browser. It is spent here, before the
+            # person can be talked into reading the address out of the browser's bar.
+            await self._claim(ticket, now)
             raise TicketNotAccepted(TicketReason.TICKET_NOT_YOURS, "another browser began this sign-on")
         if flow.method != arrival.method or not hmac.compare_digest(body_digest, flow.body_digest):
             raise TicketNotAccepted(TicketReason.TICKET_NOT_YOURS, "the ticket is for another message")
         if not hmac.compare_digest(digest(user), flow.user_digest):
             raise TicketNotAccepted(TicketReason.TICKET_NOT_YOURS, "the ticket is for another user")
-        expires = datetime.fromtimestamp(ticket.expires_at, UTC)
-        try:
-            first_use = await self._one_use_keys.claim(f"ticket:{ticket.ticket_id}", expires, now)
-        except OneUseKeysFull as full:
-            raise TicketNotAccepted(TicketReason.TICKET_INVALID, str(full)) from full
-        if not first_use:
+        if not await self._claim(ticket, now):
             raise TicketNotAccepted(TicketReason.TICKET_REPLAYED, "the ticket was used before")
         self._pending.returned(flow.flow_id)
         verdict = ticket.verdict
         if isinstance(verdict, VerifiedDevice):
             verdict = recheck(verdict, self._live.current.trust, now)
         return flow, verdict
+
+    async def spend(self, arrival: Arrival) -> None:
+        """Use up the ticket of a request that has no use for it, so that nobody else finds one."""
+        now = self._clock.now()
+        try:
+            ticket = open_ticket(self._sealer, arrival.ticket or "", now_seconds=now.timestamp())
+            if ticket.expires_at > now.timestamp():
+                await self._claim(ticket, now)
+        except (TokenRefused, TicketNotAccepted):
+            return  # no ticket, or no room to remember it: then it cannot be redeemed either
+
+    async def _claim(self, ticket: Ticket, now: datetime) -> bool:
+        """True for the first use of a ticket. Raises TicketNotAccepted where that cannot be remembered."""
+        expires = datetime.fromtimestamp(ticket.expires_at, UTC)
+        try:
+            return await self._one_use_keys.claim(f"ticket:{ticket.ticket_id}", expires, now)
+        except OneUseKeysFull as full:
+            raise TicketNotAccepted(TicketReason.TICKET_INVALID, str(full)) from full
 
     def ticket_page(self, arrival: Arrival, refused: TicketNotAccepted) -> ShowPage:
         """The page for a way back that does not fit, with its line in the log."""

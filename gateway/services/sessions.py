@@ -99,6 +99,7 @@ class Sessions:
         session = self._open(arrival)
         if session is None:
             # Whoever began this was signed on; a ticket alone signs nobody on.
+            await self._challenges.spend(arrival)
             return Redirect(303, arrival.app.origin + arrival.target.decode("ascii"))
         identity = _identity(session)
         try:
