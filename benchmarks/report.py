@@ -13,7 +13,7 @@ from benchmarks.series import Sample, Spread, ratio, spread
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One thing measured on both sides; ``theirs`` is empty where there is no peer."""
+    """One thing measured on both sides; ``theirs`` is empty where no row of the workload has a peer."""
 
     title: str
     ours: tuple[Sample, ...]
@@ -33,12 +33,16 @@ class Workload:
 def markdown(workload: Workload) -> str:
     """The section of one workload."""
     unit = workload.unit
+    sides = ["gateway", "nginx"] if any(row.theirs for row in workload.rows) else ["gateway"]
+    columns = [f"{side}, CPU µs per {unit}" for side in sides]
+    if len(sides) == 2:
+        columns.append("ratio")
+    columns += [f"{side}, {unit}s/s" for side in sides]
     lines = [
         f"## {workload.title} (`{workload.name}.py`)",
         "",
-        f"| | gateway, CPU µs per {unit} | nginx, CPU µs per {unit} | ratio | gateway, {unit}s/s |"
-        f" nginx, {unit}s/s |",
-        "|---|---|---|---|---|---|",
+        f"| | {' | '.join(columns)} |",
+        "|---" * (len(columns) + 1) + "|",
     ]
     lines += [_table_line(row) for row in workload.rows]
     lines += ["", *(f"- {side}: {_negotiated_text(value)}" for side, value in workload.negotiated.items())]
@@ -86,7 +90,7 @@ test has one CPU, load generator and app have the others, and often are the slow
 def _table_line(row: Row) -> str:
     ours, ours_rate = _cpu(row.ours), _rate(row.ours)
     if not row.theirs:
-        return f"| {row.title} | {_cell(ours)} | | | {_cell(ours_rate)} | |"
+        return f"| {row.title} | {_cell(ours)} | {_cell(ours_rate)} |"
     theirs, theirs_rate = _cpu(row.theirs), _rate(row.theirs)
     return (
         f"| {row.title} | {_cell(ours)} | {_cell(theirs)} | **{ratio(ours, theirs):.2f}** |"

@@ -41,8 +41,10 @@ def test_a_row_shows_both_medians_with_their_ranges_and_the_ratio() -> None:
     assert "- gateway: TLSv1.3, X25519, TLS_AES_256_GCM_SHA384" in text
 
 
-def test_a_row_without_a_peer_has_no_ratio() -> None:
-    assert "| GET | 85.0 (80.0-120.0) | | | 500 (500-500) | |" in markdown(workload(theirs=()))
+def test_a_workload_without_a_peer_has_no_columns_for_one() -> None:
+    text = markdown(workload(theirs=()))
+    assert "| | gateway, CPU µs per request | gateway, requests/s |\n|---|---|---|\n" in text
+    assert "| GET | 85.0 (80.0-120.0) | 500 (500-500) |" in text
 
 
 def test_the_files_hold_every_sample_and_the_machine(tmp_path: Path) -> None:
