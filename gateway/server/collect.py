@@ -7,7 +7,8 @@ from gateway.server.http_connection import HttpConnection
 
 
 class Collect:
-    """Takes a body of at most ``limit`` bytes, then runs ``then(body)`` as a task that answers.
+    """Takes a body of at most ``limit`` bytes, all before one deadline, then runs ``then(body)`` as a task
+    that answers.
 
     ``too_large(begun)`` is called instead when more comes; it answers or takes over. The task ends with the
     connection.
@@ -31,7 +32,7 @@ class Collect:
         self._task: asyncio.Task[None] | None = None
         self._over = False
         connection.take_over(self)
-        connection.body_expected()
+        connection.body_expected(in_one_time=True)
 
     def body(self, data: bytes) -> None:
         if self._over:

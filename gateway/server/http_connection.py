@@ -97,6 +97,7 @@ class HttpConnection:
         self._pumping = False
         self._held_back = False
         self._exchange_reads = True
+        self._body_in_one_time = False
         self._tunnel = False
         self._draining = False
         self._writing_paused = False
@@ -203,8 +204,13 @@ class HttpConnection:
         self.channel.write(response)
         self.finish(close=close)
 
-    def body_expected(self) -> None:
-        """The exchange wants the body: a browser that asks first is told to send it (RFC 9110 §10.1.1)."""
+    def body_expected(self, *, in_one_time: bool = False) -> None:
+        """The exchange wants the body: a browser that asks first is told to send it (RFC 9110 §10.1.1).
+
+        ``in_one_time``: one deadline for the whole body, which the exchange holds in memory; else each piece
+        that comes moves the deadline on.
+        """
+        self._body_in_one_time = in_one_time
         start = self._start
         if start is None or start.head.http_version == "1.0" or not start.has_body:
             return
@@ -287,6 +293,7 @@ class HttpConnection:
         self._answer_begun = False
         self._request_complete = False
         self._head_begun = False
+        self._body_in_one_time = False
         self._discarded = 0
         self.channel.set_deadline(self._limits.body_timeout_seconds if start.has_body else None)
         # Not every request begins while bytes are received: its defects must find the boundary all the same.
@@ -294,7 +301,8 @@ class HttpConnection:
 
     def _body(self, data: bytes) -> None:
         if self._exchange is not None:
-            self.channel.set_deadline(self._limits.body_timeout_seconds)
+            if not self._body_in_one_time:
+                self.channel.set_deadline(self._limits.body_timeout_seconds)
             self._exchange.body(data)
             return
         self._discarded += len(data)
