@@ -1,6 +1,8 @@
 """`devicetrust serve`: the gateway in the foreground, until a signal ends it."""
 
 import asyncio
+import contextlib
+import resource
 import signal
 import sys
 from datetime import UTC, datetime
@@ -65,6 +67,10 @@ def serve(config_path: str, workers: int | None) -> None:
     material = load_material(config_path, parsers, datetime.now(UTC))
     if workers is None and material.settings.workers != 1:
         click.echo(f"{config_path}: listen.workers: this version runs one worker", err=True)
+    # Every connection is a descriptor, and the usual soft limit of 1,024 is soon reached by idle ones.
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # not everywhere is all of the hard limit allowed
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     uvloop.run(_serve(config_path, parsers, material))
 
 
