@@ -7,7 +7,13 @@ from enum import StrEnum
 from cryptography import x509
 
 from gateway.services.snapshot import App, Snapshot
-from gateway.tls.contexts import ServerCertificate, app_context, mtls_context, select_certificate
+from gateway.tls.contexts import (
+    SendNoTickets,
+    ServerCertificate,
+    app_context,
+    mtls_context,
+    select_certificate,
+)
 from gateway.tls.session import HostContext
 
 
@@ -63,7 +69,9 @@ class HostTable:
         return context
 
 
-def host_table(snapshot: Snapshot, certificates: Sequence[ServerCertificate]) -> HostTable:
+def host_table(
+    snapshot: Snapshot, certificates: Sequence[ServerCertificate], send_no_tickets: SendNoTickets | None
+) -> HostTable:
     """Make the contexts of all hosts. Raises NoCertificateFor, ServerCertificateRefused."""
     settings = snapshot.settings
     plain: dict[int, HostContext] = {}
@@ -88,7 +96,7 @@ def host_table(snapshot: Snapshot, certificates: Sequence[ServerCertificate]) ->
         mtls_suffix="." + settings.mtls_domain,
         contexts=contexts,
         mtls=HostContext(
-            mtls_context(certificate, settings.mtls_minimum_version, authorities),
+            mtls_context(certificate, settings.mtls_minimum_version, authorities, send_no_tickets),
             asks_for_certificate=True,
         ),
     )

@@ -15,6 +15,7 @@ from typing import Final
 from gateway.adapters.crl_store import CrlStore
 from gateway.adapters.key_files import GatewayKeys
 from gateway.adapters.memory import MemoryOneUseKeys, MemorySeenRequests, SystemClock, SystemRandomness
+from gateway.adapters.openssl_symbols import find_ticket_switch
 from gateway.model.events import Event
 from gateway.model.settings import Address
 from gateway.pki.authority import TrustSnapshot
@@ -47,7 +48,7 @@ from gateway.services.statements import StatementSigner
 
 LISTEN_BACKLOG: Final = 4_096
 DRAIN_SECONDS: Final = 30.0
-_ABANDONED_CHECK_SECONDS: Final = 5.0
+_ENDED_CHECK_SECONDS: Final = 5.0
 _REFERENCE_BYTES: Final = 8
 
 
@@ -77,12 +78,13 @@ class Worker:
         self._changes = 0
         self._draining = False
         self._generation = 0
+        self._send_no_tickets = find_ticket_switch()
         settings = material.settings
         self._crls = CrlStore(
             material.authorities, crl_cache_directory, self._clock, self._crls_changed, self
         )
         self._live: Live[Snapshot] = Live(self._snapshot(material, RevocationIndex()))
-        self._hosts: Live[HostTable] = Live(_hosts(self._live.current, material))
+        self._hosts: Live[HostTable] = Live(self._host_table(self._live.current, material))
         self._answers = Answers(
             PageRenderer(settings.pages_directory, org_name=settings.org_name), self._randomness
         )
@@ -104,9 +106,15 @@ class Worker:
             self._servers.append(await self._listen(address))
         self._background = [
             self._loop.create_task(self._crls.run(), name="CRLs"),
-            self._loop.create_task(self._count_abandoned(), name="abandoned challenges"),
+            self._loop.create_task(
+                self._look_for_what_has_ended(), name="abandoned challenges, ended sessions"
+            ),
         ]
-        self._log.note("started", https=[_text(a) for a in settings.listen_https])
+        self._log.note(
+            "started",
+            https=[_text(address) for address in settings.listen_https],
+            tls13_tickets_on_mtls_hosts=self._send_no_tickets is None,
+        )
 
     @property
     def background(self) -> tuple["asyncio.Task[None]", ...]:
@@ -119,7 +127,7 @@ class Worker:
         PageTemplateRefused with nothing changed. Listening addresses and keys stay as they were."""
         settings = material.settings
         snapshot = self._snapshot(material, self._live.current.trust.revocation)
-        hosts = _hosts(snapshot, material)
+        hosts = self._host_table(snapshot, material)
         pages = PageRenderer(settings.pages_directory, org_name=settings.org_name)
         self._answers.replace_pages(pages)
         self._pools.replace(settings)
@@ -127,6 +135,7 @@ class Worker:
         self._hosts.replace(hosts)
         self._crls.replace_authorities(material.authorities)
         self._metrics.certificates(material.certificates, self._clock.now())
+        self._close_untrusted(self._clock.now())
         self._changed()
 
     async def drain(self, deadline_seconds: float = DRAIN_SECONDS) -> None:
@@ -189,6 +198,9 @@ class Worker:
             settings.device_trust_enabled, material.authorities, revocation, self._generation
         )
         return build_snapshot(material, trust)
+
+    def _host_table(self, snapshot: Snapshot, material: Material) -> HostTable:
+        return host_table(snapshot, material.certificates, self._send_no_tickets)
 
     def _make_handlers(self, sealer: Sealer) -> Mapping[Role, Handler]:
         clock, randomness = self._clock, self._randomness
@@ -256,12 +268,16 @@ class Worker:
         began = perf_counter()
         now = self._clock.now()
         self._live.replace(self._live.current.with_revocation(revocation))
-        closed = self._trusted.close_untrusted(self._live.current.trust, now)
-        if closed:
-            self._metrics.closed_by_revocation.inc(closed)
+        if self._close_untrusted(now):
             self._metrics.revocation_seconds.observe(perf_counter() - began)
         self._report_crls(now)
         self._changed()
+
+    def _close_untrusted(self, now: datetime) -> int:
+        closed = self._trusted.close_untrusted(self._live.current.trust, now)
+        if closed:
+            self._metrics.closed_by_revocation.inc(closed)
+        return closed
 
     def _report_crls(self, now: datetime) -> None:
         for authority in self._live.current.trust.authorities:
@@ -288,18 +304,17 @@ class Worker:
             if not state.fresh
         ]
 
-    async def _count_abandoned(self) -> None:
+    async def _look_for_what_has_ended(self) -> None:
+        """Challenges that nobody came back from; connections whose certificate or session has run out."""
         while True:
-            await asyncio.sleep(_ABANDONED_CHECK_SECONDS)
-            for event in self._pending.expire(self._clock.now()):
+            await asyncio.sleep(_ENDED_CHECK_SECONDS)
+            now = self._clock.now()
+            for event in self._pending.expire(now):
                 self.emit(event)
+            self._close_untrusted(now)
 
     def _reference(self) -> str:
         return self._randomness.bytes(_REFERENCE_BYTES).hex()
-
-
-def _hosts(snapshot: Snapshot, material: Material) -> HostTable:
-    return host_table(snapshot, material.certificates)
 
 
 def _entries(crl: HeldCrl) -> int:

@@ -4,12 +4,10 @@
   their own context, which no mTLS host shares.
 * **mTLS hosts** ask for a certificate and let every one finish the handshake: that proves possession of the
   key, the verdict is made in memory afterwards and can be told to the user. A resumed session would skip the
-  proof, so there is none: no session cache, no ticket that holds a session, no renegotiation, in TLS 1.3 and
-  1.2 alike. (In TLS 1.3 OpenSSL still sends tickets; they are numbers of sessions that nobody keeps, and a
-  client that shows one gets a full handshake.)
+  proof, so there is none: no session cache, no ticket, no renegotiation, in TLS 1.3 and 1.2 alike.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +19,9 @@ if TYPE_CHECKING:
     from OpenSSL.SSL import _NoOverlappingProtocols
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+
+# Makes a context send no TLS 1.3 tickets; True if it now does.
+SendNoTickets = Callable[[SSL.Context], bool]
 
 # TLS 1.2 suites with forward secrecy and AEAD only (RFC 9325 §4.2). TLS 1.3 suites are OpenSSL's own.
 _TLS12_CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -68,16 +69,25 @@ def app_context(certificate: ServerCertificate) -> SSL.Context:
 
 
 def mtls_context(
-    certificate: ServerCertificate, minimum_version: str, authorities: Iterable[x509.Certificate]
+    certificate: ServerCertificate,
+    minimum_version: str,
+    authorities: Iterable[x509.Certificate],
+    send_no_tickets: SendNoTickets | None,
 ) -> SSL.Context:
     """For ``*.mtls_domain``: asks for a certificate of these authorities, accepts any, never resumes.
 
     The subject names of ``authorities`` go into the CertificateRequest (RFC 8446 §4.2.4): they are what lets
     a browser offer only the right certificates, or none without asking.
+
+    The option and the cache mode make that no session is kept and, in TLS 1.2, no ticket sent. In TLS 1.3
+    OpenSSL then sends tickets all the same, mere numbers of sessions that nobody keeps. ``send_no_tickets``
+    makes it send none; without it (None) they are sent, and who shows one gets a full handshake.
     """
     context = _context(certificate, minimum_version)
     context.set_options(SSL.OP_NO_TICKET)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    if send_no_tickets is not None:
+        send_no_tickets(context)
     context.set_verify(SSL.VERIFY_PEER, _accept_for_later_judgement)
     for authority in authorities:
         context.add_client_ca(authority)

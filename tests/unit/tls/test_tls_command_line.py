@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from support.pki import Authority
 
+from gateway.adapters.openssl_symbols import find_ticket_switch
 from gateway.tls.contexts import ServerCertificate, app_context, mtls_context
 from gateway.tls.session import HostContext, TlsFailure, TlsSession
 
@@ -29,7 +30,8 @@ class Listener:
         self._contexts = {
             APP: HostContext(app_context(certificate), asks_for_certificate=False),
             MTLS: HostContext(
-                mtls_context(certificate, "1.2", [self.corp.certificate]), asks_for_certificate=True
+                mtls_context(certificate, "1.2", [self.corp.certificate], find_ticket_switch()),
+                asks_for_certificate=True,
             ),
         }
         self.peers: list[bytes | None] = []
@@ -132,6 +134,7 @@ def test_reconnecting_five_times_is_five_handshakes_on_the_mtls_host(listener: L
     assert printed.count("New, ") == 6
 
 
-def test_the_mtls_host_gives_out_no_ticket_in_tls_1_2(listener: Listener) -> None:
-    assert "TLS session ticket:" in s_client(listener, APP, "-tls1_2")
-    assert "TLS session ticket:" not in s_client(listener, MTLS, "-tls1_2")
+@VERSIONS
+def test_the_mtls_host_gives_out_no_ticket(listener: Listener, version: str) -> None:
+    assert "TLS session ticket:" in s_client(listener, APP, version, "-ign_eof")
+    assert "TLS session ticket:" not in s_client(listener, MTLS, version, "-ign_eof")

@@ -20,6 +20,7 @@ from support.raw_tls import (
     shake_hands,
 )
 
+from gateway.adapters.openssl_symbols import find_ticket_switch
 from gateway.model.device import PeerCertificate
 from gateway.tls.contexts import (
     ServerCertificate,
@@ -54,7 +55,7 @@ class Hosts:
     def __init__(self, minimum_version: str = "1.2") -> None:
         app = HostContext(app_context(CERTIFICATE), asks_for_certificate=False)
         mtls = HostContext(
-            mtls_context(CERTIFICATE, minimum_version, [CORP.certificate, CORP.root]),
+            mtls_context(CERTIFICATE, minimum_version, [CORP.certificate, CORP.root], find_ticket_switch()),
             asks_for_certificate=True,
         )
         self.by_name = {APP: app, OTHER_APP: app, MTLS: mtls}
