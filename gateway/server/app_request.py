@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.federation.kinds import MessageKind, query_kind
 from gateway.federation.requests import authn_request_seen
-from gateway.model.device import VerifiedDevice
 from gateway.model.events import MessageRefused, RequestServed
 from gateway.model.http import Headers, RequestHead, header, header_values
 from gateway.model.pages import Page, PageKind
@@ -37,7 +36,13 @@ if TYPE_CHECKING:
     from gateway.server.app_handler import AppServices
 
 _NOTHING: Final = frozenset[bytes]()
-_CREDENTIALS: Final = frozenset((b"authorization",))
+# Where apps look for credentials besides their cookies.
+_CREDENTIALS: Final = frozenset(
+    (
+        *(b"authorization", b"x-authorization", b"x-api-key", b"api-key", b"apikey", b"x-auth-token"),
+        *(b"x-auth-key", b"x-access-token", b"x-session-token", b"private-token", b"job-token"),
+    )
+)
 _REDIRECTS: Final = frozenset((302, 303, 307))
 
 
@@ -195,9 +200,9 @@ class AppRequest:
     def _rest_on_device(self, outcome: Forward) -> None:
         statement = outcome.statement
         if self._app.settings.enforcement is Enforcement.SESSION and statement is not None:
-            device = statement.verdict
-            if isinstance(device, VerifiedDevice):
-                self._services.trusted_connections.rests_on(self._connection.channel, device)
+            self._services.trusted_connections.rests_on(
+                self._connection.channel, statement.verdict, outcome.session_ends
+            )
 
     def _forward(self, errand: Errand, body_passes: BodyPasses | None) -> None:
         ForwardExchange(

@@ -1,12 +1,12 @@
 """Exchanges that rest on a device: with `enforcement: session`, those of a running session.
 
 A request is checked when it comes. One that lasts, a download or a WebSocket, is remembered here, so that
-it ends when its device loses trust and not when it pleases.
+it ends when its device loses trust or its session ends, and not when it pleases.
 """
 
 from datetime import datetime
 
-from gateway.model.device import VerifiedDevice
+from gateway.model.device import TrustVerdict, VerifiedDevice
 from gateway.pki.authority import TrustSnapshot
 from gateway.pki.trust import recheck
 from gateway.server.channel import Channel
@@ -14,10 +14,11 @@ from gateway.server.channel import Channel
 
 class TrustedConnections:
     def __init__(self) -> None:
-        self._devices: dict[Channel, VerifiedDevice] = {}
+        self._devices: dict[Channel, tuple[TrustVerdict, datetime | None]] = {}
 
-    def rests_on(self, channel: Channel, device: VerifiedDevice) -> None:
-        self._devices[channel] = device
+    def rests_on(self, channel: Channel, verdict: TrustVerdict, session_ends: datetime | None) -> None:
+        """``verdict`` need not be a device: where the policy asks for none, the session ends all the same."""
+        self._devices[channel] = (verdict, session_ends)
 
     def forget(self, channel: Channel) -> None:
         self._devices.pop(channel, None)
@@ -27,11 +28,14 @@ class TrustedConnections:
         connections is looked at once."""
         verdicts: dict[str, bool] = {}
         closed = 0
-        for channel, device in list(self._devices.items()):
-            trusted = verdicts.get(device.certificate_thumbprint)
-            if trusted is None:
-                trusted = isinstance(recheck(device, trust, now), VerifiedDevice)
-                verdicts[device.certificate_thumbprint] = trusted
+        for channel, (device, session_ends) in list(self._devices.items()):
+            trusted = session_ends is None or now < session_ends
+            if trusted and isinstance(device, VerifiedDevice):
+                known = verdicts.get(device.certificate_thumbprint)
+                if known is None:
+                    known = isinstance(recheck(device, trust, now), VerifiedDevice)
+                    verdicts[device.certificate_thumbprint] = known
+                trusted = known
             if not trusted:
                 del self._devices[channel]
                 channel.abort()

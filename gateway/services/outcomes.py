@@ -1,6 +1,7 @@
 """What the use cases answer; the server only carries it out."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from gateway.model.pages import ChallengeForm, Page
 from gateway.services.statements import IdentityStatement
@@ -16,6 +17,7 @@ class Forward:
     body: bytes | None = None
     origin: str | None = None  # restored Origin; None leaves what the browser sent
     response_fields: tuple[HeaderField, ...] = ()  # Set-Cookie to be added to the app's answer
+    session_ends: datetime | None = None  # what lasts longer than its session is cut off then
     anonymous: bool = False  # leave out the app's cookies and Authorization
 
 

@@ -91,7 +91,10 @@ class Sessions:
         else:
             decided = self._decisions.with_device(arrival, identity, verdict)
         if decided.page is None and not decided.needs_challenge:
-            return Forward(statement=IdentityStatement(session.app, session.user, decided.verdict))
+            return Forward(
+                statement=IdentityStatement(session.app, session.user, decided.verdict),
+                session_ends=datetime.fromtimestamp(session.expires_at, UTC),
+            )
         return self._lapsed(arrival, identity, decided)
 
     async def returned(self, arrival: Arrival) -> Outcome:

@@ -3,21 +3,24 @@
 Every test is an attack that some app behind some gateway has fallen for.
 """
 
+import contextlib
 import gzip
 import json
 import socket
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL, crypto
 from support import messages
+from support.browser import Step
 from support.echo_app import SSO_URL, echo_app
 from support.gateway_process import GatewayProcess, gateway_process
 from support.site import TRUSTED_WINDOWS_ONLY, Site
@@ -193,10 +196,29 @@ def test_ordinary_bodies_pass_as_they_are(target: Target, kind: str, body: bytes
 def test_a_stolen_app_cookie_opens_nothing_on_the_assertion_endpoint_either(
     target: Target, method: str
 ) -> None:
-    stolen = ("Cookie: app=stolen", "Authorization: Bearer stolen", FORM)
+    stolen = ("Cookie: app=stolen", "Authorization: Bearer stolen", "X-API-Key: stolen", FORM)
     response = target.send(request(f"{method} {ACS}", *stolen, body=b"act=export", host=PAYROLL), PAYROLL)
     seen = seen_by_app(response)
-    assert headers_of(seen, "Cookie") == headers_of(seen, "Authorization") == []
+    assert not [value for _, value in seen["headers"] if "stolen" in value]
+
+
+def test_a_websocket_does_not_outlive_its_certificate(target: Target) -> None:
+    device = target.site.issue(not_after=datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=3))
+    browser = target.site.browser(device)
+    step = Step("POST", target.site.public_base(PAYROLL) + ACS, target.message(2, PAYROLL), FORM[14:])
+    assert browser.follow(step).status == 200
+    cookie = browser.cookies.header_for(urlsplit(target.site.public_base(PAYROLL) + "/")) or ""
+    context = ssl.create_default_context(cadata=target.site.web.pem.decode())
+    fields = (f"Host: {PAYROLL}", f"User-Agent: {browser.user_agent}", f"Cookie: {cookie}")
+    with (
+        socket.create_connection(("127.0.0.1", target.site.https_port), timeout=15) as plain,
+        context.wrap_socket(plain, server_hostname=PAYROLL) as tunnel,
+    ):
+        lines = ("GET /socket HTTP/1.1", *fields, "Connection: Upgrade", "Upgrade: websocket", "", "")
+        tunnel.sendall("\r\n".join(lines).encode())
+        assert status_of(tunnel.recv(4_096)) == 101
+        with contextlib.suppress(ssl.SSLError, ConnectionError):
+            assert tunnel.recv(100) == b""
 
 
 # Certificates that only a hostile client has.
