@@ -14,6 +14,7 @@ from gateway.federation.form import MessageForm, message_field_like
 from gateway.federation.requests import redirect_message
 from gateway.federation.structure import Element, decode_base64, parse_message
 from gateway.federation.ws_fed import SIGN_IN
+from gateway.model.utf16_escapes import plain_utf16_escapes
 
 _LOGOUT_REQUEST = f"{{{names.SAMLP2}}}LogoutRequest"
 _LOGOUT_RESPONSE = f"{{{names.SAMLP2}}}LogoutResponse"
@@ -125,4 +126,4 @@ def _decoded(encoded: str, what: str) -> bytes:
 
 
 def _loosely(raw: bytes) -> str:
-    return unquote_to_bytes(raw.replace(b"+", b" ")).decode("utf-8", "replace")
+    return unquote_to_bytes(plain_utf16_escapes(raw).replace(b"+", b" ")).decode("utf-8", "replace")

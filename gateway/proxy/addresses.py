@@ -27,21 +27,21 @@ def client_address(
     """(the client's address, the X-Forwarded-For chain to pass on or None).
 
     The chain is read from its end: each address counts only because the hop behind it is a trusted proxy.
-    What an untrusted peer claims is neither believed nor passed on. A trusted proxy that sends no readable
-    chain is itself the client.
+    Only what was believed is passed on, from the client to this gateway's peer: an app that reads the first
+    entry must not read what the client made up. A trusted proxy that sends no readable chain is itself the
+    client.
     """
     if not forwarded_for or not _within(peer, trusted_proxies):
         return peer, None
-    chain = b", ".join(forwarded_for)
-    client = peer
-    for hop in reversed(chain.split(b",")[-_MAX_HOPS:]):
+    believed = [peer]
+    for hop in reversed(b",".join(forwarded_for).split(b",")[-_MAX_HOPS:]):
         try:
-            client = _hop_address(hop.strip().decode("ascii"))
+            believed.append(_hop_address(hop.strip().decode("ascii")))
         except ValueError:
             break
-        if not _within(client, trusted_proxies):
+        if not _within(believed[-1], trusted_proxies):
             break
-    return client, chain
+    return believed[-1], ", ".join(map(str, reversed(believed))).encode("ascii")
 
 
 def _hop_address(text: str) -> IPAddress:

@@ -108,11 +108,10 @@ def request_headers(
 def forwarded_headers(
     client_ip: bytes, forwarded_for: bytes | None, host: bytes
 ) -> list[tuple[bytes, bytes]]:
-    """``X-Forwarded-For/-Proto/-Host``. ``forwarded_for`` is the chain that a trusted proxy sent, else
-    None."""
-    chain = client_ip if forwarded_for is None else forwarded_for + b", " + client_ip
+    """``X-Forwarded-For/-Proto/-Host``. ``forwarded_for`` is the believed chain from the client to the last
+    proxy, None where the client came straight here."""
     return [
-        (b"X-Forwarded-For", chain),
+        (b"X-Forwarded-For", client_ip if forwarded_for is None else forwarded_for),
         (b"X-Forwarded-Proto", b"https"),
         (b"X-Forwarded-Host", host),
     ]

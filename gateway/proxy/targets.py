@@ -10,10 +10,11 @@ from enum import Enum
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+from gateway.model.utf16_escapes import plain_utf16_escapes
+
 TICKET_PARAMETER: Final = b"dt_ticket"
 RESERVED_PREFIX: Final = b"/.devicetrust/"
 
-_UTF16_ESCAPE = re.compile(rb"%[uU]([0-9A-Fa-f]{4})")
 # An app that decodes twice is broken, one that decodes three times was never seen.
 _MAX_DECODINGS: Final = 3
 _SUSPECT = re.compile(rb"[%;\\.]|//|/$|[A-Z]")
@@ -58,15 +59,6 @@ def fold_path(path: bytes) -> bytes:
             continue
         segments.append(segment)
     return b"/" + b"/".join(segments)
-
-
-def plain_utf16_escapes(text: bytes) -> bytes:
-    """The text with `%u0061` as the character that IIS and ASP.NET read, in paths, queries and forms."""
-    return _UTF16_ESCAPE.sub(_utf16_character, text) if b"%u" in text or b"%U" in text else text
-
-
-def _utf16_character(match: re.Match[bytes]) -> bytes:
-    return chr(int(match[1], 16)).encode("utf-8", "replace")
 
 
 def query_names_message(query: bytes) -> bool:

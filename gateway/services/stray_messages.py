@@ -16,8 +16,8 @@ from urllib.parse import unquote_to_bytes
 from gateway.federation.errors import MessageRejected
 from gateway.federation.form import message_field_like, parse_form
 from gateway.federation.kinds import MessageKind, message_kind
+from gateway.model.utf16_escapes import plain_utf16_escapes
 from gateway.proxy.body_kinds import BodyKind
-from gateway.proxy.targets import plain_utf16_escapes
 
 # Tomcat takes 10,000 parameters, PHP 1,000. Each one costs us about a microsecond.
 MAX_FORM_FIELDS: Final = 10_000

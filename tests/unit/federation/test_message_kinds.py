@@ -171,6 +171,7 @@ QUERIES: list[tuple[str, bytes, MessageKind]] = [
     ("a response in small letters", b"samlresponse=x", MessageKind.SIGN_ON),
     ("a response behind a semicolon", b"page=1;SAMLResponse=x", MessageKind.SIGN_ON),
     ("a response as an array", b"SAMLResponse%5B%5D=x", MessageKind.SIGN_ON),
+    ("a response in escapes of ASP.NET", b"SAML%u0052esponse=x", MessageKind.SIGN_ON),
     ("an artifact", b"SAMLart=AAQ", MessageKind.SIGN_ON),
     ("a result", b"wa=wsignin1.0&wresult=x", MessageKind.SIGN_ON),
     ("a sign-out with a result", b"wa=wsignout1.0&wresult=x", MessageKind.SIGN_ON),

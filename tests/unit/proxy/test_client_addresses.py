@@ -65,6 +65,19 @@ def test_the_client_of_a_request(peer: str, chain: list[bytes], client: str) -> 
     assert client_address(ip_address(peer), chain, PROXIES)[0] == ip_address(client)
 
 
+@pytest.mark.parametrize(
+    ("chain", "passed_on"),
+    [
+        (b"203.0.113.9", b"203.0.113.9, 10.0.0.1"),
+        (b"198.51.100.7, 203.0.113.9:1, 10.0.0.2", b"203.0.113.9, 10.0.0.2, 10.0.0.1"),
+        (b"garbage", b"10.0.0.1"),
+    ],
+    ids=["one proxy", "a claim before two proxies", "garbage"],
+)
+def test_only_what_is_believed_is_passed_on(chain: bytes, passed_on: bytes) -> None:
+    assert client_address(ip_address(PROXY), [chain], PROXIES)[1] == passed_on
+
+
 def test_a_strangers_chain_is_not_passed_on() -> None:
     assert client_address(ip_address(CLIENT), [b"198.51.100.7"], PROXIES)[1] is None
     assert client_address(ip_address(PROXY), [b"198.51.100.7"], ())[1] is None

@@ -180,7 +180,7 @@ def test_the_browser_gets_no_field_of_ours_from_the_app() -> None:
 
 @pytest.mark.parametrize(
     ("chain", "expected"),
-    [(None, b"192.0.2.1"), (b"198.51.100.7", b"198.51.100.7, 192.0.2.1")],
+    [(None, b"192.0.2.1"), (b"192.0.2.1, 10.0.0.1", b"192.0.2.1, 10.0.0.1")],
     ids=["none", "a chain"],
 )
 def test_the_app_is_told_where_the_request_came_from(chain: bytes | None, expected: bytes) -> None:
