@@ -8,6 +8,7 @@ Nothing waits on the server meanwhile. What binds the hops together:
 """
 
 import hmac
+import re
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -49,6 +50,8 @@ from gateway.services.snapshot import Live, Snapshot, public_origin
 # A return target goes into a URL together with the tokens; browsers and proxies take about 8 KB.
 MAX_RETURN_TARGET_BYTES: Final = 2_048
 MAX_ORIGIN_CHARACTERS: Final = 512
+# A browser sends back what was set; whoever else may send any name.
+_FLOW_COOKIE: Final = re.compile(re.escape(FLOW_COOKIE_PREFIX) + rb"([A-Za-z0-9_-]{1,64})")
 
 
 class TicketNotAccepted(Exception):
@@ -251,9 +254,9 @@ def _text(raw: bytes) -> str:
 
 def _cleared_surplus(cookies: Mapping[bytes, bytes]) -> tuple[HeaderField, ...]:
     """Flow cookies past their bound, to be removed. Which of them are the oldest nobody knows."""
-    flows = [name for name in cookies if name.startswith(FLOW_COOKIE_PREFIX)]
+    flows = [match[1] for match in map(_FLOW_COOKIE.fullmatch, cookies) if match is not None]
     surplus = flows[: max(0, len(flows) - MAX_FLOW_COOKIES)]
-    return tuple(clear_flow_cookie(name[len(FLOW_COOKIE_PREFIX) :].decode("latin-1")) for name in surplus)
+    return tuple(clear_flow_cookie(flow_id.decode("ascii")) for flow_id in surplus)
 
 
 def _answered(
