@@ -9,7 +9,7 @@ cookie. Each decoder raises TokenRefused and nothing else.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -49,6 +49,10 @@ class Flow:
     reference_id: str
 
 
+# `dataclasses.asdict` copies deeply, for ten times the price.
+_FLOW_FIELDS: Final = tuple(Flow.__dataclass_fields__)
+
+
 @dataclass(frozen=True, slots=True)
 class Ticket:
     ticket_id: str
@@ -73,7 +77,7 @@ class Session:
 
 
 def seal_flow(sealer: Sealer, flow: Flow, *, now_seconds: float, nonce: bytes) -> str:
-    return sealer.seal(FLOW_PURPOSE, _encode(asdict(flow)), now_seconds=now_seconds, nonce=nonce)
+    return sealer.seal(FLOW_PURPOSE, _encode(_flow_content(flow)), now_seconds=now_seconds, nonce=nonce)
 
 
 def open_flow(sealer: Sealer, token: str, *, now_seconds: float) -> Flow:
@@ -84,7 +88,7 @@ def open_flow(sealer: Sealer, token: str, *, now_seconds: float) -> Flow:
 def seal_ticket(sealer: Sealer, ticket: Ticket, *, now_seconds: float, nonce: bytes) -> str:
     content = {
         "i": ticket.ticket_id,
-        "f": asdict(ticket.flow),
+        "f": _flow_content(ticket.flow),
         "v": _verdict_content(ticket.verdict),
         "e": ticket.expires_at,
     }
@@ -150,6 +154,10 @@ def _decode(plaintext: bytes) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise TokenRefused("the token is of another version")
     return content
+
+
+def _flow_content(flow: Flow) -> dict[str, Any]:
+    return {name: getattr(flow, name) for name in _FLOW_FIELDS}
 
 
 def _flow(content: dict[str, Any]) -> Flow:

@@ -1,32 +1,48 @@
-"""JSON lines on standard output: one per event, by a thread of its own, so that a slow reader of the log
-never holds up a request.
+"""JSON lines on standard output, one per event, by a thread of their own.
 
-The queue is bounded: when the reader is slower than the events for long, lines are dropped and the next line
+A request only appends its event to a list; the thread looks at the list ten times a second, and makes and
+writes the lines. Waking it for each line would cost a request more than the line does. So a reader of the log
+is up to a tenth of a second behind, and a crash of the process loses as much.
+
+The list is bounded: when the reader is slower than the events for long, lines are dropped and the next line
 that passes says how many.
 """
 
 import json
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable
-from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from gateway.model.events import Event
+from gateway.model.events import (
+    ChallengeAbandoned,
+    ChallengeAnswered,
+    ChallengeBegun,
+    Event,
+    MessageAccepted,
+    MessageRefused,
+    RequestServed,
+    SignOnDecided,
+    TicketRefused,
+)
 
 MAX_WAITING_LINES: Final = 50_000
+WRITE_SECONDS: Final = 0.1
 
-_NAMES: Final = {
-    "RequestServed": "request",
-    "SignOnDecided": "decision",
-    "MessageRefused": "message_refused",
-    "MessageAccepted": "message_accepted",
-    "ChallengeBegun": "challenge_begun",
-    "ChallengeAnswered": "challenge_answered",
-    "ChallengeAbandoned": "challenge_abandoned",
-    "TicketRefused": "ticket_refused",
+_NAMES: Final[dict[type[Any], str]] = {
+    RequestServed: "request",
+    SignOnDecided: "decision",
+    MessageRefused: "message_refused",
+    MessageAccepted: "message_accepted",
+    ChallengeBegun: "challenge_begun",
+    ChallengeAnswered: "challenge_answered",
+    ChallengeAbandoned: "challenge_abandoned",
+    TicketRefused: "ticket_refused",
 }
+_FIELDS: Final = {kind: tuple(kind.__dataclass_fields__) for kind in _NAMES}
+
+Line = dict[str, Any]
 
 
 class LogWriter:
@@ -34,8 +50,10 @@ class LogWriter:
 
     def __init__(self, write: Callable[[bytes], object], limit: int = MAX_WAITING_LINES) -> None:
         self._write = write
-        self._queue: queue.Queue[dict[str, Any] | None] = queue.Queue(limit)
+        self._limit = limit
+        self._waiting: deque[Event | Line] = deque()
         self._dropped = 0
+        self._ends = threading.Event()
         self._thread = threading.Thread(target=self._run, name="log writer", daemon=True)
 
     def start(self) -> None:
@@ -43,61 +61,60 @@ class LogWriter:
 
     def stop(self, timeout_seconds: float) -> None:
         """Write what waits, for at most this long."""
-        try:
-            self._queue.put(None, timeout=timeout_seconds)
-        except queue.Full:
-            return
+        self._ends.set()
         self._thread.join(timeout_seconds)
 
     def event(self, event: Event) -> None:
-        line = {"event": _NAMES[type(event).__name__]}
-        line.update((field.name, getattr(event, field.name)) for field in fields(event))
-        self._put(line)
+        self._append(event)
 
     def note(self, name: str, **values: object) -> None:
         """A line that is no event of a sign-on: start, reload, a CRL that failed."""
-        self._put({"event": name, "at": datetime.now(UTC), **values})
+        self._append({"event": name, "at": datetime.now(UTC), **values})
 
-    def _put(self, line: dict[str, Any]) -> None:
-        try:
-            self._queue.put_nowait(line)
-        except queue.Full:
+    def _append(self, entry: Event | Line) -> None:
+        if len(self._waiting) < self._limit:
+            self._waiting.append(entry)  # atomic, and needs no lock
+        else:
             self._dropped += 1
 
     def _run(self) -> None:
-        while True:
-            line = self._queue.get()
-            if line is None:
-                return
-            lines = [line]
-            ended = False
-            while len(lines) < 500:
-                try:
-                    following = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-                if following is None:
-                    ended = True
-                    break
-                lines.append(following)
-            if self._dropped:
-                lines.append({"event": "log_lines_dropped", "at": datetime.now(UTC), "count": self._dropped})
-                self._dropped = 0
-            try:
-                self._write(b"".join(encode_line(entry) for entry in lines))
-            except OSError:
-                # The reader of standard output is gone. Sign-ons go on; metrics still count them.
-                self._dropped += len(lines)
-            if ended:
-                return
+        while not self._ends.wait(WRITE_SECONDS):
+            self._write_waiting()
+        self._write_waiting()
+
+    def _write_waiting(self) -> None:
+        lines: list[Line] = []
+        while self._waiting:
+            entry = self._waiting.popleft()
+            lines.append(entry if isinstance(entry, dict) else _line_of(entry))
+        if self._dropped:
+            lines.append({"event": "log_lines_dropped", "at": datetime.now(UTC), "count": self._dropped})
+            self._dropped = 0
+        if not lines:
+            return
+        try:
+            self._write(b"".join(map(encode_line, lines)))
+        except OSError:
+            # The reader of standard output is gone. Sign-ons go on; metrics still count them.
+            self._dropped += len(lines)
 
 
-def encode_line(line: dict[str, Any]) -> bytes:
+def _line_of(event: Event) -> Line:
+    kind = type(event)
+    line: Line = {"event": _NAMES[kind]}
+    line.update((name, getattr(event, name)) for name in _FIELDS[kind])
+    return line
+
+
+def encode_line(line: Line) -> bytes:
     """One line; whatever a peer sent is inside a JSON string, so it can end no line."""
-    return json.dumps(line, separators=(",", ":"), default=_plain).encode() + b"\n"
+    return _ENCODER.encode(line).encode() + b"\n"
 
 
 def _plain(value: object) -> object:
     if isinstance(value, datetime):
         return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
     return str(value)
+
+
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), default=_plain)

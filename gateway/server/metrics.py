@@ -59,6 +59,7 @@ class Metrics:
             buckets=_REQUEST_BUCKETS,
             registry=registry,
         )
+        self._request_series: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._upstream_errors = counter("upstream_errors_total", "Failures of apps.", "app", "kind")
         self.connections = gauge("connections", "Open connections.", "role")
         self.closed_by_revocation = counter(
@@ -91,11 +92,21 @@ class Metrics:
             soon = sum((end - now).total_seconds() < days * 86_400 for end in ends)
             self._expiring.labels(f"{days}d").set(soon)
 
+    def _of_request(self, app: str, status: int) -> tuple[Counter, Histogram]:
+        """Finding a series by its labels costs more than counting; these two are needed for every request.
+        There are as many as apps and status codes."""
+        found = self._request_series.get((app, status))
+        if found is None:
+            found = self._requests.labels(app, str(status)), self._request_seconds.labels(app)
+            self._request_series[(app, status)] = found
+        return found
+
     def count(self, event: Event) -> None:
         match event:
             case RequestServed():
-                self._requests.labels(event.app, str(event.status)).inc()
-                self._request_seconds.labels(event.app).observe(event.seconds)
+                requests, seconds = self._of_request(event.app, event.status)
+                requests.inc()
+                seconds.observe(event.seconds)
                 if event.upstream_error is not None:
                     self._upstream_errors.labels(event.app, event.upstream_error).inc()
             case SignOnDecided():

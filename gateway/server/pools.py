@@ -13,7 +13,7 @@ class Pools:
         self._loop = loop
         self._deadlines = deadlines
         self._pools: dict[tuple[Upstream, Limits], UpstreamPool] = {}
-        self._limits = Limits()
+        self._of_app: dict[str, UpstreamPool] = {}
 
     def replace(self, settings: GatewaySettings) -> None:
         """Make pools for new upstreams, close those that no app has any more. Raises OSError or ssl.SSLError
@@ -25,13 +25,15 @@ class Pools:
             if key not in self._pools
         }
         gone = [key for key in self._pools if key not in wanted]
-        self._limits = settings.limits
         self._pools.update(made)
+        # An app that is gone keeps its entry: a request that began before the reload may still ask for it.
+        for app in settings.apps:
+            self._of_app[app.name] = self._pools[(app.upstream, settings.limits)]
         for key in gone:
             self._pools.pop(key).close()
 
     def of(self, app: App) -> UpstreamPool:
-        return self._pools[(app.settings.upstream, self._limits)]
+        return self._of_app[app.settings.name]
 
     def close(self) -> None:
         for pool in self._pools.values():
