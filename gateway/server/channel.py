@@ -46,9 +46,11 @@ class HandshakeReport(Protocol):
 
     def handshake(self, server_name: str | None, result: str, seconds: float) -> None: ...
 
-    def connection_opened(self, server_name: str) -> None: ...
+    def connection_opened(self, server_name: str) -> str:
+        """The role that it is counted under."""
+        ...
 
-    def connection_closed(self, server_name: str) -> None: ...
+    def connection_closed(self, role: str) -> None: ...
 
 
 SpeakerFactory = Callable[["Channel"], Speaker]
@@ -75,6 +77,8 @@ class Channel(asyncio.Protocol):
         self._speaker: Speaker | None = None
         self._transport: asyncio.Transport | None = None
         self._began = 0.0
+        self._peer_host = ""
+        self._role = ""
         self._closing = False
         self.deadline = NEVER
 
@@ -91,9 +95,9 @@ class Channel(asyncio.Protocol):
     @property
     def peer_host(self) -> str:
         """The textual address of the socket's peer."""
-        assert self._transport is not None
-        name = self._transport.get_extra_info("peername")
-        return str(name[0])
+        if not self._peer_host and self._transport is not None:
+            self._peer_host = str(self._transport.get_extra_info("peername")[0])
+        return self._peer_host
 
     @property
     def is_open(self) -> bool:
@@ -111,6 +115,17 @@ class Channel(asyncio.Protocol):
             self.abort()
             return
         self._transport.write(self._session.take_output())
+
+    def write_last(self, plaintext: bytes, *, linger: bool = False) -> None:
+        """Write and close: one segment for the answer and our close_notify. ``linger`` as in `close`."""
+        if self._closing or self._transport is None:
+            return
+        try:
+            self._session.send(plaintext)
+        except TlsFailure:
+            self.abort()
+            return
+        self.close(linger=linger)
 
     def pause_reading(self) -> None:
         if self._transport is not None and not self._closing:
@@ -173,18 +188,20 @@ class Channel(asyncio.Protocol):
         except TlsFailure as failure:
             self._failed(failure)
             return
-        self._flush()
         if not was_established:
             if not session.established:
+                self._flush()
                 return
             self._report.handshake(session.server_name, "ok", perf_counter() - self._began)
-            self._report.connection_opened(self.server_name)
+            self._role = self._report.connection_opened(self.server_name)
             self.deadline = NEVER
             self._speaker = self._make_speaker(self)
         if plaintext and self._speaker is not None:
             self._speaker.receive(plaintext)
-        if session.peer_closed and not self._closing:
-            self.close()
+        if not was_established:
+            self._flush()  # what the handshake left to say, unless an answer took it along
+        if session.peer_closed and self._speaker is not None and self.is_open:
+            self._speaker.drain()  # it says nothing more, and may still wait for an answer (RFC 8446 §6.1)
 
     def eof_received(self) -> bool:
         return False
@@ -196,7 +213,7 @@ class Channel(asyncio.Protocol):
         self._connections.discard(self)
         self._deadlines.forget(self)
         if self._speaker is not None:
-            self._report.connection_closed(self.server_name)
+            self._report.connection_closed(self._role)
             self._speaker.closed()
 
     def pause_writing(self) -> None:

@@ -178,7 +178,7 @@ class HttpConnection:
         """A final response head on the wire, with the Connection field that fits."""
         start = self._start
         self._answer_begun = True
-        keep = start is not None and start.keep_alive and not (close or self._draining)
+        keep = not self._closes_behind(close)
         lines = [b"HTTP/1.1 %d %s" % (head.status, head.reason_phrase)]
         lines.extend(b"%s: %s" % field for field in head.headers)
         if not keep:
@@ -201,7 +201,10 @@ class HttpConnection:
         )
         if not (self._start is not None and self._start.head.method == b"HEAD"):
             response += body
-        self.channel.write(response)
+        if self._closes_behind(close):
+            self.channel.write_last(response, linger=not self._request_complete)
+        else:
+            self.channel.write(response)
         self.finish(close=close)
 
     def body_expected(self, *, in_one_time: bool = False) -> None:
@@ -236,8 +239,9 @@ class HttpConnection:
 
     def finish(self, *, close: bool = False) -> None:
         """The response is complete. Go on with the next request, or close."""
-        start, self._start, self._exchange = self._start, None, None
-        if close or start is None or not start.keep_alive or self._tunnel or self._draining:
+        ends = self._tunnel or self._closes_behind(close)
+        self._start, self._exchange = None, None
+        if ends:
             self._events.clear()
             self.channel.close(linger=not self._request_complete)
             return
@@ -255,6 +259,10 @@ class HttpConnection:
         self._handler.failed(error, self)
 
     # Inside.
+
+    def _closes_behind(self, close: bool) -> bool:
+        """True if the connection ends with the answer to the current request."""
+        return close or self._draining or self._start is None or not self._start.keep_alive
 
     def _pump(self) -> None:
         """Hand events to the current exchange; start the next one when the last is answered.

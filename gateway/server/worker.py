@@ -168,11 +168,13 @@ class Worker:
     def handshake(self, server_name: str | None, result: str, seconds: float) -> None:
         self._metrics.handshake(self._hosts.current.role(server_name), result, seconds)
 
-    def connection_opened(self, server_name: str) -> None:
-        self._metrics.connections.labels(self._hosts.current.role(server_name)).inc()
+    def connection_opened(self, server_name: str) -> str:
+        role = self._hosts.current.role(server_name)
+        self._metrics.connections.labels(role).inc()
+        return role
 
-    def connection_closed(self, server_name: str) -> None:
-        self._metrics.connections.labels(self._hosts.current.role(server_name)).dec()
+    def connection_closed(self, role: str) -> None:
+        self._metrics.connections.labels(role).dec()
 
     def crl_loaded(
         self, authority: str, location: str, crl_number: int | None, entries: int, next_update: datetime

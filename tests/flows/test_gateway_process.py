@@ -6,7 +6,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -340,6 +340,29 @@ def test_garbage_ends_its_own_connection_and_nothing_else(world: World) -> None:
         garbage.sendall(b"GET / HTTP/1.1\r\n\r\n")
         assert garbage.recv(100) == b""
         assert exchange(other) == 200
+
+
+def test_who_says_goodbye_behind_a_request_still_gets_the_answer(world: World) -> None:
+    """close_notify ends one direction only (RFC 8446 §6.1)."""
+    context = ssl.create_default_context(cadata=world.site.web.pem.decode())
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing, server_hostname=WIKI)
+
+    def until_done(step: Callable[[], Any]) -> Any:
+        while True:
+            try:
+                return step()
+            except ssl.SSLWantReadError:
+                plain.sendall(outgoing.read())
+                incoming.write(plain.recv(65_536))
+
+    with socket.create_connection(("127.0.0.1", world.site.https_port), timeout=10) as plain:
+        until_done(tls.do_handshake)
+        tls.write(request_to(WIKI, "GET /slow HTTP/1.1"))
+        with pytest.raises(ssl.SSLWantReadError):
+            tls.unwrap()
+        plain.sendall(outgoing.read())
+        assert until_done(lambda: tls.read(4096)).startswith(b"HTTP/1.1 200")
 
 
 # An app whose every request rests on a session.

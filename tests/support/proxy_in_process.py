@@ -117,10 +117,11 @@ class Report:
     def handshake(self, server_name: str | None, result: str, seconds: float) -> None:
         self.results.append(result)
 
-    def connection_opened(self, server_name: str) -> None:
+    def connection_opened(self, server_name: str) -> str:
         self.open += 1
+        return "app"
 
-    def connection_closed(self, server_name: str) -> None:
+    def connection_closed(self, role: str) -> None:
         self.open -= 1
 
 
