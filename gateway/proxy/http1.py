@@ -8,6 +8,7 @@ would not read that body), and everything past the limits below.
 `RequestParser.feed` and `ResponseParser.feed` return events; a body arrives as the `bytes` it is.
 """
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -23,6 +24,9 @@ MAX_BYTES_BETWEEN_BODY: Final = 16_384
 # So many events of one read are chunks of a few bytes: passed on one by one, each would cost a hundred times
 # what it costs its sender.
 _MANY_EVENTS: Final = 8
+
+
+_CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class End(Enum):
@@ -289,6 +293,8 @@ class ResponseParser:
 
     def on_status(self, reason: bytes) -> None:
         self._reason += reason
+        if _CONTROL.search(reason) is not None:
+            raise HttpRefused(502, "a reason phrase with control characters")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._in_head:

@@ -21,8 +21,9 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 ROTATION_SECONDS: Final = 86_400
 NONCE_BYTES: Final = 12
-# The longest token that is worth opening: a session with a long certification path is about 2 KB.
-MAX_TOKEN_CHARACTERS: Final = 6_144
+# The longest token that is worth opening: a ticket with a return target of 2 KB, each character of which JSON
+# escapes, and a certification path of ten certificates is about 10 KB. A usual one is 1 KB.
+MAX_TOKEN_CHARACTERS: Final = 16_384
 MAX_DERIVED_KEYS: Final = 128
 MIN_MASTER_SECRET_BYTES: Final = 32
 

@@ -94,6 +94,7 @@ class HttpConnection:
         self._request_complete = True
         self._discarded = 0
         self._answer_begun = False
+        self._told_to_continue = False
         self._pumping = False
         self._held_back = False
         self._exchange_reads = True
@@ -217,7 +218,10 @@ class HttpConnection:
         start = self._start
         if start is None or start.head.http_version == "1.0" or not start.has_body:
             return
+        if self._told_to_continue:
+            return
         if any(n.lower() == b"expect" and v.lower() == b"100-continue" for n, v in start.head.headers):
+            self._told_to_continue = True
             self.channel.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def pause_reading(self) -> None:
@@ -299,6 +303,7 @@ class HttpConnection:
     def _begin(self, start: RequestStart) -> None:
         self._start = start
         self._answer_begun = False
+        self._told_to_continue = False
         self._request_complete = False
         self._head_begun = False
         self._body_in_one_time = False

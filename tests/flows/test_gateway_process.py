@@ -255,6 +255,14 @@ def test_ordinary_traffic_passes_untouched(world: World) -> None:
     assert headers_of(seen, "X-Device-Trust") == []
 
 
+def test_a_form_too_large_to_be_held_streams_and_its_sender_is_told_once_to_go_on(world: World) -> None:
+    body = b"x=" + b"a" * 2_000_000
+    fields = (f"Content-Length: {len(body)}", f"Content-Type: {FORM}", "Expect: 100-continue")
+    answer = world.raw(request_to(WIKI, "POST /upload HTTP/1.1", *fields) + body)
+    assert answer.count(b"100 Continue") == 1
+    assert json.loads(answer.rpartition(b"\r\n\r\n")[2])["body"] == body.decode()
+
+
 def test_identity_headers_from_outside_never_reach_the_app(world: World) -> None:
     spoofed = [
         b"X-Device-Trust: trusted",

@@ -161,6 +161,7 @@ def test_behind_a_101_is_another_protocol() -> None:
         pytest.param(b"HTTP/1.1 200 OK\nContent-Length: 0\n\n", False, id="bare LFs"),
         pytest.param(response(LENGTH, status=b"999 X"), False, id="status 999"),
         pytest.param(response(LENGTH, status=b"099 X"), False, id="status 099"),
+        pytest.param(response(LENGTH, b"abc", status=b"200 a\x1b[2J"), False, id="a control in the phrase"),
         pytest.param(response(LENGTH, status=b"20 X"), False, id="status 20"),
         pytest.param(response(LENGTH, b"abc", version=b"2.0"), False, id="HTTP/2.0"),
         pytest.param(response(LENGTH, b"abc", version=b"0.9"), False, id="HTTP/0.9"),

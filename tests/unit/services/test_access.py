@@ -293,6 +293,21 @@ async def test_a_flow_is_for_one_host_label_and_for_five_minutes() -> None:
     assert reason_of(browser.challenge(begun, world.device())) == "TICKET_EXPIRED"
 
 
+async def test_the_longest_return_target_comes_back() -> None:
+    world = SignOnWorld(challenge=ChallengeMode.REDIRECT)
+    browser, body = world.browser(), saml_body()
+    target = "/saml/acs?x=" + '"' * 2036
+    begun = await browser.post(body, target, origin="https://idp.example.test/" + '"' * 500)
+    answered = browser.challenge(begun, world.device())
+    assert isinstance(await browser.post(body, return_target(answered)), Forward)
+
+
+async def test_a_return_target_that_is_too_long_is_refused_before_the_challenge() -> None:
+    outcome = await SignOnWorld().browser().post(saml_body(), "/saml/acs?x=" + "a" * 2037)
+    assert isinstance(outcome, ShowPage)
+    assert outcome.page.status == 414
+
+
 async def test_fifty_sign_ons_at_once_in_one_browser_all_succeed() -> None:
     world = SignOnWorld()
     browser, device = world.browser(), world.device()
