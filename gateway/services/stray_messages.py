@@ -32,8 +32,8 @@ _SEPARATOR: Final = re.compile(rb"[&;]")
 _NAMED: Final = re.compile(rb"(?:^|[&;])[\s+\0]*+[^=&;]{0,32}(?:saml(?:response|art)|wresult)")
 _BROKEN_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _DISPOSITION: Final = re.compile(rb"(?:^|\n)content-disposition")
-_PART_HEAD_END: Final = re.compile(rb"\n[^ \t]")
-_PART_NAME: Final = re.compile(rb"""(?<![a-z])name[\s*0-9]*=\s*(?:[a-z0-9-]*'[^']*')?["']?([^"';\r\n]*)""")
+_PART_HEAD_END: Final = re.compile(rb"\n\r?\n")
+_PART_NAME: Final = re.compile(rb"""(?<![a-z])name[\s*0-9]*=[\s=]*(?:[a-z0-9-]*'[^']*')?["']?([^"';\r\n]*)""")
 _JSON_ESCAPE: Final = re.compile(rb"\\u00([2-7][0-9a-f])")
 _JSON_KEY: Final = re.compile(rb"""["'](?:saml(?:response|art)|wresult(?:ptr)?)["'][:/]""")
 _JSON_BLANKS: Final = b" \t\r\n\0"  # NUL: UTF-16, which some JSON parsers detect
@@ -114,11 +114,13 @@ class MultipartScanner:
             return True
         while (begun := _DISPOSITION.search(text, position)) is not None:
             end = _PART_HEAD_END.search(text, begun.end())
+            # Without its end, the lines so far: a parser may take something else for the end than we do.
+            lines_end = text.rfind(b"\n") if end is None else end.start()
+            if _names_carrier(text[begun.end() : lines_end]):
+                return False
             if end is None:
                 self._tail = text[begun.start() :]
                 return len(self._tail) <= MAX_PART_HEAD_BYTES
-            if _names_carrier(text[begun.end() : end.start()]):
-                return False
             position = end.start()
         self._tail = text[position:][-_OVERLAP_BYTES:]
         return True
@@ -141,8 +143,12 @@ class JsonScanner:
 
 
 def _names_carrier(part_head: bytes) -> bool:
-    plain = unquote_to_bytes(part_head.translate(None, b"\\")) if b"%" in part_head else part_head
-    return any(map(_is_carrier, _PART_NAME.findall(plain.translate(None, b"\\"))))
+    """True if any parser could find the name of a carrier in the lines of a part's head, from its disposition
+    on. PHP joins a line to the one before if it has no colon, and ends a name without quotes at a blank."""
+    plain = unquote_to_bytes(part_head) if b"%" in part_head else part_head
+    plain = plain.translate(None, b"\\")
+    names = _PART_NAME.findall(plain) + _PART_NAME.findall(plain.translate(None, b"\r\n"))
+    return any(_is_carrier(name) or _is_carrier(b"".join(name.split()[:1])) for name in names)
 
 
 def _is_carrier(name: bytes) -> bool:

@@ -75,6 +75,18 @@ STREAMS = [
         BodyKind.MULTIPART,
         part(b'Content-Disposition: form-data;\r\n name="SAMLResponse"'),
     ),
+    (
+        "a head whose line goes on without a blank, as PHP reads it",
+        BodyKind.MULTIPART,
+        part(b'Content-Disposition: form-data; name="SAML\nRes\r\nponse"'),
+    ),
+    (
+        "a head that ends with a NUL, as PHP reads it",
+        BodyKind.MULTIPART,
+        b'--x\r\nContent-Disposition: form-data; name="SAMLResponse"\r\n\0\nAAA\r\n--x--\r\n',
+    ),
+    ("two signs of equality", BodyKind.MULTIPART, part(b'Content-Disposition: a; name=="SAMLResponse"')),
+    ("a name that ends at a blank", BodyKind.MULTIPART, part(b"Content-Disposition: a; name=SAMLResponse x")),
     ("a part with an escape", BodyKind.MULTIPART, part(b'Content-Disposition: a; name="SAML\\Response"')),
     ("an extended name", BodyKind.MULTIPART, part(b"Content-Disposition: a; name*=utf-8''%53AMLResponse")),
     ("a second name", BodyKind.MULTIPART, part(b'Content-Disposition: a; name="a"; name="wresult"')),
