@@ -11,6 +11,7 @@ from typing import Protocol
 
 from gateway.model.device import PeerCertificate
 from gateway.server.deadlines import NEVER, Deadlines
+from gateway.tls.records import PUBLIC_RECORDS, Records
 from gateway.tls.session import ContextSelector, TlsFailure, TlsSession
 
 # How long a peer may go on sending after our last word.
@@ -67,8 +68,9 @@ class Channel(asyncio.Protocol):
         deadlines: Deadlines,
         handshake_timeout_seconds: float,
         connections: "set[Channel]",
+        records: Records = PUBLIC_RECORDS,
     ) -> None:
-        self._session = TlsSession(select_context)
+        self._session = TlsSession(select_context, records)
         self._make_speaker = make_speaker
         self._report = report
         self._deadlines = deadlines

@@ -16,6 +16,7 @@ from gateway.adapters.crl_store import CrlStore
 from gateway.adapters.key_files import GatewayKeys
 from gateway.adapters.memory import MemoryOneUseKeys, MemorySeenRequests, SystemClock, SystemRandomness
 from gateway.adapters.openssl_symbols import find_ticket_switch
+from gateway.adapters.tls_records import choose_records
 from gateway.model.events import Event
 from gateway.model.settings import Address
 from gateway.pki.authority import TrustSnapshot
@@ -79,6 +80,7 @@ class Worker:
         self._draining = False
         self._generation = 0
         self._send_no_tickets = find_ticket_switch()
+        self._records = choose_records()
         settings = material.settings
         self._crls = CrlStore(
             material.authorities, crl_cache_directory, self._clock, self._crls_changed, self
@@ -114,6 +116,7 @@ class Worker:
             "started",
             https=[_text(address) for address in settings.listen_https],
             tls13_tickets_on_mtls_hosts=self._send_no_tickets is None,
+            tls_records=type(self._records).__name__,
         )
 
     @property
@@ -257,6 +260,7 @@ class Worker:
                 self._deadlines,
                 self._live.current.settings.limits.handshake_timeout_seconds,
                 self._connections,
+                self._records,
             )
 
         server = await self._loop.create_server(accept, address.host, address.port, backlog=LISTEN_BACKLOG)

@@ -24,11 +24,8 @@ from gateway.tls.client_hello import (
     ClientHelloRejected,
     alert_record,
 )
+from gateway.tls.records import PUBLIC_RECORDS, Records
 
-# One TLS record carries at most 16 KiB (RFC 8446 §5.1), and OpenSSL gives one record per read.
-_RECORD_BYTES: Final = 16_384
-# Ciphertext is taken out of OpenSSL's buffer in pieces of this size.
-_OUTPUT_BYTES: Final = 65_536
 # What a peer may present above its own certificate. OpenSSL bounds the message itself to 100 KB.
 _MAX_PRESENTED_CHAIN: Final = 16
 
@@ -64,12 +61,13 @@ ContextSelector = Callable[[str | None], HostContext | None]
 
 
 class TlsSession:
-    """See the module's docstring. `select_context` maps a server name to a context, None if unknown."""
+    """See the module's docstring. ``select_context`` maps a server name to a context, None if unknown."""
 
     __slots__ = (
         "_connection",
         "_hello",
         "_output",
+        "_records",
         "_select_context",
         "established",
         "peer_certificate",
@@ -77,7 +75,8 @@ class TlsSession:
         "server_name",
     )
 
-    def __init__(self, select_context: ContextSelector) -> None:
+    def __init__(self, select_context: ContextSelector, records: Records = PUBLIC_RECORDS) -> None:
+        self._records = records
         self._select_context = select_context
         self._hello: ClientHelloReader | None = ClientHelloReader()
         self._connection: SSL.Connection | None = None
@@ -99,7 +98,7 @@ class TlsSession:
             connection, ciphertext = self._begin(ciphertext)
             if connection is None:
                 return b""
-        connection.bio_write(ciphertext)
+        self._records.put(connection, ciphertext)
         if not self.established and not self._shake_hands(connection):
             return b""
         return self._read(connection)
@@ -108,23 +107,16 @@ class TlsSession:
         """Encrypt; the ciphertext waits in `take_output`. Only on an established session."""
         assert self._connection is not None
         try:
-            self._connection.sendall(plaintext)
+            self._records.write(self._connection, plaintext)
         except SSL.Error as error:
             raise TlsFailure(FailureKind.PROTOCOL_ERROR, _describe(error)) from error
 
     def take_output(self) -> bytes:
         """Ciphertext (or an alert) to be written to the wire; empty when there is none."""
-        pieces = [self._output] if self._output else []
-        self._output = b""
-        if self._connection is not None:
-            while True:
-                try:
-                    pieces.append(self._connection.bio_read(_OUTPUT_BYTES))
-                except SSL.WantReadError:
-                    break
-                if len(pieces[-1]) < _OUTPUT_BYTES:
-                    break
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if self._connection is None:
+            output, self._output = self._output, b""
+            return output
+        return self._records.take(self._connection)
 
     def close(self) -> None:
         """Say close_notify; it waits in `take_output`. Harmless before the handshake and when repeated."""
@@ -179,25 +171,11 @@ class TlsSession:
             raise TlsFailure(FailureKind.HANDSHAKE_FAILED, "the server name changed during the handshake")
 
     def _read(self, connection: SSL.Connection) -> bytes:
-        plaintext = b""
-        pieces: list[bytes] | None = None
-        while True:
-            try:
-                piece = connection.recv(_RECORD_BYTES)
-            except SSL.WantReadError:
-                break
-            except SSL.ZeroReturnError:
-                self.peer_closed = True
-                break
-            except SSL.Error as error:
-                raise TlsFailure(FailureKind.PROTOCOL_ERROR, _describe(error)) from error
-            if not plaintext:
-                plaintext = piece
-            elif pieces is None:
-                pieces = [plaintext, piece]
-            else:
-                pieces.append(piece)
-        return plaintext if pieces is None else b"".join(pieces)
+        try:
+            plaintext, self.peer_closed = self._records.read(connection)
+        except SSL.Error as error:
+            raise TlsFailure(FailureKind.PROTOCOL_ERROR, _describe(error)) from error
+        return plaintext
 
 
 def _peer_certificate(connection: SSL.Connection) -> PeerCertificate | None:

@@ -29,6 +29,7 @@ from gateway.tls.contexts import (
     mtls_context,
     select_certificate,
 )
+from gateway.tls.records import PUBLIC_RECORDS, NativeRecords, Records
 from gateway.tls.session import FailureKind, HostContext, TlsFailure, TlsSession
 
 TLS12, TLS13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
@@ -61,7 +62,21 @@ class Hosts:
         self.by_name = {APP: app, OTHER_APP: app, MTLS: mtls}
 
     def session(self) -> TlsSession:
-        return TlsSession(lambda name: self.by_name.get(name or ""))
+        return TlsSession(lambda name: self.by_name.get(name or ""), RECORDS.current)
+
+
+class RecordsInUse:
+    """The way of moving bytes that the tests of this module run with: each runs with both."""
+
+    current: Records = PUBLIC_RECORDS
+
+
+RECORDS = RecordsInUse()
+
+
+@pytest.fixture(autouse=True, params=[PUBLIC_RECORDS, NativeRecords()], ids=["public", "native"])
+def records(request: pytest.FixtureRequest) -> None:
+    RECORDS.current = request.param
 
 
 def connected(hosts: Hosts, name: str, version: ssl.TLSVersion) -> MemoryClient:

@@ -1,0 +1,137 @@
+"""Moving bytes in and out of OpenSSL: by pyOpenSSL's public methods, or a level lower where that is cheaper.
+
+Each public read allocates a buffer of the size asked for and ends with an exception when there is nothing
+more; a request pays for both twice. `NativeRecords` calls the same OpenSSL functions through the binding
+that pyOpenSSL itself uses, into one buffer that all sessions of a thread share, and sees from the result
+that there is nothing more. Errors are still raised by pyOpenSSL's own method, so they are the same
+exceptions.
+
+What `NativeRecords` relies on is not public. So nobody uses it before it has passed a trial (see
+`gateway.adapters.tls_records`), and everything works without it.
+"""
+
+from typing import Final, Protocol
+
+from OpenSSL import SSL
+from OpenSSL._util import ffi, lib
+
+# One TLS record carries at most 16 KiB (RFC 8446 §5.1), and OpenSSL gives one record per read.
+RECORD_BYTES: Final = 16_384
+# Ciphertext is taken out of OpenSSL's buffer in pieces of this size.
+OUTPUT_BYTES: Final = 65_536
+
+
+class Records(Protocol):
+    """All methods raise SSL.Error where the session is broken."""
+
+    def put(self, connection: SSL.Connection, ciphertext: bytes) -> None:
+        """Take bytes from the wire; `read` then has their plaintext."""
+        ...
+
+    def read(self, connection: SSL.Connection) -> tuple[bytes, bool]:
+        """(all plaintext there is, whether the peer said close_notify)."""
+        ...
+
+    def write(self, connection: SSL.Connection, plaintext: bytes) -> None:
+        """Encrypt; `take` then has the ciphertext."""
+        ...
+
+    def take(self, connection: SSL.Connection) -> bytes:
+        """All ciphertext that waits to be written to the wire."""
+        ...
+
+
+class PublicRecords:
+    """By pyOpenSSL's documented methods. Holds nothing; one serves everybody."""
+
+    def put(self, connection: SSL.Connection, ciphertext: bytes) -> None:
+        connection.bio_write(ciphertext)
+
+    def read(self, connection: SSL.Connection) -> tuple[bytes, bool]:
+        pieces: list[bytes] = []
+        while True:
+            try:
+                pieces.append(connection.recv(RECORD_BYTES))
+            except SSL.WantReadError:
+                return b"".join(pieces), False
+            except SSL.ZeroReturnError:
+                return b"".join(pieces), True
+
+    def write(self, connection: SSL.Connection, plaintext: bytes) -> None:
+        connection.sendall(plaintext)
+
+    def take(self, connection: SSL.Connection) -> bytes:
+        pieces: list[bytes] = []
+        while True:
+            try:
+                pieces.append(connection.bio_read(OUTPUT_BYTES))
+            except SSL.WantReadError:
+                return b"".join(pieces)
+
+
+class NativeRecords:
+    """By the binding's functions. Its sessions must all be used in one thread: they share one buffer."""
+
+    __slots__ = ("_buffer", "_view")
+
+    def __init__(self) -> None:
+        self._buffer = ffi.new("char[]", OUTPUT_BYTES)
+        self._view = ffi.buffer(self._buffer)
+
+    def put(self, connection: SSL.Connection, ciphertext: bytes) -> None:
+        if lib.BIO_write(connection._into_ssl, ciphertext, len(ciphertext)) != len(ciphertext):
+            raise SSL.Error("the memory buffer did not take all bytes")
+
+    def read(self, connection: SSL.Connection) -> tuple[bytes, bool]:
+        ssl, buffer, view = connection._ssl, self._buffer, self._view
+        # SSL_get_error looks at the thread's error queue too (SSL_get_error(3)): it must hold nothing older.
+        lib.ERR_clear_error()
+        size = lib.SSL_read(ssl, buffer, RECORD_BYTES)
+        if size <= 0:
+            return b"", self._ended(connection, size)
+        plaintext: bytes = view[:size]
+        size = lib.SSL_read(ssl, buffer, RECORD_BYTES)
+        if size <= 0:
+            return plaintext, self._ended(connection, size)
+        pieces = [plaintext]
+        while size > 0:
+            pieces.append(view[:size])
+            size = lib.SSL_read(ssl, buffer, RECORD_BYTES)
+        return b"".join(pieces), self._ended(connection, size)
+
+    def write(self, connection: SSL.Connection, plaintext: bytes) -> None:
+        lib.ERR_clear_error()
+        start = ffi.from_buffer("char[]", plaintext)
+        written = 0
+        # pyOpenSSL's contexts write one record a call (SSL_MODE_ENABLE_PARTIAL_WRITE).
+        while written < len(plaintext):
+            size = lib.SSL_write(connection._ssl, start + written, len(plaintext) - written)
+            if size <= 0:
+                connection._raise_ssl_error(connection._ssl, size)
+                raise SSL.Error("OpenSSL failed without a reason")
+            written += size
+
+    def take(self, connection: SSL.Connection) -> bytes:
+        size = lib.BIO_read(connection._from_ssl, self._buffer, OUTPUT_BYTES)
+        if size <= 0:
+            return b""
+        ciphertext: bytes = self._view[:size]
+        if size < OUTPUT_BYTES:
+            return ciphertext
+        pieces = [ciphertext]
+        while (size := lib.BIO_read(connection._from_ssl, self._buffer, OUTPUT_BYTES)) > 0:
+            pieces.append(self._view[:size])
+        return b"".join(pieces)
+
+    def _ended(self, connection: SSL.Connection, size: int) -> bool:
+        """Why a read gave nothing: False, nothing more is there; True, the peer said close_notify."""
+        error = lib.SSL_get_error(connection._ssl, size)
+        if error == lib.SSL_ERROR_WANT_READ:
+            return False
+        if error == lib.SSL_ERROR_ZERO_RETURN:
+            return True
+        connection._raise_ssl_error(connection._ssl, size)
+        raise SSL.Error("OpenSSL failed without a reason")
+
+
+PUBLIC_RECORDS: Final = PublicRecords()
