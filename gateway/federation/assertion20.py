@@ -141,7 +141,8 @@ def check_audience(restrictions: list[list[str]], expectation: Expectation) -> N
 def _check_confirmations(
     subject: Element, expectation: Expectation, now: datetime, profile: Profile
 ) -> tuple[datetime | None, str | None]:
-    """One bearer confirmation must hold (SAML Profiles §4.1.4.3). Returns its end and InResponseTo."""
+    """One bearer confirmation must hold (SAML Profiles §4.1.4.3). Returns its InResponseTo, and the time at
+    which the last of them ends: until then the assertion could be used again."""
     confirmations = subject.findall(_S + "SubjectConfirmation")
     bearers = [each for each in confirmations if each.get("Method") == names.BEARER_2]
     exempt = profile is Profile.WS_FED and expectation.idp.allow_missing_subject_confirmation
@@ -152,21 +153,39 @@ def _check_confirmations(
     first_refusal: MessageRejected | None = None
     for confirmation in bearers:
         try:
-            return _check_bearer(confirmation, expectation, now, profile)
+            in_response_to = _check_bearer(confirmation, expectation, now, profile)
+            return _last_end(bearers, profile), in_response_to
         except MessageRejected as refusal:
             first_refusal = first_refusal or refusal
     assert first_refusal is not None, "there was at least one bearer"
     raise first_refusal
 
 
+def _last_end(bearers: list[Element], profile: Profile) -> datetime | None:
+    """None where one of them has no end, which only WS-Federation accepts."""
+    ends: list[datetime] = []
+    for confirmation in bearers:
+        data = confirmation.find(_S + "SubjectConfirmationData")
+        try:
+            end = None if data is None else instant_attribute(data, "NotOnOrAfter")
+        except MessageRejected:
+            continue  # one that cannot be read never holds
+        if end is not None:
+            ends.append(end)
+        elif profile is Profile.WS_FED:
+            return None
+    return max(ends, default=None)
+
+
 def _check_bearer(
     confirmation: Element, expectation: Expectation, now: datetime, profile: Profile
-) -> tuple[datetime | None, str | None]:
+) -> str | None:
+    """Raises MessageRejected where this confirmation does not hold; returns its InResponseTo."""
     data = only_child(confirmation, _S + "SubjectConfirmationData")
     if data is None:
         if profile is Profile.WEB_SSO:
             raise malformed("the bearer confirmation has no data")
-        return None, None
+        return None
     recipient = data.get("Recipient")
     # WS-Federation binds a token by its audience alone; a Recipient that is there must still be ours.
     if recipient not in expectation.recipients and not (recipient is None and profile is Profile.WS_FED):
@@ -179,7 +198,7 @@ def _check_bearer(
     if end is None and profile is Profile.WEB_SSO:
         raise malformed("the bearer confirmation has no NotOnOrAfter")
     check_not_on_or_after(end, now, skew, "the confirmation's NotOnOrAfter")
-    return end, data.get("InResponseTo")
+    return data.get("InResponseTo")
 
 
 def _authn_context(statement: Element | None) -> str | None:
