@@ -31,13 +31,16 @@ _SEPARATOR: Final = re.compile(rb"[&;]")
 # PHP leaves out blanks in front of a name, and reads it up to a NUL only.
 _NAMED: Final = re.compile(rb"(?:^|[&;])[\s+\0]*+[^=&;]{0,32}(?:saml(?:response|art)|wresult)")
 _BROKEN_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-_DISPOSITION: Final = re.compile(rb"(?:^|\n)content-disposition")
+# PHP wants a line that begins with it; Rack finds it anywhere, and takes a Content-ID for a name, too.
+_DISPOSITION: Final = re.compile(rb"content-(?:disposition|id)\s*:")
+_FROM_NUL: Final = re.compile(rb"\0[^\n]*")  # PHP ends a line there
 _PART_HEAD_END: Final = re.compile(rb"\n\r?\n")
 _PART_NAME: Final = re.compile(rb"""(?<![a-z])name[\s*0-9]*=[\s=]*(?:[a-z0-9-]*'[^']*')?["']?([^"';\r\n]*)""")
 _JSON_ESCAPE: Final = re.compile(rb"\\u00([2-7][0-9a-f])")
 _JSON_KEY: Final = re.compile(rb"""["'](?:saml(?:response|art)|wresult(?:ptr)?)["'][:/]""")
 _JSON_BLANKS: Final = b" \t\r\n\0"  # NUL: UTF-16, which some JSON parsers detect
 _OVERLAP_BYTES: Final = 512
+_LINE_FEED: Final = 0x0A
 
 
 class Scanner(Protocol):
@@ -96,9 +99,9 @@ class FormScanner:
 
 
 class MultipartScanner:
-    """Names of the parts of a multipart body (RFC 7578 §4.2), wherever a line begins a part's head.
+    """Names of the parts of a multipart body (RFC 7578 §4.2), wherever something reads like a part's head.
 
-    Files pass whatever is in them, unless a line of one reads exactly like the head of such a part.
+    Files pass whatever is in them, unless they hold what reads exactly like the head of such a part.
     """
 
     __slots__ = ("_tail",)
@@ -109,19 +112,23 @@ class MultipartScanner:
     def passes(self, piece: bytes) -> bool:
         text = self._tail + piece.lower()
         position = 0
-        if b"content-disposition" not in text:
-            self._tail = text[-_OVERLAP_BYTES:]
-            return True
         while (begun := _DISPOSITION.search(text, position)) is not None:
-            end = _PART_HEAD_END.search(text, begun.end())
+            longest = begun.end() + MAX_PART_HEAD_BYTES
+            end = _PART_HEAD_END.search(text, begun.end(), longest)
             # Without its end, the lines so far: a parser may take something else for the end than we do.
-            lines_end = text.rfind(b"\n") if end is None else end.start()
-            if _names_carrier(text[begun.end() : lines_end]):
+            lines_end = text.rfind(b"\n", begun.end(), longest) if end is None else end.start()
+            if _names_carrier(text[begun.end() : max(begun.end(), lines_end)]):
                 return False
-            if end is None:
-                self._tail = text[begun.start() :]
-                return len(self._tail) <= MAX_PART_HEAD_BYTES
-            position = end.start()
+            if end is not None:
+                position = end.start()
+            elif len(text) < longest:
+                self._tail = text[max(0, begun.start() - 1) :]
+                return True
+            elif begun.start() == 0 or text[begun.start() - 1] == _LINE_FEED:
+                return False  # too long a head
+            else:  # no line of a head, so it is searched from the last place in reach where one may begin
+                last = text.rfind(b"content-", begun.end(), longest)
+                position = last if last > 0 else longest
         self._tail = text[position:][-_OVERLAP_BYTES:]
         return True
 
@@ -147,7 +154,8 @@ def _names_carrier(part_head: bytes) -> bool:
     on. PHP joins a line to the one before if it has no colon, and ends a name without quotes at a blank."""
     plain = unquote_to_bytes(part_head) if b"%" in part_head else part_head
     plain = plain.translate(None, b"\\")
-    names = _PART_NAME.findall(plain) + _PART_NAME.findall(plain.translate(None, b"\r\n"))
+    joined = (_FROM_NUL.sub(b"", plain) if b"\0" in plain else plain).translate(None, b"\r\n")
+    names = [*_PART_NAME.findall(plain), *_PART_NAME.findall(joined), plain.lstrip().partition(b"\n")[0]]
     return any(_is_carrier(name) or _is_carrier(b"".join(name.split()[:1])) for name in names)
 
 

@@ -85,6 +85,22 @@ STREAMS = [
         BodyKind.MULTIPART,
         b'--x\r\nContent-Disposition: form-data; name="SAMLResponse"\r\n\0\nAAA\r\n--x--\r\n',
     ),
+    ("a content ID, as Rack reads it", BodyKind.MULTIPART, part(b"Content-ID: SAMLResponse")),
+    (
+        "a disposition inside of another line, as Rack reads it",
+        BodyKind.MULTIPART,
+        part(b'X-Content-Disposition: form-data; name="SAMLResponse"'),
+    ),
+    (
+        "a disposition behind others that lead to nothing",
+        BodyKind.MULTIPART,
+        b"x" + b"content-id: x; " * 1_000 + part(b'Content-Disposition: form-data; name="SAMLResponse"'),
+    ),
+    (
+        "a line that a NUL cuts, as PHP reads it",
+        BodyKind.MULTIPART,
+        part(b'Content-Disposition: form-data; name="SAMLRes\0x\nponse"'),
+    ),
     ("two signs of equality", BodyKind.MULTIPART, part(b'Content-Disposition: a; name=="SAMLResponse"')),
     ("a name that ends at a blank", BodyKind.MULTIPART, part(b"Content-Disposition: a; name=SAMLResponse x")),
     ("a part with an escape", BodyKind.MULTIPART, part(b'Content-Disposition: a; name="SAML\\Response"')),
@@ -150,6 +166,7 @@ SLOW = [
     ("blanks", BodyKind.FORM, b"saml&" + b"\n" * 1_000_000),
     ("separators", BodyKind.FORM, b"saml" + b"&" * 1_000_000),
     ("heads", BodyKind.MULTIPART, b'\ncontent-disposition: form-data; name="a"\n' * 24_000),
+    ("heads that lead to nothing", BodyKind.MULTIPART, b"x" + b"content-id:" * 90_000),
     ("JSON escapes", BodyKind.JSON, b"\\u0041" * 170_000),
 ]
 
