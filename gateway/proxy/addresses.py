@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 Network = IPv4Network | IPv6Network
@@ -13,6 +14,7 @@ _WITH_PORT = re.compile(r"(\d{1,3}(?:\.\d{1,3}){3}):\d{1,5}|\[([0-9A-Fa-f:.]+)\]
 _MAX_HOPS = 32
 
 
+@lru_cache(maxsize=4_096)
 def peer_address(text: str) -> IPAddress:
     """The address of a socket's peer; an IPv4 address mapped into IPv6 is the IPv4 address it stands for."""
     address = ip_address(text.partition("%")[0])

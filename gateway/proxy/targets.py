@@ -17,7 +17,7 @@ RESERVED_PREFIX: Final = b"/.devicetrust/"
 
 # An app that decodes twice is broken, one that decodes three times was never seen.
 _MAX_DECODINGS: Final = 3
-_SUSPECT = re.compile(rb"[%;\\.]|//|/$|[A-Z]")
+_SUSPECT = re.compile(rb"[%;\\.]|//|(?!^)/$|[A-Z]")
 _QUERY_MESSAGE = re.compile(rb"saml(?:response|art)|wresult", re.IGNORECASE)
 
 

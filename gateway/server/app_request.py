@@ -67,6 +67,7 @@ class AppRequest:
         ip, forwarded_for = request_address(head, connection.channel.peer_host, settings.trusted_proxies)
         ours, theirs = split_cookies(header_values(head.headers, b"cookie"))
         self._head = head
+        self._ip = str(ip)
         self._forwarded_for = forwarded_for
         self._app_cookies = theirs
         self.arrival = Arrival(
@@ -219,7 +220,7 @@ class AppRequest:
 
     def _errand(self, outcome: Forward, body: bytes | None, body_begun: bytes) -> Errand:
         host = self._app.origin.removeprefix("https://").encode("ascii")
-        added = forwarded_headers(str(self.arrival.ip).encode("ascii"), self._forwarded_for, host)
+        added = forwarded_headers(self._ip.encode("ascii"), self._forwarded_for, host)
         if outcome.statement is not None:
             added += self._services.signer.headers(outcome.statement, self._services.clock.now())
         drop = _CREDENTIALS if outcome.anonymous else _NOTHING
@@ -285,7 +286,7 @@ class AppRequest:
                 settings.protocol,
                 reason,
                 detail,
-                str(self.arrival.ip),
+                self._ip,
             )
         )
         page = Page(PageKind.MESSAGE_REFUSED, status, reason, self.reference_id, settings.label)
@@ -305,7 +306,7 @@ class AppRequest:
                 path=self.arrival.path,
                 status=status,
                 seconds=round(self._services.stopwatch() - self._began, 6),
-                ip=str(self.arrival.ip),
+                ip=self._ip,
                 upstream_error=self._upstream_error,
             )
         )
