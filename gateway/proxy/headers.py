@@ -34,14 +34,19 @@ _IDENTITY_FAMILIES: Final = (
     b"x-forwarded-client-cert",
     b"x-arr-clientcert",
 )
+# What only a proxy may say of a request, and we are it: address, host, prefix, and who signed on elsewhere
+# (`X-Forwarded-User`). We write some of them ourselves.
+_FORWARDED_FAMILY: Final = b"x-forwarded-"
 _FORWARDED: Final = frozenset(
     (
-        b"x-forwarded-for",
-        b"x-forwarded-proto",
-        b"x-forwarded-host",
-        b"x-forwarded-port",
-        b"x-real-ip",
         b"forwarded",
+        b"x-real-ip",
+        b"x-client-ip",
+        b"x-cluster-client-ip",
+        b"x-remote-ip",
+        b"x-remote-addr",
+        b"true-client-ip",
+        b"x-host",
     )
 )
 # Fields that HTTP itself protects: naming one in `Connection:` must not make us drop it (CVE-2025-48865's
@@ -137,6 +142,7 @@ def _passes(name: bytes) -> bool:
         or folded in _PROXY_ONLY
         or folded in (b"host", b"cookie")
         or folded in _FORWARDED
+        or folded.startswith(_FORWARDED_FAMILY)
         or (folded in _READING and folded != lowered)
         or is_identity_header(lowered)
     )
