@@ -44,9 +44,12 @@ def body_kind(content_type: bytes | None) -> BodyKind:
     return BodyKind.JSON if b"json" in media_type else BodyKind.OPAQUE
 
 
-def is_disguised(content_type: bytes | None, content_encoding: bytes | None) -> bool:
-    """True if the bytes of a body are not the text that an app would read: compressed, or in a charset that
-    writes ASCII in another way."""
-    if content_encoding is not None and content_encoding.strip().lower() not in (b"", b"identity"):
-        return True
-    return any(_PLAIN_CHARSET.fullmatch(name) is None for name in _CHARSET.findall(content_type or b""))
+def content_codings(content_encoding: bytes | None) -> tuple[bytes, ...]:
+    """The codings that a body went through (RFC 9110 §8.4), lower case; `identity` is none."""
+    names = (name.strip().lower() for name in (content_encoding or b"").split(b","))
+    return tuple(name for name in names if name not in (b"", b"identity"))
+
+
+def has_plain_charset(content_type: bytes | None) -> bool:
+    """True if what looks like ASCII in a body of this type is ASCII to the app as well."""
+    return all(_PLAIN_CHARSET.fullmatch(name) is not None for name in _CHARSET.findall(content_type or b""))

@@ -17,7 +17,7 @@ from gateway.model.http import Headers, RequestHead, header, header_values
 from gateway.model.pages import Page, PageKind
 from gateway.model.reasons import MessageReason
 from gateway.model.settings import Enforcement
-from gateway.proxy.body_kinds import BodyKind, body_kind, is_disguised
+from gateway.proxy.body_kinds import BodyKind, body_kind, content_codings, has_plain_charset
 from gateway.proxy.cookies import split_cookies
 from gateway.proxy.headers import forwarded_headers, request_headers
 from gateway.proxy.http1 import RequestStart
@@ -28,6 +28,7 @@ from gateway.server.http_connection import HttpConnection
 from gateway.server.requests import request_address
 from gateway.server.upstream import UpstreamFailed
 from gateway.services.arrivals import Arrival, PostedMessage
+from gateway.services.inflating import CODINGS, InflatingScanner
 from gateway.services.outcomes import Forward, Outcome, PostOn, Redirect, ShowPage
 from gateway.services.snapshot import App
 from gateway.services.stray_messages import FormScanner, carries_sign_on, scanner_for
@@ -44,6 +45,8 @@ _CREDENTIALS: Final = frozenset(
     )
 )
 _REDIRECTS: Final = frozenset((302, 303, 307))
+# What clients compress. No browser compresses a form.
+_MAY_BE_COMPRESSED: Final = frozenset((BodyKind.JSON, BodyKind.MULTIPART))
 
 
 class AppRequest:
@@ -107,20 +110,25 @@ class AppRequest:
 
     def _pass_body(self) -> None:
         """A body for the app itself, looked through where the app could read a sign-on message from it."""
-        headers = self._head.headers
-        content_type = header(headers, b"content-type")
+        content_type = header(self._head.headers, b"content-type")
+        codings = content_codings(header(self._head.headers, b"content-encoding"))
         kind = body_kind(content_type)
-        if kind is BodyKind.OPAQUE:
-            self._admit()
-        elif kind is BodyKind.SIGN_ON:
+        scanner = scanner_for(kind)
+        if kind is BodyKind.SIGN_ON:
             self._refuse_stray()
-        elif is_disguised(content_type, header(headers, b"content-encoding")):
-            self._refuse("fields that are compressed, or in a charset in which ASCII is not ASCII")
-        elif kind is BodyKind.FORM:
-            self._collect(self._other_form, self._large_form)
+        elif scanner is None:
+            self._admit()
+        elif not has_plain_charset(content_type):
+            self._refuse("fields in a charset in which ASCII is not ASCII")
+        elif not codings:
+            if kind is BodyKind.FORM:
+                self._collect(self._other_form, self._large_form)
+            else:
+                self._admit(body_passes=scanner.passes)
+        elif kind in _MAY_BE_COMPRESSED and len(codings) == 1 and codings[0] in CODINGS:
+            self._admit(body_passes=InflatingScanner(scanner).passes)
         else:
-            scanner = scanner_for(kind)
-            self._admit(body_passes=None if scanner is None else scanner.passes)
+            self._refuse("fields that are compressed, which cannot be looked into")
 
     # Bodies that are looked at whole.
 

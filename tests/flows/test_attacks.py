@@ -145,7 +145,19 @@ AROUND: list[tuple[str, str, tuple[str, ...], bytes | None]] = [
     ("no type at all", f"POST {ACS}.html", (), None),
     ("two types", "POST /x", ("Content-Type: text/plain", FORM), None),
     ("EBCDIC", "POST /x", (f"{FORM}; charset=ibm037",), "SAMLResponse=x".encode("cp037")),
-    ("gzip", "POST /x", (FORM, "Content-Encoding: gzip"), gzip.compress(b"SAMLResponse=x")),
+    ("a compressed form", "POST /x", (FORM, "Content-Encoding: gzip"), gzip.compress(b"SAMLResponse=x")),
+    (
+        "compressed JSON",
+        "POST /x",
+        ("Content-Type: application/json", "Content-Encoding: gzip"),
+        gzip.compress(b'{"SAMLResponse":"x"}'),
+    ),
+    (
+        "JSON in a coding that we do not know",
+        "POST /x",
+        ("Content-Type: application/json", "Content-Encoding: br"),
+        b"\x0b\x02\x80{}\x03",
+    ),
     ("UTF-7 on the endpoint", f"POST {ACS}", (f"{FORM}; charset=utf-7",), b"%2BAFM-AMLResponse=x"),
     ("a coding on the endpoint", f"POST {ACS}", (FORM, "Content-Encoding: deflate"), b"D0Up0IZUnnnU5=x"),
     ("blanks in front of the name", "POST /x", (FORM,), b"+" * 300 + b"SAMLResponse=x"),
@@ -187,6 +199,14 @@ ORDINARY: list[tuple[str, str, bytes]] = [
 def test_ordinary_bodies_pass_as_they_are(target: Target, kind: str, body: bytes) -> None:
     seen = seen_by_app(target.send(request("POST /api", f"Content-Type: {kind}", body=body)))
     assert seen["body"] == body.decode()
+
+
+def test_compressed_json_passes_as_it_came(target: Target) -> None:
+    body = gzip.compress(b'{"comment":"' + b"hello " * 1000 + b'"}', mtime=0)
+    fields = ("Content-Type: application/json", "Content-Encoding: gzip")
+    seen = seen_by_app(target.send(request("POST /api", *fields, body=body)))
+    assert seen["body"].encode("latin-1") == body
+    assert headers_of(seen, "Content-Encoding") == ["gzip"]
 
 
 # A session's app, without the session.
