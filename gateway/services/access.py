@@ -10,7 +10,6 @@ enforce      policy with the verdict: forward, locked page, or factor required
 from dataclasses import replace
 
 from gateway.federation.errors import MessageRejected
-from gateway.model.device import TrustVerdict
 from gateway.model.events import MessageAccepted, MessageRefused
 from gateway.model.pages import Page, PageKind
 from gateway.model.reasons import MessageReason
@@ -22,7 +21,7 @@ from gateway.services.decisions import Decided, Decisions
 from gateway.services.messages import ReadMessage, read_message
 from gateway.services.outcomes import Forward, Outcome, ShowPage
 from gateway.services.ports import Clock, EventSink, OneUseKeys, OneUseKeysFull, SeenRequests
-from gateway.services.sessions import Sessions
+from gateway.services.sessions import Sessions, SessionTooLarge
 from gateway.services.statements import IdentityStatement
 
 
@@ -87,29 +86,38 @@ class Access:
     async def _enforce(
         self, posted: PostedMessage, message: ReadMessage, decided: Decided, flow_id: str | None
     ) -> Outcome:
-        arrival, now = posted.arrival, self._clock.now()
-        self._decisions.report(arrival, message.identity, decided, flow_id)
+        arrival = posted.arrival
         if decided.page is not None:
+            self._decisions.report(arrival, message.identity, decided, flow_id)
             return ShowPage(decided.page)
         try:
-            first = await self._one_use_keys.claim(message.replay_key, message.replay_until, now)
-        except OneUseKeysFull as full:
-            return self._refuse(posted, MessageRejected(MessageReason.REPLAYED, str(full)))
-        if not first:
-            return self._refuse(
-                posted, MessageRejected(MessageReason.REPLAYED, "the assertion was used before")
-            )
+            session = self._sessions.begin(arrival, message.identity, decided.verdict)
+            await self._use_up(message)
+        except SessionTooLarge as large:
+            return self._refuse(posted, MessageRejected(MessageReason.TOO_LARGE, str(large)))
+        except MessageRejected as refused:
+            return self._refuse(posted, refused)
+        self._decisions.report(arrival, message.identity, decided, flow_id)
+        settings = arrival.app.settings
         self._events.emit(
-            MessageAccepted(
-                now, arrival.reference_id, arrival.app.settings.name, arrival.app.settings.protocol
-            )
+            MessageAccepted(self._clock.now(), arrival.reference_id, settings.name, settings.protocol)
         )
-        session = self._sessions.begin(arrival, message.identity, decided.verdict)
         return Forward(
-            statement=_statement(posted, message, decided.verdict),
+            statement=IdentityStatement(settings.name, message.identity.user, decided.verdict),
             body=message.rebuilt_body,
             response_fields=(set_session_cookie(*session),) if session else (),
         )
+
+    async def _use_up(self, message: ReadMessage) -> None:
+        """The assertion's one use (SAML Profiles §4.1.4.5). Raises MessageRejected."""
+        try:
+            first = await self._one_use_keys.claim(
+                message.replay_key, message.replay_until, self._clock.now()
+            )
+        except OneUseKeysFull as full:
+            raise MessageRejected(MessageReason.REPLAYED, str(full)) from full
+        if not first:
+            raise MessageRejected(MessageReason.REPLAYED, "the assertion was used before")
 
     def _refuse(self, posted: PostedMessage, refused: MessageRejected) -> ShowPage:
         arrival, settings = posted.arrival, posted.arrival.app.settings
@@ -127,10 +135,6 @@ class Access:
         return ShowPage(
             Page(PageKind.MESSAGE_REFUSED, 400, refused.reason, arrival.reference_id, settings.label)
         )
-
-
-def _statement(posted: PostedMessage, message: ReadMessage, verdict: TrustVerdict) -> IdentityStatement:
-    return IdentityStatement(posted.arrival.app.settings.name, message.identity.user, verdict)
 
 
 def _returned(outcome: Outcome, flow_id: str, origin: str | None) -> Outcome:

@@ -167,6 +167,17 @@ async def test_the_policy_decides_each_request_anew_from_its_address() -> None:
     assert isinstance(get(browser, navigation=False), ShowPage)
 
 
+async def test_a_session_that_fits_no_cookie_is_refused_and_the_assertion_stays_good() -> None:
+    groups = tuple(f"group-{n}-" + "x" * 90 for n in range(50))
+    people = {"groups": {"include": list(groups)}}
+    policy = policies.policy(policies.rule("Many groups", people=people))
+    world = SignOnWorld(policy, enforcement=Enforcement.SESSION)
+    outcome = await world.browser().post(saml_body(groups=groups))
+    assert isinstance(outcome, ShowPage)
+    assert (outcome.page.kind, outcome.page.reason) == (PageKind.MESSAGE_REFUSED, "TOO_LARGE")
+    assert isinstance(await world.browser().post(saml_body(groups=groups[:2])), Forward)
+
+
 async def test_apps_without_sessions_get_no_cookie() -> None:
     world = SignOnWorld()
     browser = world.browser()
