@@ -6,6 +6,7 @@ from datetime import datetime
 
 from gateway.model.device import CertificateId, TrustVerdict
 from gateway.pki.authority import Authority, TrustSnapshot
+from gateway.pki.certificate import Certificate
 
 # One entry is about 1.5 KiB.
 DEFAULT_ENTRIES = 16_384
@@ -37,6 +38,7 @@ class PathCache:
         self._entries = entries
         self._paths: OrderedDict[bytes, CheckedPath] = OrderedDict()
         self._authorities: tuple[Authority, ...] = ()
+        self._configured: dict[bytes, Certificate] = {}
         self._generation: int | None = None
 
     def __len__(self) -> int:
@@ -55,6 +57,12 @@ class PathCache:
         self._paths.move_to_end(end_entity_sha256)
         return path
 
+    def configured(self, certificate_der: bytes, trust: TrustSnapshot) -> Certificate | None:
+        """The authorities' own certificate with these bytes. Most clients present their issuer, which the
+        configuration has already: parsing it again for each new device would double the price."""
+        self._follow(trust)
+        return self._configured.get(certificate_der)
+
     def put(self, end_entity_sha256: bytes, trust: TrustSnapshot, path: CheckedPath) -> None:
         self._follow(trust)
         self._paths[end_entity_sha256] = path
@@ -64,5 +72,6 @@ class PathCache:
     def _follow(self, trust: TrustSnapshot) -> None:
         if trust.generation != self._generation or trust.authorities is not self._authorities:
             self._paths.clear()
+            self._configured = {c.der: c for authority in trust.authorities for c in authority.certificates}
             self._generation = trust.generation
             self._authorities = trust.authorities

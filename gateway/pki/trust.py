@@ -48,7 +48,7 @@ def verify_device(
     sha256 = hashlib.sha256(peer.end_entity_der).digest()
     checked = cache.get(sha256, trust, now)
     if checked is None:
-        found = _check_path(peer, trust, now)
+        found = _check_path(peer, trust, now, cache)
         if isinstance(found, NotTrusted):
             thumbprint = base64.urlsafe_b64encode(sha256).rstrip(b"=").decode("ascii")
             return replace(found, certificate_thumbprint=thumbprint)
@@ -108,7 +108,9 @@ def bind_user(verdict: TrustVerdict, user: str) -> TrustVerdict:
     return verdict
 
 
-def _check_path(peer: PeerCertificate, trust: TrustSnapshot, now: datetime) -> CheckedPath | NotTrusted:
+def _check_path(
+    peer: PeerCertificate, trust: TrustSnapshot, now: datetime, cache: PathCache
+) -> CheckedPath | NotTrusted:
     if len(peer.presented_chain_der) > MAX_PRESENTED_CERTIFICATES:
         return NotTrusted(
             TrustReason.INVALID_CHAIN, f"more than {MAX_PRESENTED_CERTIFICATES} certificates presented"
@@ -117,7 +119,7 @@ def _check_path(peer: PeerCertificate, trust: TrustSnapshot, now: datetime) -> C
         end_entity = parse_certificate(peer.end_entity_der)
     except CertificateRejected as rejected:
         return NotTrusted(rejected.reason, rejected.detail)
-    presented, refused = _presented(peer)
+    presented, refused = _presented(peer, trust, cache)
     budget = SearchBudget()
     failure: NotTrusted | None = None
     for authority in trust.authorities:
@@ -138,13 +140,15 @@ def _check_path(peer: PeerCertificate, trust: TrustSnapshot, now: datetime) -> C
     return failure
 
 
-def _presented(peer: PeerCertificate) -> tuple[list[Certificate], str]:
+def _presented(
+    peer: PeerCertificate, trust: TrustSnapshot, cache: PathCache
+) -> tuple[list[Certificate], str]:
     """The usable presented certificates, and why one was left out. A bad one is no more than absent."""
     usable: list[Certificate] = []
     refused = ""
     for certificate_der in dict.fromkeys(peer.presented_chain_der):
         try:
-            usable.append(parse_certificate(certificate_der))
+            usable.append(cache.configured(certificate_der, trust) or parse_certificate(certificate_der))
         except CertificateRejected as rejected:
             refused = rejected.detail
     return usable, refused

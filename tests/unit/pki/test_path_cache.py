@@ -109,3 +109,11 @@ def test_the_least_recently_used_path_goes_first() -> None:
     assert isinstance(ask(cache, first), VerifiedDevice)
     assert isinstance(ask(cache, third), VerifiedDevice)
     assert reason(ask(cache, second)) is TrustReason.UNKNOWN_ISSUER
+
+
+def test_the_authorities_own_certificates_are_known_by_their_bytes() -> None:
+    certificate = TRUST.authorities[0].certificates[0]
+    cache = PathCache()
+    assert cache.configured(certificate.der, TRUST) is certificate
+    assert cache.configured(certificate.der + b"x", TRUST) is None
+    assert cache.configured(certificate.der, TrustSnapshot(True, (), generation=2)) is None
