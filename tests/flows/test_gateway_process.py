@@ -21,6 +21,7 @@ from support.browser import Browser, Hop, Step, Visit
 from support.echo_app import REQUEST_ID, SSO_URL, echo_app
 from support.gateway_process import GatewayProcess, gateway_process
 from support.pki import Credential
+from support.processes import free_port
 from support.site import DEVICE, TRUSTED_WINDOWS_ONLY, Site
 
 WIKI, PAYROLL = "wiki.apps.example.test", "payroll.apps.example.test"
@@ -476,15 +477,21 @@ def test_the_metrics_of_the_contract_are_there(world: World, name: str) -> None:
     assert f"devicetrust_{name}" in world.gateway.metrics()
 
 
-def test_a_drain_finishes_what_runs_and_takes_no_more(tmp_path: Path, world: World) -> None:
+def test_a_second_listener_serves_too_and_a_drain_finishes_what_runs(tmp_path: Path, world: World) -> None:
     """Last: it uses a gateway of its own."""
     site = Site(tmp_path)
     (tmp_path / "idp.xml").write_text((world.site.directory / "idp.xml").read_text())
     (tmp_path / "policy.yaml").write_text(yaml.safe_dump(dict(TRUSTED_WINDOWS_ONLY)))
     configuration = site.configuration(world.configuration["identity_providers"], world.configuration["apps"])
+    ipv6_port = free_port()
+    configuration["listen"]["https"].append(f"[::1]:{ipv6_port}")
     answers: list[int] = []
     with gateway_process(configuration, tmp_path) as gateway:
         browser = site.browser(None)
+        context = ssl.create_default_context(cadata=site.web.pem.decode())
+        second = socket.create_connection(("::1", ipv6_port), timeout=10)
+        with context.wrap_socket(second, server_hostname=WIKI) as over_ipv6:
+            assert exchange(over_ipv6) == 200
         slow = threading.Thread(
             target=lambda: answers.append(browser.send(Step("GET", site.public_base(WIKI) + "/slow")).status)
         )
