@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -657,6 +658,8 @@ async def test_a_browser_that_reads_nothing_does_not_hold_the_app_for_ever() -> 
         client.send(GET)
         await asyncio.wait_for(gone.wait(), 2)
         await until(lambda: not gateway.connections)
+        assert gateway.forwarder.statuses == [200]  # answered, but not to its end
+        assert gateway.report.open == 0
 
 
 # The browser goes away, or is too slow, or sends too much.
@@ -681,20 +684,21 @@ async def test_a_browser_that_leaves_takes_its_request_along() -> None:
 
 
 async def test_a_browser_that_leaves_in_an_upload_cuts_the_app_off() -> None:
-    seen = []
+    left = asyncio.Event()
 
     async def app(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         await request_head(reader)
         try:
             await reader.readexactly(100)
-        except (asyncio.IncompleteReadError, ConnectionError) as error:
-            seen.append(error)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            left.set()
 
     async with app_server(app) as upstream, gateway_before(upstream) as gateway:
         async with client_of(gateway) as client:
             client.send(b"POST / HTTP/1.1\r\nHost: wiki\r\nContent-Length: 100\r\n\r\nhalf of it")
             await asyncio.sleep(0.02)
-        await until(lambda: bool(seen))
+        await asyncio.wait_for(left.wait(), 2)
+        assert gateway.forwarder.statuses == [499]
 
 
 async def test_a_413_reaches_a_browser_that_still_sends() -> None:
@@ -766,11 +770,13 @@ async def test_a_body_that_never_comes_is_cut_off() -> None:
     async def app(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         await reader.read()
 
-    async with app_server(app) as upstream, gateway_before(upstream, limits=QUICK) as gateway:
+    limits = replace(QUICK, upstream_response_timeout_seconds=10.0)  # the app is not to blame
+    async with app_server(app) as upstream, gateway_before(upstream, limits=limits) as gateway:
         async with client_of(gateway) as client:
             client.send(b"POST / HTTP/1.1\r\nHost: wiki\r\nContent-Length: 5\r\n\r\n")
-            await client.rest()
+            assert (await client.rest()).startswith(b"HTTP/1.1 408 ")
         await until(lambda: not gateway.connections)
+        assert gateway.forwarder.statuses == [499]
 
 
 async def test_a_connection_that_says_nothing_is_closed() -> None:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from cryptography import x509
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.forge import (
     NOW,
@@ -22,7 +22,7 @@ from support.forge import (
     upn,
 )
 
-from gateway.model.device import NotTrusted, PeerCertificate, VerifiedDevice
+from gateway.model.device import NotTrusted, PeerCertificate, TrustVerdict, VerifiedDevice
 from gateway.model.settings import AuthoritySettings, DeviceFrom, UserFrom
 from gateway.pki.authority import TrustSnapshot, authority_from
 from gateway.pki.certificate import CertificateRejected, parse_certificate
@@ -86,13 +86,14 @@ TRUST = TrustSnapshot(
 )
 TEMPLATE = parse_crl(forge_crl(ISSUING), [ISSUING.parsed])
 STANDARD_EXTENSIONS = (9, 14, 15, 16, 17, 18, 19, 20, 24, 27, 28, 29, 30, 31, 32, 33, 35, 36, 37, 46, 54)
+UNKNOWN = "1.2.3.4"
 EXTENSION_TYPES = [
     x509.ObjectIdentifier(dotted)
     for dotted in (
         *(f"2.5.29.{number}" for number in STANDARD_EXTENSIONS),
         "1.3.6.1.5.5.7.1.1",
         "1.3.6.1.4.1.311.20.2",
-        "1.2.3.4",
+        UNKNOWN,
     )
 ]
 KNOWN_EXTENSIONS = [
@@ -139,7 +140,7 @@ def extensions() -> st.SearchStrategy[list[tuple[x509.ExtensionType, bool]]]:
     )
 
 
-def judge(device_der: bytes, *presented: bytes) -> None:
+def judge(device_der: bytes, *presented: bytes) -> TrustVerdict:
     """Every verdict is one, says the same twice, and survives the questions that come after it."""
     peer = PeerCertificate(device_der, presented)
     cache = PathCache()
@@ -147,12 +148,24 @@ def judge(device_der: bytes, *presented: bytes) -> None:
     assert found == verify_device(peer, TRUST, NOW, cache)
     if isinstance(found, NotTrusted):
         assert found.reason
-        return
+        return found
     assert found.device.strip()
     assert not any(ord(character) < 32 for character in found.device)
     assert found.not_after >= NOW
     assert recheck(found, TRUST, NOW) == found
     assert isinstance(bind_user(found, found.user or ""), VerifiedDevice)
+    return found
+
+
+DEVICE_EXTENSIONS: list[tuple[x509.ExtensionType, bool]] = [
+    (extension.value, extension.critical)
+    for extension in x509.load_der_x509_certificate(DEVICE.der).extensions
+]
+CRITICAL_UNKNOWN = (x509.UnrecognizedExtension(x509.ObjectIdentifier(UNKNOWN), b""), True)
+
+
+def has_critical_unknown(drawn: list[tuple[x509.ExtensionType, bool]]) -> bool:
+    return any(critical and extension.oid.dotted_string == UNKNOWN for extension, critical in drawn)
 
 
 @bounded
@@ -164,32 +177,39 @@ def test_a_changed_certificate_is_a_certificate_or_refused(der: bytes) -> None:
 
 @bounded
 @given(changed(DEVICE.der), st.lists(changed(ISSUING.der) | st.just(ISSUING.der), max_size=3))
-def test_changed_certificates_get_a_verdict(device: bytes, presented: list[bytes]) -> None:
-    judge(device, *presented)
+def test_changed_certificates_are_trusted_only_for_what_was_signed(
+    device: bytes, presented: list[bytes]
+) -> None:
+    verdict = judge(device, *presented)
+    assert isinstance(verdict, NotTrusted) or parse_certificate(device).tbs_der == DEVICE.parsed.tbs_der
 
 
 @bounded
 @given(extensions(), st.sampled_from([ISSUING, CONSTRAINED]))
-def test_a_signed_device_certificate_with_any_extensions_gets_a_verdict(
+@example([*DEVICE_EXTENSIONS, CRITICAL_UNKNOWN], ISSUING)  # all else about it would be trusted
+def test_a_signed_device_certificate_is_not_trusted_with_a_critical_extension_unknown(
     drawn: list[tuple[x509.ExtensionType, bool]], issuer: Forged
 ) -> None:
-    judge(forge("device", issuer, extensions=drawn).der)
+    verdict = judge(forge("device", issuer, extensions=drawn).der)
+    assert isinstance(verdict, NotTrusted) or not has_critical_unknown(drawn)
 
 
 @bounded
 @given(extensions())
-def test_a_signed_intermediate_with_any_extensions_gets_a_verdict(
+@example([CRITICAL_UNKNOWN])
+def test_a_signed_intermediate_leads_nowhere_with_a_critical_extension_unknown(
     drawn: list[tuple[x509.ExtensionType, bool]],
 ) -> None:
     authority = [each for each in drawn if each[0].oid.dotted_string != "2.5.29.19"]
     odd = forge("Odd", ROOT, extensions=[(x509.BasicConstraints(True, None), True), *authority])
-    judge(forge_device("device", odd).der, odd.der)
+    verdict = judge(forge_device("device", odd).der, odd.der)
+    assert isinstance(verdict, NotTrusted) or not has_critical_unknown(drawn)
 
 
 @bounded
 @given(st.binary(max_size=200))
-def test_any_bytes_get_a_verdict(data: bytes) -> None:
-    judge(data, data)
+def test_any_bytes_are_not_trusted(data: bytes) -> None:
+    assert isinstance(judge(data, data), NotTrusted)
 
 
 @bounded

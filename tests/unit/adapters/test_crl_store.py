@@ -50,8 +50,10 @@ async def test_the_target_of_a_link_in_another_directory_is_followed(tmp_path: P
     (tmp_path / "certs" / "corp.crl").symlink_to(target)
     world = World(authority(tmp_path / "certs" / "corp.crl"))
     async with world.running():
+        assert world.status(5) == "good"
         replace(target, CA.crl([5], number=2))
         await world.until(lambda: world.status(5) == "revoked")
+    assert world.report.lines == [("loaded", "corp.crl", 1, 0), ("loaded", "corp.crl", 2, 1)]
 
 
 async def test_a_half_written_file_changes_nothing_and_is_taken_when_it_is_complete(tmp_path: Path) -> None:
@@ -115,6 +117,7 @@ async def test_the_poll_finds_what_no_watch_tells(tmp_path: Path) -> None:
         # And from then on the new one is watched.
         replace(directory / "corp.crl", CA.crl([7, 8], number=3))
         await world.until(lambda: world.status(8) == "revoked", seconds=0.8)
+    assert [line[2] for line in world.report.lines if line[0] == "loaded"] == [1, 2, 3]
 
 
 async def test_a_file_that_did_not_change_is_not_read_again(

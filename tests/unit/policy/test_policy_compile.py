@@ -6,6 +6,7 @@ import pytest
 from support.policies import BROWSERS, LEGACY, PARSERS, policy, rule
 
 from gateway.model.decision import Access, FactorPrompt
+from gateway.policy.conditions.device_trust import DeviceTrustCondition, RequiredTrust
 from gateway.policy.errors import KeyPath, PolicyInvalid, PolicyProblem
 from gateway.policy.rules import MAX_RULES, Status, compile_policy, referenced_groups, referenced_zones
 
@@ -211,14 +212,16 @@ def test_a_trust_is_required_only_of_what_can_show_it(
 ) -> None:
     raw = one(device_trust=trust, **keys)
     if accepted:
-        compile_policy(raw, PARSERS, client_conditions=client_conditions)
+        (only,) = compile_policy(raw, PARSERS, client_conditions=client_conditions).rules
+        assert only.condition(DeviceTrustCondition) == DeviceTrustCondition(RequiredTrust(trust))
     else:
         refused = compiled(raw, client_conditions)
         assert (refused.problem, refused.rule) == (P.TRUST_CANNOT_BE_SHOWN, "r")
 
 
 def test_any_trust_goes_with_everything() -> None:
-    compile_policy(one(device_trust="any"), PARSERS, client_conditions=True)
+    (only,) = compile_policy(one(device_trust="any"), PARSERS, client_conditions=True).rules
+    assert only.condition(DeviceTrustCondition) == DeviceTrustCondition(RequiredTrust.ANY)
 
 
 def test_the_sentence_names_the_rule_what_is_in_the_way_and_that_it_was_left_out() -> None:
