@@ -119,18 +119,10 @@ class RequestParser:
         self._events = []
         if self._in_head:
             self._head_bytes += len(data)
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
+        switched_at = _tokenize(self._parser, data, error_status=400)
+        if switched_at is not None:
             self.switched = True
-            self.leftover = data[upgrade.args[0] :]
-        except httptools.HttpParserCallbackError as error:
-            cause = error.__context__
-            if isinstance(cause, HttpRefused):
-                raise cause from None
-            raise
-        except httptools.HttpParserError as error:
-            raise HttpRefused(400, str(error) or type(error).__name__) from None
+            self.leftover = data[switched_at:]
         if self._in_head:
             if self._head_bytes > self._max_head_bytes:
                 raise HttpRefused(431, "the request head is too large")
@@ -248,17 +240,9 @@ class ResponseParser:
         self._events = []
         if self._in_head:
             self._head_bytes += len(data)
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self.leftover = data[upgrade.args[0] :]
-        except httptools.HttpParserCallbackError as error:
-            cause = error.__context__
-            if isinstance(cause, HttpRefused):
-                raise cause from None
-            raise
-        except httptools.HttpParserError as error:
-            raise HttpRefused(502, str(error) or type(error).__name__) from None
+        switched_at = _tokenize(self._parser, data, error_status=502)
+        if switched_at is not None:
+            self.leftover = data[switched_at:]
         self._bound_bytes(len(data))
         return self._events
 
@@ -344,6 +328,26 @@ class ResponseParser:
             return  # the answer is still to come
         self._events.append(End.MESSAGE)
         self._done = True
+
+
+def _tokenize(
+    parser: httptools.HttpRequestParser | httptools.HttpResponseParser, data: bytes, error_status: int
+) -> int | None:
+    """Give llhttp these bytes; it calls back. Returns the offset at which another protocol begins, None while
+    it is HTTP. Raises HttpRefused: a callback's own, or ``error_status`` with llhttp's words."""
+    try:
+        parser.feed_data(data)
+    except httptools.HttpParserUpgrade as upgrade:
+        offset: int = upgrade.args[0]
+        return offset
+    except httptools.HttpParserCallbackError as error:
+        cause = error.__context__
+        if isinstance(cause, HttpRefused):
+            raise cause from None
+        raise
+    except httptools.HttpParserError as error:
+        raise HttpRefused(error_status, str(error) or type(error).__name__) from None
+    return None
 
 
 def _joined(events: list[Event]) -> list[Event]:
