@@ -31,6 +31,16 @@ MAX_EXTENSIONS = 32
 MAX_EXTENSION_ELEMENTS = 256
 # RFC 5280 §4.1.2.2: at most 20 octets. The revocation index stores them at that width.
 MAX_SERIAL_NUMBER_BYTES = 20
+# What the library raises for a certificate or a CRL that it does not read, at once or at an attribute.
+PARSER_ERRORS = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+    UserWarning,  # the library's own, where a process runs with warnings as errors
+)
 
 _VERSION_3 = bytes.fromhex("a003020102")
 _VERSION_TAG = 0xA0
@@ -132,15 +142,7 @@ def parse_certificate(der: bytes) -> Certificate:
         )
     except (KeyRefused, asn1.DerError) as problem:
         raise _malformed(str(problem)) from None
-    except (
-        ValueError,
-        TypeError,
-        UnsupportedAlgorithm,
-        x509.DuplicateExtension,
-        x509.InvalidVersion,
-        x509.UnsupportedGeneralNameType,
-        UserWarning,  # the library's own, where a process runs with warnings as errors
-    ) as problem:
+    except PARSER_ERRORS as problem:
         # The parser's own words are not for logs that others read: they may quote the certificate.
         raise _malformed(f"not a certificate ({type(problem).__name__})") from None
 

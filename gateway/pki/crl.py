@@ -9,11 +9,10 @@ from datetime import datetime
 from enum import StrEnum
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509.oid import ExtensionOID
 
 from gateway.pki import der as asn1
-from gateway.pki.certificate import MAX_SERIAL_NUMBER_BYTES, Certificate
+from gateway.pki.certificate import MAX_SERIAL_NUMBER_BYTES, PARSER_ERRORS, Certificate
 from gateway.pki.names import read_name
 from gateway.pki.serials import SerialSet
 from gateway.pki.signature import is_signature_algorithm_allowed, verify_signature
@@ -131,15 +130,7 @@ def parse_crl(data: bytes, issuers: Sequence[Certificate]) -> CrlSnapshot:
         )
     except asn1.DerError as problem:
         raise _malformed(str(problem)) from None
-    except (
-        ValueError,
-        TypeError,
-        UnsupportedAlgorithm,
-        x509.DuplicateExtension,
-        x509.InvalidVersion,
-        x509.UnsupportedGeneralNameType,
-        UserWarning,  # the library's own, where a process runs with warnings as errors
-    ) as problem:
+    except PARSER_ERRORS as problem:
         raise _malformed(type(problem).__name__) from None
 
 
