@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from gateway.federation import names
-from gateway.federation.assertion20 import check_audience, single_user
+from gateway.federation.assertion20 import check_conditions, single_user
 from gateway.federation.errors import MessageRejected, malformed
 from gateway.federation.expectation import AssertionClaims, Expectation
 from gateway.federation.structure import (
@@ -15,7 +15,6 @@ from gateway.federation.structure import (
 )
 from gateway.federation.validity import (
     check_not_before,
-    check_not_on_or_after,
     instant_attribute,
     parse_instant,
 )
@@ -53,7 +52,10 @@ def read_assertion(assertion: Element, expectation: Expectation, now: datetime) 
         )
     issued = parse_instant(required_attribute(assertion, "IssueInstant"), "IssueInstant")
     check_not_before(issued, now, expectation.clock_skew, "IssueInstant")
-    end = _check_conditions(required_child(assertion, _S + "Conditions"), expectation, now)
+    conditions = required_child(assertion, _S + "Conditions")
+    end = check_conditions(conditions, _S, _KNOWN_CONDITIONS, _AUDIENCE_RESTRICTION, expectation, now)
+    if end is None:  # nothing else in a SAML 1.1 assertion ends
+        raise malformed("the assertion has no end of validity")
     statement = only_child(assertion, _AUTHENTICATION)
     name_identifier = _check_subjects(assertion, expectation)
     idp = expectation.idp
@@ -77,25 +79,6 @@ def read_assertion(assertion: Element, expectation: Expectation, now: datetime) 
         valid_until=end + expectation.clock_skew,
         in_response_to=None,
     )
-
-
-def _check_conditions(conditions: Element, expectation: Expectation, now: datetime) -> datetime:
-    """Conditions hold, and they end: nothing else in a SAML 1.1 assertion does (SAML 1.1 Core §2.3.2)."""
-    for condition in conditions:
-        if condition.tag not in _KNOWN_CONDITIONS:
-            raise malformed(f"the condition {names.local_name(condition.tag)} is not understood")
-    skew = expectation.clock_skew
-    check_not_before(instant_attribute(conditions, "NotBefore"), now, skew, "Conditions NotBefore")
-    end = instant_attribute(conditions, "NotOnOrAfter")
-    if end is None:
-        raise malformed("the assertion has no end of validity")
-    check_not_on_or_after(end, now, skew, "Conditions NotOnOrAfter")
-    restrictions = [
-        [text_of(audience) for audience in restriction.findall(_S + "Audience")]
-        for restriction in conditions.findall(_AUDIENCE_RESTRICTION)
-    ]
-    check_audience(restrictions, expectation)
-    return end
 
 
 def _check_subjects(assertion: Element, expectation: Expectation) -> str | None:

@@ -27,8 +27,9 @@ from gateway.model.reasons import MessageReason
 
 _S = f"{{{names.SAML2}}}"
 ASSERTION = _S + "Assertion"
+_AUDIENCE_RESTRICTION = _S + "AudienceRestriction"
 # OneTimeUse is kept by the replay check. ProxyRestriction binds those who issue assertions upon this one.
-_KNOWN_CONDITIONS = frozenset({_S + "AudienceRestriction", _S + "OneTimeUse", _S + "ProxyRestriction"})
+_KNOWN_CONDITIONS = frozenset({_AUDIENCE_RESTRICTION, _S + "OneTimeUse", _S + "ProxyRestriction"})
 _PARTS = frozenset(
     {
         _S + "Issuer",
@@ -66,7 +67,8 @@ def read_assertion(
     issued = parse_instant(required_attribute(assertion, "IssueInstant"), "IssueInstant")
     check_not_before(issued, now, expectation.clock_skew, "IssueInstant")
     subject = required_child(assertion, _S + "Subject")
-    ends = [_check_conditions(required_child(assertion, _S + "Conditions"), expectation, now)]
+    conditions = required_child(assertion, _S + "Conditions")
+    ends = [check_conditions(conditions, _S, _KNOWN_CONDITIONS, _AUDIENCE_RESTRICTION, expectation, now)]
     confirmed_until, in_response_to = _check_confirmations(subject, expectation, now, profile)
     ends.append(confirmed_until)
     statement = only_child(assertion, _S + "AuthnStatement")
@@ -107,24 +109,35 @@ def check_issuer(issuer: Element, expectation: Expectation) -> str:
     return name
 
 
-def _check_conditions(conditions: Element, expectation: Expectation, now: datetime) -> datetime | None:
-    """Conditions hold (SAML Core §2.5.1). Returns their end, or None when they have none."""
+def check_conditions(
+    conditions: Element,
+    namespace: str,
+    known: frozenset[str],
+    audience_restriction: str,
+    expectation: Expectation,
+    now: datetime,
+) -> datetime | None:
+    """Conditions hold, in SAML 2.0 (Core §2.5.1) or 1.1 (Core §2.3.2): the rules are the same, the names are
+    not. Returns their end, or None when they have none. Raises MessageRejected.
+
+    ``namespace`` is the version's, in braces; ``known`` are the tags of conditions that are understood.
+    """
     for condition in conditions:
-        if condition.tag not in _KNOWN_CONDITIONS:
+        if condition.tag not in known:
             raise malformed(f"the condition {names.local_name(condition.tag)} is not understood")
     skew = expectation.clock_skew
     check_not_before(instant_attribute(conditions, "NotBefore"), now, skew, "Conditions NotBefore")
     end = instant_attribute(conditions, "NotOnOrAfter")
     check_not_on_or_after(end, now, skew, "Conditions NotOnOrAfter")
     restrictions = [
-        [text_of(audience) for audience in restriction.findall(_S + "Audience")]
-        for restriction in conditions.findall(_S + "AudienceRestriction")
+        [text_of(audience) for audience in restriction.findall(namespace + "Audience")]
+        for restriction in conditions.findall(audience_restriction)
     ]
-    check_audience(restrictions, expectation)
+    _check_audience(restrictions, expectation)
     return end
 
 
-def check_audience(restrictions: list[list[str]], expectation: Expectation) -> None:
+def _check_audience(restrictions: list[list[str]], expectation: Expectation) -> None:
     """At least one restriction; each must name the app: AND between them, OR inside of one."""
     if not restrictions:
         raise MessageRejected(
