@@ -11,31 +11,19 @@ import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-import yaml
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL, crypto
 from support import messages
 from support.browser import Step
-from support.echo_app import SSO_URL, echo_app
 from support.gateway_process import GatewayProcess, gateway_process
-from support.site import TRUSTED_WINDOWS_ONLY, Site
+from support.site import Site
+from support.two_apps import ACS, PAYROLL, WIKI, two_apps
 
-WIKI, PAYROLL = "wiki.apps.example.test", "payroll.apps.example.test"
-ACS = "/saml/acs"
 FORM = "Content-Type: application/x-www-form-urlencoded"
-METADATA = (
-    '<md:EntityDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata" '
-    f'entityID="{messages.ISSUER}"><md:IDPSSODescriptor '
-    'protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol">'
-    f"{messages.key_descriptor(messages.rsa_key())}"
-    '<md:SingleSignOnService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect" '
-    f'Location="{SSO_URL}"/></md:IDPSSODescriptor></md:EntityDescriptor>'
-)
 
 
 @dataclass
@@ -79,29 +67,9 @@ class Target:
 
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    directory: Path = tmp_path_factory.mktemp("attacked")
-    site = Site(directory)
-    (directory / "idp.xml").write_text(METADATA)
-    (directory / "policy.yaml").write_text(yaml.safe_dump(dict(TRUSTED_WINDOWS_ONLY)))
-    with echo_app() as port:
-        apps = [
-            {
-                "name": host.partition(".")[0],
-                "label": host.partition(".")[0].capitalize(),
-                "host": host,
-                "upstream": f"http://127.0.0.1:{port}",
-                "protocol": "saml2",
-                "identity_provider": "idp",
-                "entity_id": f"https://{host}",
-                "assertion_endpoints": [ACS],
-                "policy": "policy.yaml",
-            }
-            for host in (WIKI, PAYROLL)
-        ]
-        apps[1]["enforcement"] = "session"
-        providers = [{"name": "idp", "protocol": "saml2", "metadata": "idp.xml"}]
-        with gateway_process(site.configuration(providers, apps), directory) as gateway:
-            yield Target(site, gateway)
+    site = Site(tmp_path_factory.mktemp("attacked"))
+    with two_apps(site) as configuration, gateway_process(configuration, site.directory) as gateway:
+        yield Target(site, gateway)
 
 
 def request(line: str, *fields: str, body: bytes = b"", host: str = WIKI) -> bytes:

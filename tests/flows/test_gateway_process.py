@@ -18,25 +18,15 @@ import pytest
 import yaml
 from support import messages
 from support.browser import Browser, Hop, Step, Visit
-from support.echo_app import REQUEST_ID, SSO_URL, echo_app
+from support.echo_app import REQUEST_ID
 from support.gateway_process import GatewayProcess, gateway_process
 from support.pki import Credential
 from support.processes import free_port
 from support.site import DEVICE, TRUSTED_WINDOWS_ONLY, Site
+from support.two_apps import ACS, PAYROLL, WIKI, two_apps
 
-WIKI, PAYROLL = "wiki.apps.example.test", "payroll.apps.example.test"
-ACS = "/saml/acs"
 FORM = "application/x-www-form-urlencoded"
 USER = "alice@example.test"
-
-METADATA = (
-    '<md:EntityDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata" '
-    f'entityID="{messages.ISSUER}"><md:IDPSSODescriptor '
-    'protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol">'
-    "{keys}"
-    '<md:SingleSignOnService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect" '
-    f'Location="{SSO_URL}"/></md:IDPSSODescriptor></md:EntityDescriptor>'
-)
 
 
 @dataclass
@@ -99,30 +89,8 @@ class World:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     site = Site(tmp_path_factory.mktemp("site"))
-    (site.directory / "idp.xml").write_text(
-        METADATA.replace("{keys}", messages.key_descriptor(messages.rsa_key()))
-    )
-    with echo_app() as port:
-        apps = [
-            {
-                "name": host.partition(".")[0],
-                "label": host.partition(".")[0].capitalize(),
-                "host": host,
-                "upstream": f"http://127.0.0.1:{port}",
-                "protocol": "saml2",
-                "identity_provider": "idp",
-                "entity_id": f"https://{host}",
-                "assertion_endpoints": [ACS],
-                "policy": "policy.yaml",
-            }
-            for host in (WIKI, PAYROLL)
-        ]
-        apps[1]["enforcement"] = "session"
-        (site.directory / "policy.yaml").write_text(yaml.safe_dump(dict(TRUSTED_WINDOWS_ONLY)))
-        provider = {"name": "idp", "protocol": "saml2", "metadata": "idp.xml"}
-        configuration = site.configuration([provider], apps)
-        with gateway_process(configuration, site.directory) as gateway:
-            yield World(site, gateway, configuration)
+    with two_apps(site) as configuration, gateway_process(configuration, site.directory) as gateway:
+        yield World(site, gateway, configuration)
 
 
 def seen_by_app(hop: Hop) -> dict[str, Any]:
