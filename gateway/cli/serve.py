@@ -183,7 +183,7 @@ def _fixed_at_start(running: GatewaySettings, wanted: GatewaySettings) -> list[s
             ("listen.metrics", running.listen_metrics, wanted.listen_metrics),
             ("listen.workers", running.workers, wanted.workers),
             ("keys", running.keys_directory, wanted.keys_directory),
-            ("org.host", running.org_host, wanted.org_host),
+            ("org.name", running.org_name, wanted.org_name),
         )
         if old != new
     ]

@@ -8,6 +8,7 @@ drain     stop listening, let exchanges finish until the deadline, then close wh
 import asyncio
 import socket
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from time import perf_counter
 from typing import Final
@@ -18,7 +19,7 @@ from gateway.adapters.memory import MemoryOneUseKeys, MemorySeenRequests, System
 from gateway.adapters.openssl_symbols import find_ticket_switch
 from gateway.adapters.tls_records import choose_records
 from gateway.model.events import Event
-from gateway.model.settings import Address
+from gateway.model.settings import Address, GatewaySettings
 from gateway.pki.authority import TrustSnapshot
 from gateway.pki.revocation import HeldCrl, RevocationIndex
 from gateway.policy.user_agent import preload
@@ -82,6 +83,7 @@ class Worker:
         self._send_no_tickets = find_ticket_switch()
         self._records = choose_records()
         settings = material.settings
+        self._listens = settings.listen_https
         self._crls = CrlStore(
             material.authorities, crl_cache_directory, self._clock, self._crls_changed, self
         )
@@ -104,7 +106,7 @@ class Worker:
         self._deadlines.start()
         if settings.listen_metrics is not None:
             await self._metrics_listener.start(settings.listen_metrics)
-        for address in settings.listen_https:
+        for address in self._listens:
             self._servers.append(await self._listen(address))
         self._background = [
             self._loop.create_task(self._crls.run(), name="CRLs"),
@@ -114,7 +116,7 @@ class Worker:
         ]
         self._log.note(
             "started",
-            https=[_text(address) for address in settings.listen_https],
+            https=[_text(address) for address in self._listens],
             tls13_tickets_on_mtls_hosts=self._send_no_tickets is None,
             tls_records=type(self._records).__name__,
         )
@@ -126,14 +128,17 @@ class Worker:
         return tuple(self._background)
 
     def apply(self, material: Material) -> None:
-        """Swap in a new configuration. Raises NoCertificateFor, ServerCertificateRefused or
-        PageTemplateRefused with nothing changed. Listening addresses and keys stay as they were."""
+        """Swap in a new configuration. Raises NoCertificateFor, ServerCertificateRefused, PageTemplateRefused
+        or OSError (a CA file for an upstream) with nothing changed. Listening addresses, the org's name and
+        keys stay as they were."""
+        material = replace(material, settings=self._reachable(material.settings))
         settings = material.settings
         snapshot = self._snapshot(material, self._live.current.trust.revocation)
         hosts = self._host_table(snapshot, material)
         pages = PageRenderer(settings.pages_directory, org_name=settings.org_name)
-        self._answers.replace_pages(pages)
         self._pools.replace(settings)
+        # Nothing below can fail.
+        self._answers.replace_pages(pages)
         self._live.replace(snapshot)
         self._hosts.replace(hosts)
         self._crls.replace_authorities(material.authorities)
@@ -195,6 +200,14 @@ class Worker:
         self._log.note("crl_failed", authority=authority, location=location, detail=detail)
 
     # Inside.
+
+    def _reachable(self, settings: GatewaySettings) -> GatewaySettings:
+        """Addresses count only after a restart; so does a public port that follows from them, or browsers
+        would be sent to a port where nobody listens yet."""
+        follows = settings.public_port == settings.listen_https[0].port
+        if follows and settings.listen_https != self._listens:
+            return replace(settings, public_port=self._live.current.settings.public_port)
+        return settings
 
     def _snapshot(self, material: Material, revocation: RevocationIndex) -> Snapshot:
         self._generation += 1

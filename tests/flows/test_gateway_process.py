@@ -432,6 +432,37 @@ def test_a_reload_drops_no_connection(world: World) -> None:
                 time.sleep(0.05)
 
 
+def test_a_changed_address_waits_for_a_restart_and_nobody_is_sent_there(world: World) -> None:
+    changed = json.loads(json.dumps(world.configuration))
+    changed["listen"]["https"] = [f"127.0.0.1:{free_port()}"]
+    changed["org"]["name"] = "another"
+    reconfigure(world, changed)
+    reloaded = [r for r in world.gateway.log_records() if r["event"] == "reloaded"]
+    assert reloaded[-1]["needs_restart"] == ["listen.https", "org.name"]
+    browser = world.site.browser(world.site.issue())
+    assert world.post(browser, world.message(401)).status == 200
+    reconfigure(world, world.configuration)
+
+
+def test_a_refused_configuration_leaves_the_pages_as_they_were(world: World) -> None:
+    (world.site.directory / "pages").mkdir()
+    (world.site.directory / "pages" / "error.html").write_text("another page")
+    (world.site.directory / "no-ca.pem").write_text("no certificate")
+    broken = json.loads(json.dumps(world.configuration))
+    broken["pages"] = "pages"
+    broken["apps"][0] |= {"upstream": "https://127.0.0.1:1", "upstream_ca": "no-ca.pem"}
+    refused = sum(r["event"] == "reload_refused" for r in world.gateway.log_records())
+    world.gateway.write(broken)
+    deadline = time.monotonic() + 5
+    while sum(r["event"] == "reload_refused" for r in world.gateway.log_records()) == refused:
+        assert time.monotonic() < deadline, world.gateway.output()
+        time.sleep(0.05)
+    shown = world.get(world.site.browser(None), "/.devicetrust/x")
+    assert shown.status == 404
+    assert b"another page" not in shown.body
+    reconfigure(world, world.configuration)
+
+
 METRICS = (
     "handshakes_total handshake_seconds_count challenges_total decisions_total messages_total requests_total "
     "request_seconds_count connections connections_closed_by_revocation_total revocation_seconds_count "
