@@ -1,6 +1,6 @@
 """The metrics of one worker (contract: Metrics), counted from events and reports."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -71,12 +71,13 @@ class Metrics:
             buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1),
             registry=registry,
         )
-        self.revoked_certificates = gauge(
+        self._revoked_certificates = gauge(
             "revoked_certificates", "Entries of the revocation index.", "authority"
         )
-        self.crl_next_update = gauge(
+        self._crl_next_update = gauge(
             "crl_next_update_timestamp_seconds", "When the earliest CRL of an authority ends.", "authority"
         )
+        self._certificate_ends: list[datetime] = []
         self._expiring = gauge("certificates_expiring", "Server certificates that end soon.", "within")
         self.change_number = gauge("change_number", "Changes applied since the start.")
         gauge("build_info", "The version that runs.", "version").labels(__version__).set(1)
@@ -86,11 +87,24 @@ class Metrics:
         if result == "ok":
             self._handshake_seconds.labels(role).observe(seconds)
 
-    def certificates(self, certificates: Iterable[ServerCertificate], now: datetime) -> None:
-        ends = [certificate.chain[0].not_valid_after_utc for certificate in certificates]
+    def certificates(self, certificates: Iterable[ServerCertificate]) -> None:
+        self._certificate_ends = [c.chain[0].not_valid_after_utc for c in certificates]
+
+    def count_expiring(self, now: datetime) -> None:
+        """To be called now and then: certificates come near their end without anything happening."""
         for days in _WITHIN_DAYS:
-            soon = sum((end - now).total_seconds() < days * 86_400 for end in ends)
+            soon = sum((end - now).total_seconds() < days * 86_400 for end in self._certificate_ends)
             self._expiring.labels(f"{days}d").set(soon)
+
+    def crls(self, held: Mapping[str, tuple[int, datetime | None]]) -> None:
+        """Authority → (revoked certificates, earliest nextUpdate or None). One that is gone, or holds
+        no CRL any more, leaves no value behind that an alarm would go by."""
+        self._revoked_certificates.clear()
+        self._crl_next_update.clear()
+        for authority, (revoked, next_update) in held.items():
+            self._revoked_certificates.labels(authority).set(revoked)
+            if next_update is not None:
+                self._crl_next_update.labels(authority).set(next_update.timestamp())
 
     def _of_request(self, app: str, status: int) -> tuple[Counter, Histogram]:
         """Finding a series by its labels costs more than counting; these two are needed for every request.

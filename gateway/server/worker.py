@@ -97,7 +97,8 @@ class Worker:
         self._signer = StatementSigner(settings.org_name, keys.jwt_keys)
         self._handlers = self._make_handlers(Sealer(keys.master_secret))
         self._metrics_listener = MetricsListener(self._metrics.registry, self._not_ready)
-        self._metrics.certificates(material.certificates, self._clock.now())
+        self._metrics.certificates(material.certificates)
+        self._metrics.count_expiring(self._clock.now())
 
     async def start(self) -> None:
         """Read the CRLs, then listen. Raises OSError where an address cannot be had."""
@@ -142,7 +143,9 @@ class Worker:
         self._live.replace(snapshot)
         self._hosts.replace(hosts)
         self._crls.replace_authorities(material.authorities)
-        self._metrics.certificates(material.certificates, self._clock.now())
+        self._metrics.certificates(material.certificates)
+        self._metrics.count_expiring(self._clock.now())
+        self._report_crls()
         self._close_untrusted(self._clock.now())
         self._changed()
 
@@ -289,7 +292,7 @@ class Worker:
         self._live.replace(self._live.current.with_revocation(revocation))
         if self._close_untrusted(now):
             self._metrics.revocation_seconds.observe(perf_counter() - began)
-        self._report_crls(now)
+        self._report_crls()
         self._changed()
 
     def _close_untrusted(self, now: datetime) -> int:
@@ -298,17 +301,14 @@ class Worker:
             self._metrics.closed_by_revocation.inc(closed)
         return closed
 
-    def _report_crls(self, now: datetime) -> None:
-        for authority in self._live.current.trust.authorities:
-            held = [
-                crl
-                for certificate in authority.certificates
-                for crl in self._live.current.trust.revocation.held_for(certificate.issuer_hash)
-            ]
-            self._metrics.revoked_certificates.labels(authority.name).set(sum(map(_entries, held)))
-            if held:
-                earliest = min(crl.next_update for crl in held)
-                self._metrics.crl_next_update.labels(authority.name).set(earliest.timestamp())
+    def _report_crls(self) -> None:
+        trust = self._live.current.trust
+        report: dict[str, tuple[int, datetime | None]] = {}
+        for authority in trust.authorities:
+            held = [crl for c in authority.certificates for crl in trust.revocation.held_for(c.issuer_hash)]
+            earliest = min((crl.next_update for crl in held), default=None)
+            report[authority.name] = sum(map(_entries, held)), earliest
+        self._metrics.crls(report)
 
     def _changed(self) -> None:
         self._changes += 1
@@ -324,13 +324,15 @@ class Worker:
         ]
 
     async def _look_for_what_has_ended(self) -> None:
-        """Challenges that nobody came back from; connections whose certificate or session has run out."""
+        """Challenges that nobody came back from; connections whose certificate or session has run out; server
+        certificates that soon will."""
         while True:
             await asyncio.sleep(_ENDED_CHECK_SECONDS)
             now = self._clock.now()
             for event in self._pending.expire(now):
                 self.emit(event)
             self._close_untrusted(now)
+            self._metrics.count_expiring(now)
 
     def _reference(self) -> str:
         return self._randomness.bytes(_REFERENCE_BYTES).hex()
