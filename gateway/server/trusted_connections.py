@@ -24,20 +24,20 @@ class TrustedConnections:
         self._devices.pop(channel, None)
 
     def close_untrusted(self, trust: TrustSnapshot, now: datetime) -> int:
-        """Cut off every connection whose device is no longer trusted; returns how many. A device with several
-        connections is looked at once."""
+        """Cut off every connection whose session has ended or whose device is no longer trusted; returns how
+        many of the latter. A device with several connections is looked at once."""
         verdicts: dict[str, bool] = {}
-        closed = 0
+        lost = 0
         for channel, (device, session_ends) in list(self._devices.items()):
-            trusted = session_ends is None or now < session_ends
-            if trusted and isinstance(device, VerifiedDevice):
+            trusted = True
+            if isinstance(device, VerifiedDevice):
                 known = verdicts.get(device.certificate_thumbprint)
                 if known is None:
                     known = isinstance(recheck(device, trust, now), VerifiedDevice)
                     verdicts[device.certificate_thumbprint] = known
                 trusted = known
-            if not trusted:
+            if not trusted or (session_ends is not None and session_ends <= now):
                 del self._devices[channel]
                 channel.abort()
-                closed += 1
-        return closed
+                lost += not trusted
+        return lost
