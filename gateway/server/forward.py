@@ -114,8 +114,10 @@ class ForwardExchange:
         if self._over or self._request_done:
             return
         self._request_done = True
-        if self._request_chunked and self._upstream is not None:
-            self._upstream.write(b"0\r\n\r\n")
+        if self._upstream is not None:
+            if self._request_chunked:
+                self._upstream.write(b"0\r\n\r\n")
+            self._upstream.request_complete()
 
     def cancelled(self) -> None:
         if self._over:
@@ -219,7 +221,7 @@ class ForwardExchange:
     def _send(self, upstream: UpstreamConnection) -> None:
         errand, start = self._errand, self._start
         self._upstream = upstream
-        upstream.begin(self, head_only=errand.method == b"HEAD")
+        upstream.begin(self, head_only=errand.method == b"HEAD", request_complete=self._request_done)
         lines = [b"%s %s HTTP/1.1" % (errand.method, errand.target)]
         lines.extend(b"%s: %s" % field for field in errand.headers)
         if errand.body is not None:

@@ -225,11 +225,16 @@ class HttpConnection:
             self.channel.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def pause_reading(self) -> None:
+        """The app is not ready for more of the body: its own deadline counts now."""
         self._exchange_reads = False
         self.channel.pause_reading()
+        if not self._request_complete:
+            self.channel.set_deadline(None)
 
     def resume_reading(self) -> None:
         self._exchange_reads = True
+        if not self._request_complete and self._start is not None:
+            self.channel.set_deadline(self._limits.body_timeout_seconds)
         if not self._held_back:
             self.channel.resume_reading()
 

@@ -60,17 +60,25 @@ class UpstreamConnection(asyncio.Protocol):
         self._parser: ResponseParser | None = None
         self._answered = False
         self._reading_paused = False
+        self._request_complete = True
         self.reused = False
         self.idle_since = 0.0
         self.is_open = False
         self.deadline = NEVER
 
-    def begin(self, reader: ResponseReader, head_only: bool) -> None:
-        """Take the next response for this exchange."""
+    def begin(self, reader: ResponseReader, *, head_only: bool, request_complete: bool) -> None:
+        """Take the next response for this exchange. The app's time runs once it has the whole request, and
+        while it takes none of it."""
         self._reader = reader
         self._parser = ResponseParser(head_only, self._limits.max_head_bytes)
         self._answered = False
-        self.deadline = self._deadlines.after(self._limits.upstream_response_timeout_seconds)
+        self._request_complete = request_complete
+        self.deadline = NEVER
+        self._expect_more()
+
+    def request_complete(self) -> None:
+        self._request_complete = True
+        self._expect_more()
 
     @property
     def answered(self) -> bool:
@@ -80,7 +88,6 @@ class UpstreamConnection(asyncio.Protocol):
     def write(self, data: bytes) -> None:
         if self._transport is not None and self.is_open:
             self._transport.write(data)
-            self._expect_more()  # the app need not answer before it has the whole request
 
     def pause_reading(self) -> None:
         if self._transport is not None and self.is_open:
@@ -173,9 +180,13 @@ class UpstreamConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         if self._reader is not None:
             self._reader.upstream_pause_writing()
+            if self._parser is not None:
+                self.deadline = self._deadlines.after(self._limits.upstream_response_timeout_seconds)
 
     def resume_writing(self) -> None:
         if self._reader is not None:
+            self.deadline = NEVER
+            self._expect_more()
             self._reader.upstream_resume_writing()
 
     def deadline_passed(self) -> None:
@@ -185,7 +196,9 @@ class UpstreamConnection(asyncio.Protocol):
             self._fail(UpstreamFailed("timeout", 504, "the app did not answer in time"))
 
     def _expect_more(self) -> None:
-        if self._reader is not None and self._parser is not None and not self._reading_paused:
+        if self._reader is None or self._parser is None:
+            return
+        if self._request_complete and not self._reading_paused:
             self.deadline = self._deadlines.after(self._limits.upstream_response_timeout_seconds)
 
     def _fail(self, failure: UpstreamFailed) -> None:

@@ -1,4 +1,4 @@
-"""In which state a connection to an app goes back to its pool."""
+"""In which state a connection to an app goes back to its pool, and when the app's time runs."""
 
 import asyncio
 
@@ -55,14 +55,14 @@ class Reader:
     def upstream_resume_writing(self) -> None: ...
 
 
-async def in_use() -> tuple[UpstreamPool, UpstreamConnection, Wire, Reader]:
+async def in_use(*, request_complete: bool = True) -> tuple[UpstreamPool, UpstreamConnection, Wire, Reader]:
     """A connection in the middle of an exchange."""
     loop = asyncio.get_running_loop()
     deadlines, limits = Deadlines(loop), Limits()
     pool = UpstreamPool(Upstream("http", "127.0.0.1", 1), None, loop, deadlines, limits)
     connection, wire, reader = UpstreamConnection(pool, deadlines, limits), Wire(), Reader()
     connection.connection_made(wire)
-    connection.begin(reader, head_only=False)
+    connection.begin(reader, head_only=False, request_complete=request_complete)
     return pool, connection, wire, reader
 
 
@@ -95,6 +95,19 @@ async def test_a_paused_connection_has_no_deadline_even_while_a_body_goes_up() -
     assert connection.deadline < float("inf")
     connection.deadline_passed()
     assert reader.failures == ["timeout"]
+
+
+async def test_the_apps_time_runs_when_it_has_the_whole_request_and_while_it_takes_none_of_it() -> None:
+    _, connection, _, _ = await in_use(request_complete=False)
+    assert connection.deadline == float("inf")  # the browser's turn
+    connection.write(b"a piece of the body")
+    assert connection.deadline == float("inf")
+    connection.pause_writing()
+    assert connection.deadline < float("inf")  # the app reads nothing
+    connection.resume_writing()
+    assert connection.deadline == float("inf")
+    connection.request_complete()
+    assert connection.deadline < float("inf")
 
 
 async def test_an_app_that_speaks_unasked_loses_its_connection() -> None:
