@@ -28,7 +28,7 @@ VERBS: Final = {
     "check": ("check", "Check the configuration and every file that it names."),
     "config": ("config", "Describe the configuration file."),
     "policy": ("policy", "Lint, test and explain sign-on policies."),
-    "demo": ("demo", "Try it: gateway, identity provider and app on this machine."),
+    "demo": ("demo", "Try it: gateway, identity provider and two apps on this machine."),
 }
 
 _EPILOG = """\b

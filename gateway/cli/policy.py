@@ -39,8 +39,9 @@ def policy() -> None:
     """Test, lint and explain sign-on policies.
 
     \b
-    devicetrust policy test policies/
-    devicetrust policy lint policies/office-365-allow-list.yaml
+    Examples:
+      devicetrust policy test policies/
+      devicetrust policy lint policies/office-365-allow-list.yaml
     """
 
 
@@ -83,8 +84,9 @@ def run_tests(
     Zones are the table's own, unless some are given here.
 
     \b
-    devicetrust policy test policies/
-    devicetrust policy test wiki.yaml --zone office=10.0.0.0/8
+    Examples:
+      devicetrust policy test policies/
+      devicetrust policy test wiki.yaml --zone office=10.0.0.0/8
     """
     with _unusable():
         zones, _ = _zones(zones_from, zone_options)
@@ -129,8 +131,9 @@ def run_lint(
     """Look for ways in that the author of a POLICY (file or directory) may not expect.
 
     \b
-    devicetrust policy lint policies/
-    devicetrust policy lint wiki.yaml --zones-from gateway.yaml --json
+    Examples:
+      devicetrust policy lint policies/
+      devicetrust policy lint wiki.yaml --zones-from gateway.yaml --json
     """
     with _unusable():
         zones, trust_enabled = _zones(zones_from, zone_options)
@@ -188,9 +191,10 @@ def run_explain(
     With --device-trust unknown (the default): both answers, and whether the device is asked.
 
     \b
-    devicetrust policy explain wiki.yaml --user ana@example.test --ip 10.1.2.3 --platform windows
-    devicetrust policy explain wiki.yaml --user ana@example.test --ip 10.1.2.3 \\
-        --user-agent "curl/8.5.0" --device-trust not_trusted --json
+    Examples:
+      devicetrust policy explain wiki.yaml --user ana@example.test --ip 10.1.2.3 --platform windows
+      devicetrust policy explain wiki.yaml --user ana@example.test --ip 10.1.2.3 \\
+          --user-agent "curl/8.5.0" --device-trust not_trusted --json
     """
     with _unusable():
         zones, _ = _zones(zones_from, zone_options)

@@ -91,7 +91,7 @@ class OrgSection(_Section):
     """Who runs this gateway."""
 
     name: Name = Field(description="Short name of the organisation; issuer of what the gateway signs.")
-    host: HostName = Field(description="Host of dashboard, broker, enrolment and API.")
+    host: HostName = Field(description="Host of the gateway itself; it publishes /.well-known/jwks.json.")
     mtls_domain: MtlsDomain = Field(
         description="Challenges run on random hosts directly under this domain. It needs a wildcard "
         "DNS record and a certificate for *.DOMAIN, and no app or cookie may live there."
@@ -113,7 +113,9 @@ class ListenSection(_Section):
         WithJsonSchema(
             {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": MAX_WORKERS}]}
         ),
-    ] = Field(default=1, description="Number of worker processes, or auto: one per core.")
+    ] = Field(
+        default=1, description="Number of worker processes, or auto: one per core. This version runs one."
+    )
     public_port: int | None = Field(
         default=None,
         ge=1,
@@ -161,7 +163,9 @@ class AuthoritySection(_Section):
     """A certification authority whose device certificates are trusted."""
 
     name: Name = Field(description="Name of the authority in logs and metrics.")
-    builtin: bool = Field(default=False, description="true: the CA that the gateway runs itself.")
+    builtin: bool = Field(
+        default=False, description="true: the built-in CA, which is not part of this version."
+    )
     certificates: FilePath | None = Field(
         default=None, description="PEM file with the authority's certificates; each one is a trust anchor."
     )

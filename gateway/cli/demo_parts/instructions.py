@@ -136,7 +136,7 @@ def instructions(
     yield f"  {curl_line(directory, addresses, None)}"
     yield ""
     yield "  In place of alice.pem, try expired.pem, foreign.pem (another CA's) or bob.pem (another user's)."
-    yield "  Revoke Alice's certificate (and /restore it), then try again:"
+    yield "  Revoke Alice's certificate (and /restore it), then try again a second later:"
     yield f"  {_curl(directory)} -X POST {addresses.idp_origin}/devices/alice/revoke"
     yield ""
     yield from _chromium_lines(directory, chromium)
