@@ -85,9 +85,16 @@ def report(path: str, findings: Sequence[Finding]) -> Iterator[str]:
     for finding in findings:
         yield f"{finding.severity.upper()}  {finding.place}: {finding.what}"
         yield f"    → {finding.do}"
-    counts = [(severity, sum(f.severity is severity for f in findings)) for severity in Severity]
-    summary = ", ".join(f"{count} {severity}" for severity, count in counts if count) or "nothing found"
+    counts = [
+        (one, severity) for severity in Severity if (one := sum(f.severity is severity for f in findings))
+    ]
+    summary = ", ".join(_counted(*count) for count in counts) or "nothing found"
     yield f"{path}: {_RESULTS[exit_code(findings)]} ({summary})"
+
+
+def _counted(count: int, severity: Severity) -> str:
+    plural = "s" if count > 1 and severity is not Severity.UNUSABLE else ""
+    return f"{count} {severity}{plural}"
 
 
 def _all_checks(settings: GatewaySettings, now: datetime) -> Iterator[Finding]:

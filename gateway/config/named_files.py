@@ -37,14 +37,13 @@ def read_server_certificate(files: CertificateFiles) -> ServerCertificate:
         raise ConfigError(files.private_key, None, "", "is not an RSA, ECDSA or Ed25519 key")
     certificate = ServerCertificate(chain, key)
     try:
-        matches = chain[0].public_key() == key.public_key()
+        if chain[0].public_key() != key.public_key():
+            raise ConfigError(
+                files.private_key, None, "", f"is not the key of the first certificate in {files.certificate}"
+            )
         app_context(certificate)
     except (ValueError, UnsupportedAlgorithm, ServerCertificateRefused) as error:
         raise ConfigError(files.certificate, None, "", f"cannot serve: {error}") from error
-    if not matches:
-        raise ConfigError(
-            files.private_key, None, "", f"is not the key of the first certificate in {files.certificate}"
-        )
     return certificate
 
 

@@ -108,8 +108,15 @@ def _context(certificate: ServerCertificate, minimum_version: str) -> SSL.Contex
         context.use_privatekey(certificate.private_key)
         context.check_privatekey()
     except SSL.Error as error:
-        raise ServerCertificateRefused(f"certificate and private key do not serve: {error}") from error
+        raise ServerCertificateRefused(
+            f"OpenSSL refuses the certificate or its key: {_reasons(error)}"
+        ) from error
     return context
+
+
+def _reasons(error: SSL.Error) -> str:
+    """OpenSSL's reasons, without its names for the parts of itself."""
+    return ", ".join(reason for _library, _function, reason in error.args[0])
 
 
 def _select_http1(_connection: SSL.Connection, offered: list[bytes]) -> "bytes | _NoOverlappingProtocols":

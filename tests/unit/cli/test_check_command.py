@@ -12,7 +12,7 @@ from support.gateway_yaml import POLICY, Installation, saml_metadata
 from support.pki import Authority, Credential, new_key, write_private
 
 from gateway.adapters.key_files import load_or_create_keys
-from gateway.cli.check import exit_code, find
+from gateway.cli.check import exit_code, find, report
 from gateway.cli.checks.finding import Finding, Severity
 from gateway.cli.main import run
 from gateway.config.load import load_settings
@@ -234,7 +234,13 @@ def file_from_the_future(i: Installation) -> None:
     [
         (no_key, "unusable", "server-certificate-unusable", "certs/apps.key", "No such file"),
         (open_key, "unusable", "server-certificate-unusable", "certs/apps.key", "mode 0640"),
-        (key_of_another, "unusable", "server-certificate-unusable", "certs/apps", "key"),
+        (
+            key_of_another,
+            "unusable",
+            "server-certificate-unusable",
+            "certs/apps.key",
+            "is not the key of the first certificate in ",
+        ),
         (no_key_at_all, "unusable", "server-certificate-unusable", "certs/apps.key", "holds no private key"),
         (no_certificate, "unusable", "server-certificate-unusable", "certs/apps.pem", "holds no certificate"),
         (
@@ -368,6 +374,19 @@ def test_the_worst_findings_come_first_and_decide_the_exit_code(installation: In
 )
 def test_exit_codes(severities: list[str], code: int) -> None:
     assert exit_code([Finding(Severity(each), "c", "f", "w", "d") for each in severities]) == code
+
+
+@pytest.mark.parametrize(
+    ("severities", "summary"),
+    [
+        ([], "f: ok (nothing found)"),
+        (["problem", "warning", "warning"], "f: findings (1 problem, 2 warnings)"),
+        (["unusable", "unusable", "notice"], "f: unusable (2 unusable, 1 notice)"),
+    ],
+)
+def test_the_last_line_counts_in_english(severities: list[str], summary: str) -> None:
+    *_, last = report("f", [Finding(Severity(each), "c", "f", "w", "d") for each in severities])
+    assert last == summary
 
 
 def test_keys_of_an_earlier_start_are_fine_and_none_are_made(installation: Installation) -> None:
