@@ -49,7 +49,7 @@ Examples:
 """
 
 
-Fingerprints = dict[str, tuple[int, int, int] | None]
+Fingerprints = dict[str, tuple[int, ...] | None]
 
 
 @click.command(epilog=_EPILOG)
@@ -162,7 +162,8 @@ class Reloading:
 
 
 def _fingerprints(files: frozenset[str]) -> Fingerprints:
-    """What tells one content of a file from another without reading it; None where there is no file."""
+    """What tells one content of a file from another without reading it, and who may read and write it, for
+    which a file can be refused; None where there is no file."""
     found: Fingerprints = {}
     for name in files:
         try:
@@ -170,7 +171,13 @@ def _fingerprints(files: frozenset[str]) -> Fingerprints:
         except OSError:
             found[name] = None
         else:
-            found[name] = (status.st_mtime_ns, status.st_size, status.st_ino)
+            found[name] = (
+                status.st_mtime_ns,
+                status.st_size,
+                status.st_ino,
+                status.st_mode,
+                status.st_uid,
+            )
     return found
 
 
