@@ -79,7 +79,7 @@ class Channel(asyncio.Protocol):
         self._speaker: Speaker | None = None
         self._transport: asyncio.Transport | None = None
         self._began = 0.0
-        self._peer_host = ""
+        self.peer_host = ""  # the textual address of the socket's peer
         self._role = ""
         self._closing = False
         self.deadline = NEVER
@@ -93,13 +93,6 @@ class Channel(asyncio.Protocol):
     @property
     def peer_certificate(self) -> PeerCertificate | None:
         return self._session.peer_certificate
-
-    @property
-    def peer_host(self) -> str:
-        """The textual address of the socket's peer."""
-        if not self._peer_host and self._transport is not None:
-            self._peer_host = str(self._transport.get_extra_info("peername")[0])
-        return self._peer_host
 
     @property
     def is_open(self) -> bool:
@@ -172,13 +165,17 @@ class Channel(asyncio.Protocol):
     # For asyncio.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
         self._transport = transport  # type: ignore[assignment]  # uvloop's class is no subclass of asyncio's
         self._transport.set_write_buffer_limits(_WRITE_HIGH_WATER, _WRITE_LOW_WATER)  # type: ignore[union-attr]  # as above
         self._connections.add(self)
         self._deadlines.watch(self)
         self._began = perf_counter()
         self.deadline = self._deadlines.after(self._handshake_timeout_seconds)
+        peer = transport.get_extra_info("peername")
+        if peer is None:  # it has gone already, and later the socket would not tell either
+            self.abort()
+        else:
+            self.peer_host = str(peer[0])
 
     def data_received(self, data: bytes) -> None:
         if self._closing:
@@ -214,8 +211,9 @@ class Channel(asyncio.Protocol):
         self._closing = True
         self._connections.discard(self)
         self._deadlines.forget(self)
-        if self._speaker is not None:
+        if self._role:
             self._report.connection_closed(self._role)
+        if self._speaker is not None:
             self._speaker.closed()
 
     def pause_writing(self) -> None:

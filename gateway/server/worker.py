@@ -263,9 +263,10 @@ class Worker:
         }
 
     def _speaker(self, channel: Channel) -> Speaker:
-        """The handshake is done, so the name is one that has a context, and a role."""
-        handler = self._handlers[self._hosts.current.role(channel.server_name)]
-        return HttpConnection(channel, handler, self._live.current.settings.limits)
+        role = self._hosts.current.role(channel.server_name)
+        if role is Role.UNKNOWN:  # a reload took the host away during the handshake
+            role = Role.APP  # which answers 421
+        return HttpConnection(channel, self._handlers[role], self._live.current.settings.limits)
 
     async def _listen(self, address: Address) -> asyncio.Server:
         def accept() -> Channel:

@@ -463,6 +463,40 @@ def test_a_refused_configuration_leaves_the_pages_as_they_were(world: World) -> 
     reconfigure(world, world.configuration)
 
 
+def test_a_host_that_is_taken_away_during_a_handshake_is_a_421(world: World) -> None:
+    context = ssl.create_default_context(cadata=world.site.web.pem.decode())
+    received, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
+    session = context.wrap_bio(received, sent, server_hostname=WIKI)
+    with socket.create_connection(("127.0.0.1", world.site.https_port), timeout=10) as plain:
+
+        def go_on(step: Callable[[], bytes | int | None]) -> bytes | int | None:
+            while True:
+                try:
+                    return step()
+                except ssl.SSLWantReadError:
+                    plain.sendall(sent.read())
+                    more = plain.recv(65_536)
+                    assert more, "the gateway hung up"
+                    received.write(more)
+
+        with pytest.raises(ssl.SSLWantReadError):
+            session.do_handshake()
+        plain.sendall(sent.read())
+        received.write(plain.recv(65_536))  # by now the gateway has chosen the context
+        without = json.loads(json.dumps(world.configuration))
+        del without["apps"][0]
+        reconfigure(world, without)
+        try:
+            go_on(session.do_handshake)
+            session.write(f"GET /echo HTTP/1.1\r\nHost: {WIKI}\r\n\r\n".encode())
+            plain.sendall(sent.read())
+            answer = go_on(lambda: session.read(4096))
+        finally:
+            reconfigure(world, world.configuration)
+    assert isinstance(answer, bytes)
+    assert answer.startswith(b"HTTP/1.1 421 ")
+
+
 METRICS = (
     "handshakes_total handshake_seconds_count challenges_total decisions_total messages_total requests_total "
     "request_seconds_count connections connections_closed_by_revocation_total revocation_seconds_count "
