@@ -122,24 +122,21 @@ class Reloading:
         self._worker = worker
         self._log = log
         self._wanted = wanted
-        self._seen: Fingerprints = {}
+        self._seen = _fingerprints(running.files)  # before anything waits: a change meanwhile is seen
 
     async def run(self) -> Never:
         """Until cancelled."""
-        self._seen = await asyncio.to_thread(_fingerprints, self._files)
         while True:
             watched = self._files
-            watching = asyncio.create_task(
-                watch_files(sorted(watched), self._look, poll_seconds=_POLL_SECONDS), name="watch files"
-            )
-            try:
+            async with asyncio.TaskGroup() as group:  # a watch that ends by a defect ends this, too
+                watching = group.create_task(
+                    watch_files(sorted(watched), self._look, poll_seconds=_POLL_SECONDS), name="watch files"
+                )
                 while self._files == watched:
                     await self._wanted.wait()
                     self._wanted.clear()
                     await self._reload()
-            finally:
                 watching.cancel()
-                await asyncio.gather(watching, return_exceptions=True)
 
     async def _look(self) -> None:
         found = await asyncio.to_thread(_fingerprints, self._files)
@@ -148,6 +145,8 @@ class Reloading:
             self._wanted.set()
 
     async def _reload(self) -> None:
+        # Taken before the files are read: one that changes meanwhile is read once more.
+        before = await asyncio.to_thread(_fingerprints, self._files)
         try:
             material = await asyncio.to_thread(
                 load_material, self._config_path, self._parsers, datetime.now(UTC)
@@ -157,7 +156,8 @@ class Reloading:
             self._log.note("reload_refused", detail=str(error))
             return
         self._files = material.files
-        self._seen = await asyncio.to_thread(_fingerprints, self._files)
+        now = await asyncio.to_thread(_fingerprints, self._files)
+        self._seen = {name: before.get(name, found) for name, found in now.items()}
         self._log.note("reloaded", needs_restart=_fixed_at_start(self._started_with, material.settings))
 
 
