@@ -202,6 +202,7 @@ class ForwardExchange:
     def _connect(self) -> None:
         self._connection.pause_reading()
         self._connecting = asyncio.get_running_loop().create_task(self._open(), name="upstream connect")
+        self._connecting.add_done_callback(self._opened)
 
     async def _open(self) -> None:
         try:
@@ -217,6 +218,10 @@ class ForwardExchange:
             return
         self._send(upstream)
         self._connection.resume_reading()
+
+    def _opened(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._connection.failed(error)
 
     def _send(self, upstream: UpstreamConnection) -> None:
         errand, start = self._errand, self._start

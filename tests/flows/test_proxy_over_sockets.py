@@ -22,6 +22,7 @@ from support.proxy_in_process import (
 
 from gateway.model.settings import Limits, Upstream
 from gateway.server import deadlines
+from gateway.server.upstream import UpstreamConnection
 
 GET = b"GET /page HTTP/1.1\r\nHost: wiki.apps.example.test\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -326,6 +327,19 @@ async def test_a_defect_of_ours_is_one_500_and_ends_only_its_connection() -> Non
             assert (await client.response())[1] == b"ok"
             assert (await client.rest()).startswith(b"HTTP/1.1 500 ")
         assert [type(error) for error in gateway.forwarder.defects] == [ZeroDivisionError] * 2
+        gateway.forwarder.defects.clear()
+
+
+async def test_a_defect_while_connecting_to_the_app_is_a_500_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def connect() -> UpstreamConnection:
+        raise ZeroDivisionError("a defect of ours")
+
+    async with app_server(hello_app) as upstream, gateway_before(upstream) as gateway:
+        monkeypatch.setattr(gateway.forwarder.pool, "connect", connect)
+        async with client_of(gateway) as client:
+            client.send(GET)
+            assert (await client.rest()).startswith(b"HTTP/1.1 500 ")
+        assert [type(error) for error in gateway.forwarder.defects] == [ZeroDivisionError]
         gateway.forwarder.defects.clear()
 
 
