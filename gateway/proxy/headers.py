@@ -67,9 +67,10 @@ _READING: Final = frozenset((b"content-length", b"content-type", b"content-encod
 
 _NOT_NAME = re.compile(rb"[^a-z0-9-]")
 
-# The answer for every name seen so far. Names come from outside, so the number of answers kept is bounded.
+# The answer for names seen before. They come from outside, so number and length of those kept are bounded.
 _REQUEST_NAME_CACHE: dict[bytes, bool] = {}
 _MAX_CACHED_NAMES: Final = 2_048
+_MAX_CACHED_NAME_BYTES: Final = 64
 
 
 def is_identity_header(name: bytes) -> bool:
@@ -146,7 +147,7 @@ def _passes(name: bytes) -> bool:
         or (folded in _READING and folded != lowered)
         or is_identity_header(lowered)
     )
-    if len(_REQUEST_NAME_CACHE) < _MAX_CACHED_NAMES:
+    if len(_REQUEST_NAME_CACHE) < _MAX_CACHED_NAMES and len(name) <= _MAX_CACHED_NAME_BYTES:
         _REQUEST_NAME_CACHE[name] = passes
     return passes
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from gateway.proxy import headers as header_rules
 from gateway.proxy.headers import forwarded_headers, is_identity_header, request_headers, response_headers
 
 FAMILIES = [
@@ -189,3 +190,9 @@ def test_the_app_is_told_where_the_request_came_from(chain: bytes | None, expect
         (b"X-Forwarded-Proto", b"https"),
         (b"X-Forwarded-Host", b"wiki.example.test:8443"),
     ]
+
+
+def test_a_long_name_is_judged_and_not_remembered() -> None:
+    name = b"X-" + b"a" * 1_000
+    assert request_headers(((name, b"1"),), host=b"wiki", added=(), cookie=None)[1:] == [(name, b"1")]
+    assert name not in header_rules._REQUEST_NAME_CACHE
