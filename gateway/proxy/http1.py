@@ -104,11 +104,6 @@ class RequestParser:
         self.switched = False
         self.leftover = b""
 
-    @property
-    def in_head(self) -> bool:
-        """True between messages and inside a head: the time that the head's deadline covers."""
-        return self._in_head
-
     def feed(self, data: bytes) -> list[Event]:
         """Events of these bytes. Raises HttpRefused; the connection cannot go on after that.
 

@@ -199,7 +199,7 @@ class AppRequest:
             case ShowPage(page, fields):
                 self._served(page.status)
                 answers.show(connection, page, headers, fields)
-            case PostOn(form, _, fields):
+            case PostOn(form, fields):
                 self._served(200)
                 answers.post_on(connection, form, headers, fields)
             case Redirect(status, location, fields):

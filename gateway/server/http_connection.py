@@ -3,7 +3,7 @@
     receive → events → the handler of this host makes an exchange → the exchange takes the body and answers
 
 Pipelined requests wait, parsed, until the one before is answered; while one waits, nothing more is read. An
-exchange answers through `Reply`, which is the connection itself.
+exchange answers through the connection itself.
 """
 
 from collections import deque

@@ -54,7 +54,7 @@ _COMMON_HEADERS: Headers = (
 
 @dataclass(frozen=True, slots=True)
 class RenderedPage:
-    """A complete answer but for Content-Length and Date, which the connection adds."""
+    """A complete answer but for Content-Length, which the connection adds."""
 
     status: int
     headers: Headers

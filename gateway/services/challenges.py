@@ -132,7 +132,6 @@ class Challenges:
                 app_label=arrival.app.settings.label,
                 form_action_sources=(mtls_origin, arrival.app.origin),
             ),
-            arrival.reference_id,
             cookies,
         )
 

@@ -18,7 +18,7 @@ class Forward:
     origin: str | None = None  # restored Origin; None leaves what the browser sent
     response_fields: tuple[HeaderField, ...] = ()  # Set-Cookie to be added to the app's answer
     session_ends: datetime | None = None  # what lasts longer than its session is cut off then
-    anonymous: bool = False  # leave out the app's cookies and Authorization
+    anonymous: bool = False  # leave out the app's cookies and credentials
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,6 @@ class PostOn:
     """The self-submitting page that carries the message to the mTLS host."""
 
     form: ChallengeForm
-    reference_id: str
     response_fields: tuple[HeaderField, ...] = ()
 
 

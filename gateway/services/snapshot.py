@@ -47,7 +47,8 @@ class Snapshot:
 
 
 class Live(Generic[T]):
-    """A value that is replaced, never edited. Readers take `current` once per request."""
+    """A value that is replaced, never edited. Readers take `current` at each step of a request;
+    what a step needs to fit together is in one value."""
 
     __slots__ = ("current",)
 
