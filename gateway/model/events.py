@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
+
+# A path may have 32 KB, and thousands of events wait while the reader of the log is slow.
+MAX_LOGGED_PATH_CHARACTERS: Final = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,8 @@ class TicketRefused:
 
 @dataclass(frozen=True, slots=True)
 class RequestServed:
-    """One request and its answer: a line of the access log. The query is left out: it may hold tokens."""
+    """One request and its answer: a line of the access log. The query is left out: it may hold tokens;
+    a long path is cut (MAX_LOGGED_PATH_CHARACTERS)."""
 
     at: datetime
     reference_id: str

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.federation.kinds import MessageKind, query_kind
 from gateway.federation.requests import authn_request_seen
-from gateway.model.events import MessageRefused, RequestServed
+from gateway.model.events import MAX_LOGGED_PATH_CHARACTERS, MessageRefused, RequestServed
 from gateway.model.http import Headers, RequestHead, header, header_values
 from gateway.model.pages import Page, PageKind
 from gateway.model.reasons import MessageReason
@@ -311,7 +311,7 @@ class AppRequest:
                 app=self._app.settings.name,
                 host=self._app.settings.host,
                 method=self.arrival.method,
-                path=self.arrival.path,
+                path=self.arrival.path[:MAX_LOGGED_PATH_CHARACTERS],
                 status=status,
                 seconds=round(self._services.stopwatch() - self._began, 6),
                 ip=self._ip,

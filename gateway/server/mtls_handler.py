@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from gateway.model.events import RequestServed
+from gateway.model.events import MAX_LOGGED_PATH_CHARACTERS, RequestServed
 from gateway.model.http import RequestHead
 from gateway.model.pages import Page, PageKind
 from gateway.proxy.http1 import HttpRefused, RequestStart
@@ -135,7 +135,7 @@ class MtlsHandler:
                 app="",
                 host=connection.channel.server_name,
                 method="" if head is None else head.method.decode("ascii"),
-                path="" if head is None else head.path.decode("latin-1"),
+                path="" if head is None else head.path.decode("latin-1")[:MAX_LOGGED_PATH_CHARACTERS],
                 status=status,
                 seconds=0.0,
                 ip=connection.channel.peer_host,

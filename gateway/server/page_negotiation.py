@@ -5,6 +5,7 @@ who should read it can do nothing about a header.
 """
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 
 MAX_NEGOTIATION_BYTES = 1024
@@ -21,7 +22,6 @@ _PARAMETER = re.compile(r'(?:[^;"]|"(?:[^"\\]|\\.)*")+')
 _QVALUE = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
 
 
-@lru_cache(maxsize=512)
 def preferred_media_type(accept: bytes | None) -> str:
     """``text/html`` or ``application/problem+json``.
 
@@ -30,16 +30,15 @@ def preferred_media_type(accept: bytes | None) -> str:
     asks for problem JSON, the JSON that there is for an error (RFC 9457 §3). Parameters of a range other
     than ``q`` are ignored.
     """
-    ranges = _qualities(accept)
+    ranges = _qualities(_bounded(accept))
     html = _quality_of(HTML, ranges)
     json = max(_quality_of(media_type, ranges) for media_type in _JSON_TYPES)
     return PROBLEM_JSON if json > html else HTML
 
 
-@lru_cache(maxsize=512)
 def preferred_language(accept_language: bytes | None, available: tuple[str, ...], default: str) -> str:
     """The available language that the client likes best (RFC 4647 §3.4, look-up: ``de-AT`` finds ``de``)."""
-    ranges = _qualities(accept_language)
+    ranges = _qualities(_bounded(accept_language))
     for language_range, quality in sorted(ranges.items(), key=lambda item: -item[1]):
         if quality == 0:
             continue
@@ -54,10 +53,15 @@ def preferred_language(accept_language: bytes | None, available: tuple[str, ...]
     return default
 
 
-def _qualities(header: bytes | None) -> dict[str, float]:
+def _bounded(header: bytes | None) -> bytes:
+    return (header or b"")[:MAX_NEGOTIATION_BYTES]
+
+
+@lru_cache(maxsize=1024)
+def _qualities(header: bytes) -> Mapping[str, float]:
     """Range in lower case → quality, in the header's order. A member with an invalid ``q`` is left out."""
     qualities: dict[str, float] = {}
-    text = (header or b"")[:MAX_NEGOTIATION_BYTES].decode("latin-1").lower()
+    text = header.decode("latin-1").lower()
     for member in _LIST_MEMBER.findall(text):
         value, *parameters = (part.strip() for part in _PARAMETER.findall(member) or ("",))
         quality = "1"
@@ -71,7 +75,7 @@ def _qualities(header: bytes | None) -> dict[str, float]:
     return qualities
 
 
-def _quality_of(media_type: str, ranges: dict[str, float]) -> tuple[float, int]:
+def _quality_of(media_type: str, ranges: Mapping[str, float]) -> tuple[float, int]:
     """Quality, and how precisely the range behind it names the type: 2 fully, 1 type/*, 0 */*."""
     main_type = media_type.partition("/")[0]
     for precision, media_range in ((2, media_type), (1, f"{main_type}/*"), (0, "*/*")):

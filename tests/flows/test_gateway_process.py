@@ -497,6 +497,13 @@ def test_a_host_that_is_taken_away_during_a_handshake_is_a_421(world: World) -> 
     assert answer.startswith(b"HTTP/1.1 421 ")
 
 
+def test_a_long_path_is_cut_in_the_log(world: World) -> None:
+    path = "/echo" + "a" * 20_000
+    assert world.get(world.site.browser(None), path).status in (200, 404)
+    record = world.gateway.wait_for_record(lambda r: r.get("path", "").startswith("/echoa"))
+    assert record["path"] == path[:1024]
+
+
 METRICS = (
     "handshakes_total handshake_seconds_count challenges_total decisions_total messages_total requests_total "
     "request_seconds_count connections connections_closed_by_revocation_total revocation_seconds_count "
