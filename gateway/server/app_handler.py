@@ -5,14 +5,13 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gateway.model.events import RequestServed
 from gateway.model.pages import Page, PageKind
 from gateway.proxy.http1 import HttpRefused, RequestStart
 from gateway.server.answers import Answers
 from gateway.server.app_request import AppRequest
 from gateway.server.boundary import Boundary
 from gateway.server.http_connection import HttpConnection
-from gateway.server.requests import HeadRefused, checked_head
+from gateway.server.requests import HeadRefused, checked_head, request_served
 from gateway.server.trusted_connections import TrustedConnections
 from gateway.server.upstream import UpstreamPool
 from gateway.services.access import Access
@@ -73,16 +72,12 @@ class AppHandler:
     def _error(self, status: int, connection: HttpConnection) -> None:
         page = Page(PageKind.ERROR, status, "", self._services.reference())
         self._services.events.emit(
-            RequestServed(
+            request_served(
                 at=self._services.clock.now(),
                 reference_id=page.reference_id,
                 role="app",
-                app="",
                 host=connection.channel.server_name,
-                method="",
-                path="",
                 status=status,
-                seconds=0.0,
                 ip=connection.channel.peer_host,
             )
         )

@@ -9,24 +9,41 @@ from collections.abc import Callable
 from gateway.model.pages import Page, PageKind
 from gateway.server.answers import Answers
 from gateway.server.http_connection import HttpConnection
+from gateway.server.requests import request_served
+from gateway.services.ports import Clock, EventSink
 
 _logger = logging.getLogger("gateway.defect")
 
 
 class Boundary:
-    def __init__(self, answers: Answers, reference: Callable[[], str]) -> None:
+    def __init__(
+        self, answers: Answers, reference: Callable[[], str], clock: Clock, events: EventSink
+    ) -> None:
         self._answers = answers
         self._reference = reference
+        self._clock = clock
+        self._events = events
 
     def report(self, error: BaseException, connection: HttpConnection) -> None:
         """Log; answer 500 if the exchange has not begun its answer, else cut the connection off."""
         reference_id = self._reference()
         _logger.error("defect, reference %s", reference_id, exc_info=error)
+        channel = connection.channel
+        self._events.emit(
+            request_served(
+                at=self._clock.now(),
+                reference_id=reference_id,
+                role="",
+                host=channel.server_name,
+                status=500,
+                ip=channel.peer_host,
+            )
+        )
         if connection.can_answer:
             page = Page(PageKind.ERROR, 500, "", reference_id)
             self._answers.show(connection, page, None, close=True)
         else:
-            connection.channel.abort()
+            channel.abort()
 
     def run(self, call: Callable[[], None], connection: HttpConnection) -> None:
         """Call into our own code on behalf of a peer."""

@@ -11,7 +11,7 @@ class Collect:
     that answers.
 
     ``too_large(begun)`` is called instead when more comes; it answers or takes over. The task ends with the
-    connection.
+    connection. With ``keep`` False the body is read and dropped: ``then`` and ``too_large`` get none of it.
     """
 
     def __init__(
@@ -21,8 +21,11 @@ class Collect:
         then: Callable[[bytes], Awaitable[None]],
         too_large: Callable[[bytes], None],
         tasks: "set[asyncio.Task[None]]",
+        *,
+        keep: bool = True,
     ) -> None:
         self._connection = connection
+        self._keep = keep
         self._limit = limit
         self._then = then
         self._too_large = too_large
@@ -40,11 +43,12 @@ class Collect:
         self._size += len(data)
         if self._size > self._limit:
             self._over = True
-            begun = b"".join((*self._pieces, data))
+            begun = b"".join((*self._pieces, data)) if self._keep else b""
             self._pieces.clear()
             self._too_large(begun)
             return
-        self._pieces.append(data)
+        if self._keep:
+            self._pieces.append(data)
 
     def body_end(self) -> None:
         if self._over:

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from gateway.model.events import MAX_LOGGED_PATH_CHARACTERS, RequestServed
 from gateway.model.http import RequestHead
 from gateway.model.pages import Page, PageKind
 from gateway.proxy.http1 import HttpRefused, RequestStart
@@ -20,7 +19,7 @@ from gateway.server.boundary import Boundary
 from gateway.server.collect import Collect
 from gateway.server.hosts import HostTable
 from gateway.server.http_connection import HttpConnection
-from gateway.server.requests import HeadRefused, checked_head, request_address
+from gateway.server.requests import HeadRefused, checked_head, request_address, request_served
 from gateway.services.arrivals import ChallengeArrival
 from gateway.services.challenges import Challenges
 from gateway.services.outcomes import Redirect
@@ -73,6 +72,7 @@ class MtlsHandler:
                 partial(self._after_body, head, reference_id, connection),
                 lambda _begun: self._error(413, reference_id, connection, head),
                 self._tasks,
+                keep=False,
             )
         elif head.method == b"GET":
             self._answer(head, reference_id, connection)
@@ -128,16 +128,13 @@ class MtlsHandler:
         self, status: int, reference_id: str, connection: HttpConnection, head: RequestHead | None
     ) -> None:
         self._events.emit(
-            RequestServed(
+            request_served(
                 at=self._clock.now(),
                 reference_id=reference_id,
                 role="mtls",
-                app="",
                 host=connection.channel.server_name,
-                method="" if head is None else head.method.decode("ascii"),
-                path="" if head is None else head.path.decode("latin-1")[:MAX_LOGGED_PATH_CHARACTERS],
                 status=status,
-                seconds=0.0,
                 ip=connection.channel.peer_host,
+                head=head,
             )
         )

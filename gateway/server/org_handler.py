@@ -4,12 +4,14 @@ are reserved."""
 from collections.abc import Callable
 from typing import Final
 
+from gateway.model.http import RequestHead
 from gateway.model.pages import Page, PageKind
 from gateway.proxy.http1 import HttpRefused, RequestStart
 from gateway.server.answers import Answers
 from gateway.server.boundary import Boundary
 from gateway.server.http_connection import HttpConnection
-from gateway.server.requests import HeadRefused, checked_head
+from gateway.server.requests import HeadRefused, checked_head, request_served
+from gateway.services.ports import Clock, EventSink
 from gateway.services.statements import StatementSigner
 
 JWKS_PATH: Final = b"/.well-known/jwks.json"
@@ -19,10 +21,18 @@ class OrgHandler:
     """A `Handler` for the connections of the org host."""
 
     def __init__(
-        self, signer: StatementSigner, answers: Answers, reference: Callable[[], str], boundary: Boundary
+        self,
+        signer: StatementSigner,
+        answers: Answers,
+        clock: Clock,
+        events: EventSink,
+        reference: Callable[[], str],
+        boundary: Boundary,
     ) -> None:
         self._signer = signer
         self._answers = answers
+        self._clock = clock
+        self._events = events
         self._reference = reference
         self._boundary = boundary
 
@@ -33,9 +43,10 @@ class OrgHandler:
             self._error(refused.status, connection)
             return
         if head.path == JWKS_PATH and head.method in (b"GET", b"HEAD"):
+            self._served(200, self._reference(), connection, head)
             self._answers.json(connection, self._signer.jwks())
         else:
-            self._error(404, connection)
+            self._error(404, connection, head)
 
     def refuse(self, refused: HttpRefused, connection: HttpConnection) -> None:
         self._error(refused.status, connection)
@@ -46,5 +57,22 @@ class OrgHandler:
     def guard(self, call: Callable[[], None], connection: HttpConnection) -> None:
         self._boundary.run(call, connection)
 
-    def _error(self, status: int, connection: HttpConnection) -> None:
-        self._answers.show(connection, Page(PageKind.ERROR, status, "", self._reference()), None, close=True)
+    def _error(self, status: int, connection: HttpConnection, head: RequestHead | None = None) -> None:
+        page = Page(PageKind.ERROR, status, "", self._reference())
+        self._served(status, page.reference_id, connection, head)
+        self._answers.show(connection, page, None if head is None else head.headers, close=True)
+
+    def _served(
+        self, status: int, reference_id: str, connection: HttpConnection, head: RequestHead | None
+    ) -> None:
+        self._events.emit(
+            request_served(
+                at=self._clock.now(),
+                reference_id=reference_id,
+                role="org",
+                host=connection.channel.server_name,
+                status=status,
+                ip=connection.channel.peer_host,
+                head=head,
+            )
+        )

@@ -3,9 +3,11 @@ and a target in origin form (RFC 9112 §3.2)."""
 
 import re
 from dataclasses import replace
+from datetime import datetime
 from typing import Final
 
 from gateway.model.decision import IPAddress
+from gateway.model.events import MAX_LOGGED_PATH_CHARACTERS, RequestServed
 from gateway.model.http import RequestHead, header_values
 from gateway.proxy.addresses import Network, client_address, peer_address
 
@@ -66,3 +68,28 @@ def _check_authority(authority: bytes, server_name: str) -> None:
         raise HeadRefused(400, "the Host field is no host")
     if match[1].lower() != server_name.encode("ascii"):
         raise HeadRefused(421, "the Host field is not the TLS server name")
+
+
+def request_served(
+    *,
+    at: datetime,
+    reference_id: str,
+    role: str,
+    host: str,
+    status: int,
+    ip: str,
+    head: RequestHead | None = None,
+) -> RequestServed:
+    """The log's line for a request that no app answered; ``head`` is None where it could not be read."""
+    return RequestServed(
+        at=at,
+        reference_id=reference_id,
+        role=role,
+        app="",
+        host=host,
+        method="" if head is None else head.method.decode("ascii"),
+        path="" if head is None else head.path.decode("latin-1")[:MAX_LOGGED_PATH_CHARACTERS],
+        status=status,
+        seconds=0.0,
+        ip=ip,
+    )

@@ -230,7 +230,7 @@ class Worker:
         challenges = Challenges(self._live, sealer, one_use_keys, self._pending, clock, randomness, self)
         sessions = Sessions(self._live, decisions, challenges, sealer, clock, randomness)
         access = Access(decisions, challenges, sessions, one_use_keys, seen_requests, clock, self)
-        boundary = Boundary(self._answers, self._reference)
+        boundary = Boundary(self._answers, self._reference, clock, self)
         services = AppServices(
             live=self._live,
             access=access,
@@ -259,7 +259,7 @@ class Worker:
                 self._tasks,
                 boundary,
             ),
-            Role.ORG: OrgHandler(self._signer, self._answers, self._reference, boundary),
+            Role.ORG: OrgHandler(self._signer, self._answers, clock, self, self._reference, boundary),
         }
 
     def _speaker(self, channel: Channel) -> Speaker:

@@ -504,6 +504,29 @@ def test_a_long_path_is_cut_in_the_log(world: World) -> None:
     assert record["path"] == path[:1024]
 
 
+ROLES = [
+    ("app", WIKI, "GET /echo HTTP/1.1", 200),
+    ("app", WIKI, "GET /a#b HTTP/1.1", 400),
+    ("mtls", MTLS, "GET /challenge?flow=x HTTP/1.1", 400),
+    ("org", "sso.example.test", "GET /.well-known/jwks.json HTTP/1.1", 200),
+    ("org", "sso.example.test", "GET /nothing HTTP/1.1", 404),
+]
+
+
+@pytest.mark.parametrize(("role", "host", "line", "status"), ROLES, ids=[f"{r[0]} {r[3]}" for r in ROLES])
+def test_every_request_is_in_the_log(world: World, role: str, host: str, line: str, status: int) -> None:
+    def wanted(record: dict[str, Any]) -> bool:
+        values = (record["event"], record.get("role"), record.get("host"), record.get("status"))
+        return values == ("request", role, host, status)
+
+    before = sum(map(wanted, world.gateway.log_records()))
+    world.raw(request_to(host, line), host)
+    deadline = time.monotonic() + 5
+    while sum(map(wanted, world.gateway.log_records())) == before:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 METRICS = (
     "handshakes_total handshake_seconds_count challenges_total decisions_total messages_total requests_total "
     "request_seconds_count connections connections_closed_by_revocation_total revocation_seconds_count "
