@@ -6,8 +6,10 @@ drain     stop listening, let exchanges finish until the deadline, then close wh
 """
 
 import asyncio
+import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from time import perf_counter
@@ -106,9 +108,11 @@ class Worker:
         await self._crls.load()
         self._deadlines.start()
         if settings.listen_metrics is not None:
-            await self._metrics_listener.start(settings.listen_metrics)
+            with _names_address("listen.metrics", settings.listen_metrics):
+                await self._metrics_listener.start(settings.listen_metrics)
         for address in self._listens:
-            self._servers.append(await self._listen(address))
+            with _names_address("listen.https", address):
+                self._servers.append(await self._listen(address))
         self._background = [
             self._loop.create_task(self._crls.run(), name="CRLs"),
             self._loop.create_task(
@@ -337,6 +341,16 @@ class Worker:
 
     def _reference(self) -> str:
         return self._randomness.bytes(_REFERENCE_BYTES).hex()
+
+
+@contextmanager
+def _names_address(key: str, address: Address) -> Iterator[None]:
+    """Say which key of the configuration asked for an address that cannot be had."""
+    try:
+        yield
+    except OSError as error:
+        cause = os.strerror(error.errno) if error.errno else str(error)
+        raise OSError(error.errno, f"{key}: cannot listen on {_text(address)}: {cause}") from error
 
 
 def _entries(crl: HeldCrl) -> int:

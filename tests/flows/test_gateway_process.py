@@ -21,7 +21,7 @@ from support.browser import Browser, Hop, Step, Visit
 from support.echo_app import REQUEST_ID
 from support.gateway_process import GatewayProcess, gateway_process
 from support.pki import Credential
-from support.processes import free_port
+from support.processes import ProcessFailedError, free_port
 from support.site import DEVICE, TRUSTED_WINDOWS_ONLY, Site
 from support.two_apps import ACS, PAYROLL, WIKI, two_apps
 
@@ -538,6 +538,19 @@ METRICS = (
 def test_the_metrics_of_the_contract_are_there(world: World, name: str) -> None:
     world.post(world.site.browser(None), world.message(int(time.monotonic() * 1000)))
     assert f"devicetrust_{name}" in world.gateway.metrics()
+
+
+def test_an_address_that_is_taken_is_named_with_its_key(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    with (
+        two_apps(site) as configuration,
+        socket.create_server(("127.0.0.1", site.https_port)),
+        pytest.raises(ProcessFailedError) as failed,
+        gateway_process(configuration, tmp_path),
+    ):
+        pass
+    said = f"listen.https: cannot listen on 127.0.0.1:{site.https_port}: Address already in use"
+    assert said in str(failed.value)
 
 
 def test_a_second_listener_serves_too_and_a_drain_finishes_what_runs(tmp_path: Path, world: World) -> None:
