@@ -10,6 +10,7 @@ from gateway.proxy.http1 import HttpRefused, RequestStart
 from gateway.server.answers import Answers
 from gateway.server.app_request import AppRequest
 from gateway.server.boundary import Boundary
+from gateway.server.collect import HeldBodies
 from gateway.server.http_connection import HttpConnection
 from gateway.server.requests import HeadRefused, checked_head, request_served
 from gateway.server.trusted_connections import TrustedConnections
@@ -36,6 +37,7 @@ class AppServices:
     events: EventSink
     reference: Callable[[], str]
     tasks: "set[asyncio.Task[None]]"
+    held_bodies: HeldBodies
     stopwatch: Callable[[], float]  # seconds; the loop's own clock ticks in milliseconds
     trusted_connections: TrustedConnections
 

@@ -134,7 +134,11 @@ class AppRequest:
 
     def _collect(self, then: Callable[[bytes], Awaitable[None]], too_large: Callable[[bytes], None]) -> None:
         limit = self._services.live.current.settings.limits.max_message_bytes
-        Collect(self._connection, limit, then, too_large, self._services.tasks)
+        services = self._services
+        Collect(self._connection, limit, then, too_large, self._no_room, services.tasks, services.held_bodies)
+
+    def _no_room(self) -> None:
+        self._page(503, close=True)
 
     async def _sign_on(self, body: bytes) -> None:
         content_type = header(self._head.headers, b"content-type") or b""
@@ -171,7 +175,16 @@ class AppRequest:
         outcome: Outcome = Forward()
         if self._app.settings.enforcement is Enforcement.SESSION:
             if self.arrival.ticket is not None and self._head.method == b"GET":
-                Collect(self._connection, 0, self._session_returned, self._no_body, self._services.tasks)
+                services, then = self._services, self._session_returned
+                Collect(
+                    self._connection,
+                    0,
+                    then,
+                    self._no_body,
+                    self._no_room,
+                    services.tasks,
+                    services.held_bodies,
+                )
                 return
             outcome = self._services.sessions.check(self.arrival)
         self._carry_out(outcome, body, body_begun, body_passes)

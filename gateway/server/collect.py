@@ -2,8 +2,33 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from gateway.server.http_connection import HttpConnection
+
+# Bodies that one worker holds at the same time: some thousand sign-ons of 50 KB, or 256 senders of 1 MiB who
+# never finish. What comes past it is answered 503.
+MAX_HELD_BYTES: Final = 268_435_456
+
+
+class HeldBodies:
+    """How many bytes of unfinished bodies a worker holds, and how many it may."""
+
+    __slots__ = ("_limit", "bytes_held")
+
+    def __init__(self, limit: int = MAX_HELD_BYTES) -> None:
+        self._limit = limit
+        self.bytes_held = 0
+
+    def take(self, size: int) -> bool:
+        """False, and nothing taken, where there is no room."""
+        if self.bytes_held + size > self._limit:
+            return False
+        self.bytes_held += size
+        return True
+
+    def give_back(self, size: int) -> None:
+        self.bytes_held -= size
 
 
 class Collect:
@@ -12,6 +37,7 @@ class Collect:
 
     ``too_large(begun)`` is called instead when more comes; it answers or takes over. The task ends with the
     connection. With ``keep`` False the body is read and dropped: ``then`` and ``too_large`` get none of it.
+    ``no_room()`` is called instead when ``held`` is full; it answers.
     """
 
     def __init__(
@@ -20,12 +46,17 @@ class Collect:
         limit: int,
         then: Callable[[bytes], Awaitable[None]],
         too_large: Callable[[bytes], None],
+        no_room: Callable[[], None],
         tasks: "set[asyncio.Task[None]]",
+        held: HeldBodies,
         *,
         keep: bool = True,
     ) -> None:
         self._connection = connection
         self._keep = keep
+        self._no_room = no_room
+        self._held = held
+        self._held_bytes = 0
         self._limit = limit
         self._then = then
         self._too_large = too_large
@@ -44,11 +75,10 @@ class Collect:
         if self._size > self._limit:
             self._over = True
             begun = b"".join((*self._pieces, data)) if self._keep else b""
-            self._pieces.clear()
+            self._let_go()
             self._too_large(begun)
-            return
-        if self._keep:
-            self._pieces.append(data)
+        elif self._keep:
+            self._hold(data)
 
     def body_end(self) -> None:
         if self._over:
@@ -66,11 +96,28 @@ class Collect:
 
     def cancelled(self) -> None:
         self._over = True
-        if self._task is not None:
+        if self._task is None:
+            self._let_go()
+        else:
             self._task.cancel()
+
+    def _hold(self, data: bytes) -> None:
+        if not self._held.take(len(data)):
+            self._over = True
+            self._let_go()
+            self._no_room()
+            return
+        self._held_bytes += len(data)
+        self._pieces.append(data)
+
+    def _let_go(self) -> None:
+        self._pieces.clear()
+        self._held.give_back(self._held_bytes)
+        self._held_bytes = 0
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
+        self._let_go()
         if not task.cancelled() and (error := task.exception()) is not None:
             self._connection.failed(error)
 

@@ -16,7 +16,7 @@ from gateway.model.pages import Page, PageKind
 from gateway.proxy.http1 import HttpRefused, RequestStart
 from gateway.server.answers import Answers
 from gateway.server.boundary import Boundary
-from gateway.server.collect import Collect
+from gateway.server.collect import Collect, HeldBodies
 from gateway.server.hosts import HostTable
 from gateway.server.http_connection import HttpConnection
 from gateway.server.requests import HeadRefused, checked_head, request_address, request_served
@@ -43,6 +43,7 @@ class MtlsHandler:
         events: EventSink,
         reference: Callable[[], str],
         tasks: "set[asyncio.Task[None]]",
+        held_bodies: HeldBodies,
         boundary: Boundary,
     ) -> None:
         self._live = live
@@ -53,6 +54,7 @@ class MtlsHandler:
         self._events = events
         self._reference = reference
         self._tasks = tasks
+        self._held_bodies = held_bodies
         self._boundary = boundary
 
     def begin(self, start: RequestStart, connection: HttpConnection) -> None:
@@ -71,7 +73,9 @@ class MtlsHandler:
                 limit,
                 partial(self._after_body, head, reference_id, connection),
                 lambda _begun: self._error(413, reference_id, connection, head),
+                lambda: self._error(503, reference_id, connection, head),
                 self._tasks,
+                self._held_bodies,
                 keep=False,
             )
         elif head.method == b"GET":

@@ -30,6 +30,7 @@ from gateway.server.answers import Answers
 from gateway.server.app_handler import AppHandler, AppServices
 from gateway.server.boundary import Boundary
 from gateway.server.channel import Channel, Speaker
+from gateway.server.collect import HeldBodies
 from gateway.server.deadlines import Deadlines
 from gateway.server.hosts import HostTable, Role, host_table
 from gateway.server.http_connection import Handler, HttpConnection
@@ -234,6 +235,7 @@ class Worker:
         challenges = Challenges(self._live, sealer, one_use_keys, self._pending, clock, randomness, self)
         sessions = Sessions(self._live, decisions, challenges, sealer, clock, randomness)
         access = Access(decisions, challenges, sessions, one_use_keys, seen_requests, clock, self)
+        held_bodies = HeldBodies()
         boundary = Boundary(self._answers, self._reference, clock, self)
         services = AppServices(
             live=self._live,
@@ -247,6 +249,7 @@ class Worker:
             events=self,
             reference=self._reference,
             tasks=self._tasks,
+            held_bodies=held_bodies,
             stopwatch=perf_counter,
             trusted_connections=self._trusted,
         )
@@ -261,6 +264,7 @@ class Worker:
                 self,
                 self._reference,
                 self._tasks,
+                held_bodies,
                 boundary,
             ),
             Role.ORG: OrgHandler(self._signer, self._answers, clock, self, self._reference, boundary),

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -19,6 +18,7 @@ from urllib.parse import urlencode
 import aiohttp
 import pytest
 from cryptography import x509
+from support.needed_parts import needs_program
 
 from gateway.cli import main
 from gateway.cli.demo_parts import running as running_module
@@ -29,13 +29,6 @@ from gateway.cli.demo_parts.running import Demo, DemoFailed, running
 from gateway.model.reasons import DEFAULT_RULE, MessageReason, TicketReason, TrustReason
 
 DEVICETRUST = (sys.executable, "-c", "from gateway.cli.main import main; main()")
-
-
-def needs_program(*names: str) -> pytest.MarkDecorator:
-    """Skip where it is not installed; under CI the test runs, and fails for want of it."""
-    absent = [name for name in names if shutil.which(name) is None]
-    in_ci = os.environ.get("CI") == "true"
-    return pytest.mark.skipif(bool(absent) and not in_ci, reason=f"not installed: {', '.join(absent)}")
 
 
 def demo_command(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from real_parts import needs
 from support.certificate_mirror import certificate_mirror
 from support.chromium import auto_select, chromium, missing_parts
+from support.needed_parts import needs
 from support.pki import Authority, Credential
 
 pytestmark = [pytest.mark.real, needs("Chromium", missing_parts)]

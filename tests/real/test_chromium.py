@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, Response
-from real_parts import needs
 from support import chromium as chromium_support
 from support import peers as peers_support
 from support.browser import WINDOWS_CHROME, user_of
 from support.chromium import auto_select, chromium
 from support.gateway_process import GatewayProcess, gateway_process
+from support.needed_parts import needs
 from support.peers import IdentityProviderKind, Peers, RelyingParty, RelyingPartyKind, User
 from support.pki import Credential
 from support.site import LEARN_MORE_URL, MTLS_DOMAIN, Site

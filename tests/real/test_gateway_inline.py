@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from real_parts import PAIRS, Pair, needs
+from real_parts import PAIRS, Pair
 from support.browser import Browser, Step, Visit
 from support.gateway_process import GatewayProcess, gateway_process
+from support.needed_parts import needs
 from support.peers import (
     IdentityProvider,
     IdentityProviderKind,

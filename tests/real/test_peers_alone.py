@@ -1,8 +1,9 @@
 """The real parts without the gateway: what must work before anything can be said about the gateway."""
 
 import pytest
-from real_parts import PAIRS, Pair, needs
+from real_parts import PAIRS, Pair
 from support.browser import Browser
+from support.needed_parts import needs
 from support.peers import IdentityProviderKind, Peers, RelyingPartyKind, User, missing_parts
 
 pytestmark = [pytest.mark.real, needs("federation peers", missing_parts)]

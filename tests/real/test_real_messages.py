@@ -4,8 +4,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from real_parts import needs
 from support.browser import Browser, Step
+from support.needed_parts import needs
 from support.peers import (
     IdentityProvider,
     IdentityProviderKind,

@@ -19,7 +19,7 @@ from gateway.model.settings import Limits, Upstream
 from gateway.proxy.headers import request_headers
 from gateway.proxy.http1 import HttpRefused, RequestStart
 from gateway.server.channel import Channel
-from gateway.server.collect import Collect
+from gateway.server.collect import Collect, HeldBodies
 from gateway.server.deadlines import Deadlines
 from gateway.server.forward import Errand, ForwardExchange
 from gateway.server.http_connection import HttpConnection
@@ -57,7 +57,15 @@ class Forwarder:
             async def answer(body: bytes) -> None:
                 connection.answer(200, (), body)
 
-            Collect(connection, 1_000, answer, lambda _: self._too_large(connection), self.tasks)
+            Collect(
+                connection,
+                1_000,
+                answer,
+                lambda _: self._too_large(connection),
+                lambda: connection.answer(503, (), b"", close=True),
+                self.tasks,
+                HeldBodies(),
+            )
         elif head.path == b"/defect":
             raise ZeroDivisionError("a defect of ours")
         else:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.server.collect import Collect
+from gateway.server.collect import Collect, HeldBodies
 
 
 class Connection:
@@ -21,7 +21,13 @@ class Connection:
         self.errors.append(error)
 
 
-async def collected(pieces: list[bytes], *, keep: bool = True) -> tuple[list[bytes], list[bytes], Connection]:
+async def collected(
+    pieces: list[bytes],
+    *,
+    keep: bool = True,
+    held: HeldBodies | None = None,
+    refused: list[str] | None = None,
+) -> tuple[list[bytes], list[bytes], Connection]:
     """(bodies that were answered, bodies that were too large, the connection); the limit is 10 bytes."""
     bodies: list[bytes] = []
     too_large: list[bytes] = []
@@ -33,13 +39,25 @@ async def collected(pieces: list[bytes], *, keep: bool = True) -> tuple[list[byt
 
     connection = Connection()
     tasks: set[asyncio.Task[None]] = set()
-    collect = Collect(connection, 10, then, too_large.append, tasks, keep=keep)  # type: ignore[arg-type]
+    held = held or HeldBodies()
+    before = held.bytes_held
+    collect = Collect(
+        connection,  # type: ignore[arg-type]
+        10,
+        then,
+        too_large.append,
+        lambda: (refused if refused is not None else []).append("no room"),
+        tasks,
+        held,
+        keep=keep,
+    )
     for piece in pieces:
         collect.body(piece)
     collect.body_end()
     await asyncio.gather(*tasks, return_exceptions=True)
     await asyncio.sleep(0)
     assert not tasks
+    assert held.bytes_held == before  # whatever became of it, nothing is held any more
     return bodies, too_large, connection
 
 
@@ -67,3 +85,24 @@ async def test_a_body_that_nobody_needs_is_bounded_and_not_kept() -> None:
 async def test_a_defect_in_the_answer_goes_to_the_boundary() -> None:
     _, _, connection = await collected([b"defect"])
     assert [type(error) for error in connection.errors] == [ZeroDivisionError]
+
+
+async def test_past_what_a_worker_may_hold_a_body_is_refused_and_the_others_go_on() -> None:
+    held, refused = HeldBodies(limit=8), list[str]()
+    assert held.take(4)  # somebody else's
+    assert (await collected([b"abc", b"de", b"more"], held=held, refused=refused))[:2] == ([], [])
+    assert refused == ["no room"]
+    assert (await collected([b"abcd"], held=held))[0] == [b"abcd"]
+    assert (await collected([b"abc", b"defgh"], held=held, keep=False))[0] == [b""]
+
+
+async def test_a_browser_that_leaves_gives_back_what_it_held() -> None:
+    held = HeldBodies()
+
+    async def then(_: bytes) -> None: ...
+
+    collect = Collect(Connection(), 10, then, lambda _: None, lambda: None, set(), held)  # type: ignore[arg-type]
+    collect.body(b"abc")
+    assert held.bytes_held == 3
+    collect.cancelled()
+    assert held.bytes_held == 0
