@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from gateway.model.http import Headers, header
 from gateway.model.pages import ChallengeForm, Page
-from gateway.server.http_connection import HeaderField, HttpConnection
+from gateway.server.exchange import HeaderField, Requester
 from gateway.server.pages import PageRenderer
 from gateway.services.ports import Randomness
 
@@ -27,7 +27,7 @@ class Answers:
 
     def show(
         self,
-        connection: HttpConnection,
+        connection: Requester,
         page: Page,
         headers: Headers | None,
         fields: Iterable[HeaderField] = (),
@@ -44,14 +44,14 @@ class Answers:
         )
 
     def post_on(
-        self, connection: HttpConnection, form: ChallengeForm, headers: Headers, fields: Iterable[HeaderField]
+        self, connection: Requester, form: ChallengeForm, headers: Headers, fields: Iterable[HeaderField]
     ) -> None:
         rendered = self._pages.render_challenge_form(form, header(headers, b"accept-language"), self._nonce())
         connection.answer(rendered.status, (*rendered.headers, _STRICT_TRANSPORT, *fields), rendered.body)
 
     def redirect(
         self,
-        connection: HttpConnection,
+        connection: Requester,
         status: int,
         location: str,
         fields: Iterable[HeaderField],
@@ -61,7 +61,7 @@ class Answers:
         where = (b"Location", location.encode("ascii"))
         connection.answer(status, (where, *_NO_STORE, _STRICT_TRANSPORT, *fields), b"", close=close)
 
-    def json(self, connection: HttpConnection, content: dict[str, Any]) -> None:
+    def json(self, connection: Requester, content: dict[str, Any]) -> None:
         body = json.dumps(content, indent=1).encode()
         kind = (b"Content-Type", b"application/json")
         connection.answer(200, (kind, (b"Cache-Control", b"max-age=300"), _STRICT_TRANSPORT), body)

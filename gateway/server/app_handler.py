@@ -11,7 +11,7 @@ from gateway.server.answers import Answers
 from gateway.server.app_request import AppRequest
 from gateway.server.boundary import Boundary
 from gateway.server.collect import HeldBodies
-from gateway.server.http_connection import HttpConnection
+from gateway.server.exchange import Requester
 from gateway.server.requests import HeadRefused, checked_head, request_served
 from gateway.server.trusted_connections import TrustedConnections
 from gateway.server.upstream import UpstreamPool
@@ -49,7 +49,7 @@ class AppHandler:
         self._services = services
         self._boundary = boundary
 
-    def begin(self, start: RequestStart, connection: HttpConnection) -> None:
+    def begin(self, start: RequestStart, connection: Requester) -> None:
         server_name = connection.channel.server_name
         try:
             head = checked_head(start.head, server_name)
@@ -62,16 +62,16 @@ class AppHandler:
             return
         AppRequest(self._services, app, start, head, connection).route()
 
-    def refuse(self, refused: HttpRefused, connection: HttpConnection) -> None:
+    def refuse(self, refused: HttpRefused, connection: Requester) -> None:
         self._error(refused.status, connection)
 
-    def failed(self, error: BaseException, connection: HttpConnection) -> None:
+    def failed(self, error: BaseException, connection: Requester) -> None:
         self._boundary.report(error, connection)
 
-    def guard(self, call: Callable[[], None], connection: HttpConnection) -> None:
+    def guard(self, call: Callable[[], None], connection: Requester) -> None:
         self._boundary.run(call, connection)
 
-    def _error(self, status: int, connection: HttpConnection) -> None:
+    def _error(self, status: int, connection: Requester) -> None:
         page = Page(PageKind.ERROR, status, "", self._services.reference())
         self._services.events.emit(
             request_served(

@@ -23,8 +23,8 @@ from gateway.proxy.headers import forwarded_headers, request_headers
 from gateway.proxy.http1 import RequestStart
 from gateway.proxy.targets import PathKind, classify_path, query_names_message, take_ticket
 from gateway.server.collect import Collect
+from gateway.server.exchange import Requester
 from gateway.server.forward import BODY_REFUSED, BodyPasses, Errand, ForwardExchange
-from gateway.server.http_connection import HttpConnection
 from gateway.server.requests import request_address
 from gateway.server.upstream import UpstreamFailed
 from gateway.services.arrivals import Arrival, PostedMessage
@@ -56,7 +56,7 @@ class AppRequest:
         app: App,
         start: RequestStart,
         head: RequestHead,
-        connection: HttpConnection,
+        connection: Requester,
     ) -> None:
         self._services = services
         self._app = app

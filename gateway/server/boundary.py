@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from gateway.model.pages import Page, PageKind
 from gateway.server.answers import Answers
-from gateway.server.http_connection import HttpConnection
+from gateway.server.exchange import Requester
 from gateway.server.requests import request_served
 from gateway.services.ports import Clock, EventSink
 
@@ -24,7 +24,7 @@ class Boundary:
         self._clock = clock
         self._events = events
 
-    def report(self, error: BaseException, connection: HttpConnection) -> None:
+    def report(self, error: BaseException, connection: Requester) -> None:
         """Log; answer 500 if the exchange has not begun its answer, else cut the connection off."""
         reference_id = self._reference()
         _logger.error("defect, reference %s", reference_id, exc_info=error)
@@ -45,7 +45,7 @@ class Boundary:
         else:
             channel.abort()
 
-    def run(self, call: Callable[[], None], connection: HttpConnection) -> None:
+    def run(self, call: Callable[[], None], connection: Requester) -> None:
         """Call into our own code on behalf of a peer."""
         try:
             call()

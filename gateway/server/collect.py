@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from gateway.server.http_connection import HttpConnection
+from gateway.server.exchange import Requester
 
 # Bodies that one worker holds at the same time: some thousand sign-ons of 50 KB, or 256 senders of 1 MiB who
 # never finish. What comes past it is answered 503.
@@ -42,7 +42,7 @@ class Collect:
 
     def __init__(
         self,
-        connection: HttpConnection,
+        connection: Requester,
         limit: int,
         then: Callable[[bytes], Awaitable[None]],
         too_large: Callable[[bytes], None],

@@ -17,7 +17,7 @@ from typing import Final
 from gateway.model.http import Headers, ResponseHead
 from gateway.proxy.headers import response_headers
 from gateway.proxy.http1 import RequestStart, ResponseEvent, ResponseStart
-from gateway.server.http_connection import HeaderField, HttpConnection, interim_bytes
+from gateway.server.exchange import HeaderField, Requester
 from gateway.server.upstream import UpstreamConnection, UpstreamFailed, UpstreamPool
 
 _SAFE_METHODS: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
@@ -47,7 +47,7 @@ class ForwardExchange:
 
     def __init__(
         self,
-        connection: HttpConnection,
+        connection: Requester,
         start: RequestStart,
         pool: UpstreamPool,
         errand: Errand,
@@ -73,10 +73,8 @@ class ForwardExchange:
         self._request_chunked = start.chunked and errand.body is None
         self._body_bytes = 0
         self._status = 0
-        self._response_chunked = False
         self._response_begun = False
         self._response_keeps = False
-        self._close_after = False
         self._tunnel = False
         self._repeated = False
         self._over = False
@@ -141,22 +139,20 @@ class ForwardExchange:
 
     def upstream_events(self, events: list[ResponseEvent]) -> None:
         pieces: list[bytes] = []
+        complete = False
         for event in events:
-            if self._over:
-                return
             if isinstance(event, bytes):
-                pieces.append(b"%x\r\n%s\r\n" % (len(event), event) if self._response_chunked else event)
+                pieces.append(event)
             elif isinstance(event, ResponseStart):
-                pieces.append(self._response_head(event))
+                self._response_head(event)
+                if self._over:
+                    return
             elif not self._tunnel:
-                if self._response_chunked:
-                    pieces.append(b"0\r\n\r\n")
-                if pieces:
-                    self._connection.write(b"".join(pieces))
-                    pieces = []
-                self._finish()
-        if pieces:
-            self._connection.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+                complete = True
+        if self._response_begun and not self._tunnel:
+            self._connection.send(pieces[0] if len(pieces) == 1 else b"".join(pieces), last=complete)
+        if complete:
+            self._finish()
 
     def upstream_data(self, data: bytes) -> None:
         self._connection.write(data)
@@ -254,38 +250,33 @@ class ForwardExchange:
             return data
         return b"%x\r\n%s\r\n" % (len(data), data)
 
-    def _response_head(self, response: ResponseStart) -> bytes:
-        """What to write for this head; nothing for one that is not passed on."""
-        head, start = response.head, self._start
+    def _response_head(self, response: ResponseStart) -> None:
+        head = response.head
         if head.status < 200:
             if head.status == 101:
-                return self._switch(response)
-            if start.head.http_version == "1.0" or head.status == 100:
-                return b""
-            return interim_bytes(head.status, head.reason_phrase, response_headers(head.headers))
+                self._switch(response)
+            elif self._start.head.http_version != "1.0" and head.status != 100:
+                fields = tuple(response_headers(head.headers))
+                self._connection.interim(ResponseHead(head.status, head.reason_phrase, fields))
+            return
         self._on_response(head.status, head.headers)
-        fields = [*response_headers(head.headers), *self._errand.response_fields]
-        has_body = self._errand.method != b"HEAD" and head.status not in (204, 304)
-        length_unknown = response.content_length is None and has_body
-        close = False
-        if (response.chunked or length_unknown) and head.status not in (204, 304):
-            if start.head.http_version == "1.1":
-                fields.append((b"Transfer-Encoding", b"chunked"))
-                self._response_chunked = has_body
-            else:
-                close = True  # HTTP/1.0 knows the end of such a body only by the close
+        fields = (*response_headers(head.headers), *self._errand.response_fields)
+        bodiless = head.status in (204, 304)
+        has_body = self._errand.method != b"HEAD" and not bodiless
         self._status = head.status
         self._response_begun = True
         self._response_keeps = response.keep_alive
-        self._close_after = close or not self._request_done
-        return self._connection.head_bytes(
-            ResponseHead(head.status, head.reason_phrase, tuple(fields)), close=self._close_after
+        self._connection.send_head(
+            ResponseHead(head.status, head.reason_phrase, fields),
+            length_unknown=(response.chunked and not bodiless)
+            or (has_body and response.content_length is None),
+            close=not self._request_done,
         )
 
-    def _switch(self, response: ResponseStart) -> bytes:
+    def _switch(self, response: ResponseStart) -> None:
         if not self._start.websocket:
             self._fail(UpstreamFailed("bad_response", 502, "the app switched protocols unasked"))
-            return b""
+            return
         head = response.head
         assert self._upstream is not None
         self._tunnel = True
@@ -296,13 +287,13 @@ class ForwardExchange:
         waiting = self._connection.become_tunnel()
         if waiting:
             self._upstream.write(waiting)
-        fields = [
+        fields = (
             *response_headers(head.headers),
             (b"Connection", b"Upgrade"),
             (b"Upgrade", b"websocket"),
             *self._errand.response_fields,
-        ]
-        return interim_bytes(101, head.reason_phrase, fields)
+        )
+        self._connection.interim(ResponseHead(101, head.reason_phrase, fields))
 
     def _finish(self) -> None:
         self._over = True
@@ -313,7 +304,7 @@ class ForwardExchange:
             else:
                 upstream.abort()
         self._on_finished(self._status)
-        self._connection.finish(close=self._close_after)
+        self._connection.finish()
 
     def _fail(self, failure: UpstreamFailed) -> None:
         self._over = True

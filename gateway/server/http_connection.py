@@ -7,80 +7,23 @@ exchange answers through the connection itself.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 from gateway.model.http import ResponseHead
 from gateway.model.settings import Limits
 from gateway.proxy.http1 import Event, HttpRefused, RequestParser, RequestStart
 from gateway.server.channel import Channel
-
-HeaderField = tuple[bytes, bytes]
+from gateway.server.exchange import REASON_PHRASES, Exchange, Handler, HeaderField
 
 # What is read and thrown away of a body that nobody wants any more, before the connection is closed instead.
 MAX_DISCARDED_BYTES: Final = 1_048_576
 
-REASON_PHRASES: Final = {
-    200: b"OK",
-    303: b"See Other",
-    307: b"Temporary Redirect",
-    400: b"Bad Request",
-    403: b"Forbidden",
-    404: b"Not Found",
-    405: b"Method Not Allowed",
-    408: b"Request Timeout",
-    413: b"Content Too Large",
-    414: b"URI Too Long",
-    421: b"Misdirected Request",
-    431: b"Request Header Fields Too Large",
-    500: b"Internal Server Error",
-    501: b"Not Implemented",
-    502: b"Bad Gateway",
-    503: b"Service Unavailable",
-    504: b"Gateway Timeout",
-    505: b"HTTP Version Not Supported",
-}
-
-
-class Exchange(Protocol):
-    """One request and its answer."""
-
-    def body(self, data: bytes) -> None: ...
-
-    def body_end(self) -> None: ...
-
-    def cancelled(self) -> None:
-        """The browser is gone; nothing can be answered any more."""
-        ...
-
-    def pause_writing(self) -> None: ...
-
-    def resume_writing(self) -> None: ...
-
-
-class Handler(Protocol):
-    """What a host does with its requests."""
-
-    def begin(self, start: RequestStart, connection: "HttpConnection") -> None:
-        """Answer at once, or give the connection an exchange that will (`take_over`)."""
-        ...
-
-    def refuse(self, refused: HttpRefused, connection: "HttpConnection") -> None:
-        """Answer a request that could not be parsed; the connection closes behind it."""
-        ...
-
-    def failed(self, error: BaseException, connection: "HttpConnection") -> None:
-        """A defect of ours: log it, answer 500 with a reference id if nothing was answered yet."""
-        ...
-
-    def guard(self, call: Callable[[], None], connection: "HttpConnection") -> None:
-        """Call into our own code; what it raises goes where `failed` goes."""
-        ...
-
 
 class HttpConnection:
-    """See the module's docstring. A `Speaker` for its channel."""
+    """See the module's docstring. A `Speaker` for its channel, a `Requester` for its exchanges."""
 
     def __init__(self, channel: Channel, handler: Handler, limits: Limits) -> None:
         self.channel = channel
@@ -94,6 +37,9 @@ class HttpConnection:
         self._request_complete = True
         self._discarded = 0
         self._answer_begun = False
+        self._answer_chunked = False
+        self._answer_closes = False
+        self._head_waits = b""
         self._told_to_continue = False
         self._pumping = False
         self._held_back = False
@@ -175,19 +121,38 @@ class HttpConnection:
     def writing_paused(self) -> bool:
         return self._writing_paused
 
-    def head_bytes(self, head: ResponseHead, *, close: bool) -> bytes:
-        """A final response head on the wire, with the Connection field that fits."""
-        start = self._start
-        self._answer_begun = True
-        keep = not self._closes_behind(close)
+    def interim(self, head: ResponseHead) -> None:
         lines = [b"HTTP/1.1 %d %s" % (head.status, head.reason_phrase)]
         lines.extend(b"%s: %s" % field for field in head.headers)
-        if not keep:
-            lines.append(b"Connection: close")
-        elif start is not None and start.head.http_version == "1.0":
-            lines.append(b"Connection: keep-alive")
         lines.append(b"\r\n")
-        return b"\r\n".join(lines)
+        self.channel.write(b"\r\n".join(lines))
+
+    def send_head(self, head: ResponseHead, *, length_unknown: bool, close: bool) -> None:
+        """HTTP/1.0 knows the end of a body of unknown length only by the close (RFC 9112 §6.3)."""
+        self._answer_closes = close
+        if not length_unknown:
+            self._head_waits = self._head_bytes(head, close=close)
+            return
+        assert self._start is not None
+        request = self._start.head
+        if request.http_version == "1.0":
+            self._answer_closes = True
+        else:
+            self._answer_chunked = request.method != b"HEAD"
+            head = replace(head, headers=(*head.headers, (b"Transfer-Encoding", b"chunked")))
+        self._head_waits = self._head_bytes(head, close=self._answer_closes)
+
+    def send(self, data: bytes, *, last: bool = False) -> None:
+        head, self._head_waits = self._head_waits, b""
+        if self._answer_chunked:
+            if data:
+                data = b"%x\r\n%s\r\n" % (len(data), data)
+            if last:
+                data += b"0\r\n\r\n"
+        if head:
+            data = head + data
+        if data:
+            self.channel.write(data)
 
     def write(self, data: bytes) -> None:
         self.channel.write(data)
@@ -197,7 +162,7 @@ class HttpConnection:
     ) -> None:
         """Send a whole response of our own and end the exchange."""
         fields = (*headers, (b"Content-Length", b"%d" % len(body)))
-        response = self.head_bytes(
+        response = self._head_bytes(
             ResponseHead(status, REASON_PHRASES.get(status, b"Unknown"), fields), close=close
         )
         if not (self._start is not None and self._start.head.method == b"HEAD"):
@@ -269,9 +234,29 @@ class HttpConnection:
 
     # Inside.
 
+    def _head_bytes(self, head: ResponseHead, *, close: bool) -> bytes:
+        """A final response head on the wire, with the Connection field that fits."""
+        start = self._start
+        self._answer_begun = True
+        keep = not self._closes_behind(close)
+        lines = [b"HTTP/1.1 %d %s" % (head.status, head.reason_phrase)]
+        lines.extend(b"%s: %s" % field for field in head.headers)
+        if not keep:
+            lines.append(b"Connection: close")
+        elif start is not None and start.head.http_version == "1.0":
+            lines.append(b"Connection: keep-alive")
+        lines.append(b"\r\n")
+        return b"\r\n".join(lines)
+
     def _closes_behind(self, close: bool) -> bool:
         """True if the connection ends with the answer to the current request."""
-        return close or self._draining or self._start is None or not self._start.keep_alive
+        return (
+            close
+            or self._answer_closes
+            or self._draining
+            or self._start is None
+            or not self._start.keep_alive
+        )
 
     def _pump(self) -> None:
         """Hand events to the current exchange; start the next one when the last is answered.
@@ -308,6 +293,8 @@ class HttpConnection:
     def _begin(self, start: RequestStart) -> None:
         self._start = start
         self._answer_begun = False
+        self._answer_chunked = False
+        self._answer_closes = False
         self._told_to_continue = False
         self._request_complete = False
         self._head_begun = False
@@ -350,11 +337,3 @@ class HttpConnection:
         self._start = None
         self._request_complete = False  # whatever else the peer sends is not read as a request
         self._handler.refuse(refused, self)
-
-
-def interim_bytes(status: int, reason_phrase: bytes, fields: Iterable[HeaderField]) -> bytes:
-    """A 1xx head on the wire (RFC 9110 §15.2): nothing of the connection's own is added."""
-    lines = [b"HTTP/1.1 %d %s" % (status, reason_phrase)]
-    lines.extend(b"%s: %s" % field for field in fields)
-    lines.append(b"\r\n")
-    return b"\r\n".join(lines)

@@ -17,8 +17,8 @@ from gateway.proxy.http1 import HttpRefused, RequestStart
 from gateway.server.answers import Answers
 from gateway.server.boundary import Boundary
 from gateway.server.collect import Collect, HeldBodies
+from gateway.server.exchange import Requester
 from gateway.server.hosts import HostTable
-from gateway.server.http_connection import HttpConnection
 from gateway.server.requests import HeadRefused, checked_head, request_address, request_served
 from gateway.services.arrivals import ChallengeArrival
 from gateway.services.challenges import Challenges
@@ -57,7 +57,7 @@ class MtlsHandler:
         self._held_bodies = held_bodies
         self._boundary = boundary
 
-    def begin(self, start: RequestStart, connection: HttpConnection) -> None:
+    def begin(self, start: RequestStart, connection: Requester) -> None:
         reference_id = self._reference()
         try:
             head = checked_head(start.head, connection.channel.server_name)
@@ -83,21 +83,21 @@ class MtlsHandler:
         else:
             self._error(405, reference_id, connection, head)
 
-    def refuse(self, refused: HttpRefused, connection: HttpConnection) -> None:
+    def refuse(self, refused: HttpRefused, connection: Requester) -> None:
         self._error(refused.status, self._reference(), connection)
 
-    def failed(self, error: BaseException, connection: HttpConnection) -> None:
+    def failed(self, error: BaseException, connection: Requester) -> None:
         self._boundary.report(error, connection)
 
-    def guard(self, call: Callable[[], None], connection: HttpConnection) -> None:
+    def guard(self, call: Callable[[], None], connection: Requester) -> None:
         self._boundary.run(call, connection)
 
     async def _after_body(
-        self, head: RequestHead, reference_id: str, connection: HttpConnection, _body: bytes
+        self, head: RequestHead, reference_id: str, connection: Requester, _body: bytes
     ) -> None:
         self._answer(head, reference_id, connection)
 
-    def _answer(self, head: RequestHead, reference_id: str, connection: HttpConnection) -> None:
+    def _answer(self, head: RequestHead, reference_id: str, connection: Requester) -> None:
         flow = _FLOW.fullmatch(head.query)
         trusted_proxies = self._live.current.settings.trusted_proxies
         ip, _ = request_address(head, connection.channel.peer_host, trusted_proxies)
@@ -122,14 +122,14 @@ class MtlsHandler:
         self._answers.show(connection, outcome.page, head.headers, close=True)
 
     def _error(
-        self, status: int, reference_id: str, connection: HttpConnection, head: RequestHead | None = None
+        self, status: int, reference_id: str, connection: Requester, head: RequestHead | None = None
     ) -> None:
         self._served(status, reference_id, connection, head)
         page = Page(PageKind.ERROR, status, "", reference_id)
         self._answers.show(connection, page, None if head is None else head.headers, close=True)
 
     def _served(
-        self, status: int, reference_id: str, connection: HttpConnection, head: RequestHead | None
+        self, status: int, reference_id: str, connection: Requester, head: RequestHead | None
     ) -> None:
         self._events.emit(
             request_served(

@@ -9,7 +9,7 @@ from gateway.model.pages import Page, PageKind
 from gateway.proxy.http1 import HttpRefused, RequestStart
 from gateway.server.answers import Answers
 from gateway.server.boundary import Boundary
-from gateway.server.http_connection import HttpConnection
+from gateway.server.exchange import Requester
 from gateway.server.requests import HeadRefused, checked_head, request_served
 from gateway.services.ports import Clock, EventSink
 from gateway.services.statements import StatementSigner
@@ -36,7 +36,7 @@ class OrgHandler:
         self._reference = reference
         self._boundary = boundary
 
-    def begin(self, start: RequestStart, connection: HttpConnection) -> None:
+    def begin(self, start: RequestStart, connection: Requester) -> None:
         try:
             head = checked_head(start.head, connection.channel.server_name)
         except HeadRefused as refused:
@@ -48,22 +48,22 @@ class OrgHandler:
         else:
             self._error(404, connection, head)
 
-    def refuse(self, refused: HttpRefused, connection: HttpConnection) -> None:
+    def refuse(self, refused: HttpRefused, connection: Requester) -> None:
         self._error(refused.status, connection)
 
-    def failed(self, error: BaseException, connection: HttpConnection) -> None:
+    def failed(self, error: BaseException, connection: Requester) -> None:
         self._boundary.report(error, connection)
 
-    def guard(self, call: Callable[[], None], connection: HttpConnection) -> None:
+    def guard(self, call: Callable[[], None], connection: Requester) -> None:
         self._boundary.run(call, connection)
 
-    def _error(self, status: int, connection: HttpConnection, head: RequestHead | None = None) -> None:
+    def _error(self, status: int, connection: Requester, head: RequestHead | None = None) -> None:
         page = Page(PageKind.ERROR, status, "", self._reference())
         self._served(status, page.reference_id, connection, head)
         self._answers.show(connection, page, None if head is None else head.headers, close=True)
 
     def _served(
-        self, status: int, reference_id: str, connection: HttpConnection, head: RequestHead | None
+        self, status: int, reference_id: str, connection: Requester, head: RequestHead | None
     ) -> None:
         self._events.emit(
             request_served(

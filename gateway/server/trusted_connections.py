@@ -9,18 +9,18 @@ from datetime import datetime
 from gateway.model.device import TrustVerdict, VerifiedDevice
 from gateway.pki.authority import TrustSnapshot
 from gateway.pki.trust import recheck
-from gateway.server.channel import Channel
+from gateway.server.exchange import Line
 
 
 class TrustedConnections:
     def __init__(self) -> None:
-        self._devices: dict[Channel, tuple[TrustVerdict, datetime | None]] = {}
+        self._devices: dict[Line, tuple[TrustVerdict, datetime | None]] = {}
 
-    def rests_on(self, channel: Channel, verdict: TrustVerdict, session_ends: datetime | None) -> None:
+    def rests_on(self, channel: Line, verdict: TrustVerdict, session_ends: datetime | None) -> None:
         """``verdict`` need not be a device: where the policy asks for none, the session ends all the same."""
         self._devices[channel] = (verdict, session_ends)
 
-    def forget(self, channel: Channel) -> None:
+    def forget(self, channel: Line) -> None:
         self._devices.pop(channel, None)
 
     def close_untrusted(self, trust: TrustSnapshot, now: datetime) -> int:

@@ -32,8 +32,9 @@ from gateway.server.boundary import Boundary
 from gateway.server.channel import Channel, Speaker
 from gateway.server.collect import HeldBodies
 from gateway.server.deadlines import Deadlines
+from gateway.server.exchange import Handler
 from gateway.server.hosts import HostTable, Role, host_table
-from gateway.server.http_connection import Handler, HttpConnection
+from gateway.server.http_connection import HttpConnection
 from gateway.server.log import LogWriter
 from gateway.server.metrics import Metrics
 from gateway.server.metrics_listener import MetricsListener

@@ -21,6 +21,7 @@ from gateway.proxy.http1 import HttpRefused, RequestStart
 from gateway.server.channel import Channel
 from gateway.server.collect import Collect, HeldBodies
 from gateway.server.deadlines import Deadlines
+from gateway.server.exchange import Requester
 from gateway.server.forward import Errand, ForwardExchange
 from gateway.server.http_connection import HttpConnection
 from gateway.server.upstream import UpstreamFailed, UpstreamPool, upstream_tls
@@ -48,7 +49,7 @@ class Forwarder:
     defects: list[BaseException] = field(default_factory=list)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
-    def begin(self, start: RequestStart, connection: HttpConnection) -> None:
+    def begin(self, start: RequestStart, connection: Requester) -> None:
         head = start.head
         if head.path == b"/own":
             connection.answer(200, (), head.query)
@@ -71,26 +72,26 @@ class Forwarder:
         else:
             self._forward(start, connection)
 
-    def refuse(self, refused: HttpRefused, connection: HttpConnection) -> None:
+    def refuse(self, refused: HttpRefused, connection: Requester) -> None:
         connection.answer(refused.status, (), refused.detail.encode(), close=True)
 
-    def failed(self, error: BaseException, connection: HttpConnection) -> None:
+    def failed(self, error: BaseException, connection: Requester) -> None:
         self.defects.append(error)
         if connection.can_answer:
             connection.answer(500, (), b"defect", close=True)
         else:
             connection.channel.abort()
 
-    def guard(self, call: Callable[[], None], connection: HttpConnection) -> None:
+    def guard(self, call: Callable[[], None], connection: Requester) -> None:
         try:
             call()
         except Exception as error:  # noqa: BLE001  # as the gateway's boundary does
             self.failed(error, connection)
 
-    def _too_large(self, connection: HttpConnection) -> None:
+    def _too_large(self, connection: Requester) -> None:
         connection.answer(413, (), b"too large", close=True)
 
-    def _forward(self, start: RequestStart, connection: HttpConnection) -> None:
+    def _forward(self, start: RequestStart, connection: Requester) -> None:
         fields = request_headers(start.head.headers, host=b"wiki", added=(), cookie=None)
 
         def failed(failure: UpstreamFailed, begun: bool) -> None:
