@@ -102,14 +102,15 @@ def _only(names: set[str], reason: TrustReason, what: str) -> str:
     if len(names) > 1:
         raise _refused(reason, f"the certificate names more than one {what}")
     name = names.pop()
-    if (
-        not name
-        or len(name) > MAX_NAME_CHARACTERS
-        or name != name.strip()
-        or any(unicodedata.category(character) in _CONTROL for character in name)
-    ):
+    if not name or len(name) > MAX_NAME_CHARACTERS or name != name.strip() or not _is_text(name):
         raise _refused(reason, f"the {what} is empty, too long, or has characters that are not text")
     return name
+
+
+def _is_text(name: str) -> bool:
+    if name.isascii():  # nearly all are, and what is no text in ASCII is not printable either
+        return name.isprintable()
+    return not any(unicodedata.category(character) in _CONTROL for character in name)
 
 
 def _refused(reason: TrustReason, detail: str) -> CertificateRejected:

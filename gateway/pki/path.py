@@ -16,6 +16,7 @@ of possession of the key, which is the handshake's.
 """
 
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -39,6 +40,9 @@ MAX_SIGNATURE_VERIFICATIONS = 32
 # this number exponential.
 MAX_SEARCH_STEPS = 512
 
+# SHA-256 of a certificate and `issuer_hash` of the one whose key made its signature.
+Signatures = AbstractSet[tuple[bytes, bytes]]
+
 _HELPFULNESS = {reason: rank for rank, reason in enumerate(TrustReason)}
 
 
@@ -58,19 +62,28 @@ class CertificationPath:
 
 
 class SearchBudget:
-    """What one end entity may cost, over all authorities that it is tried with."""
+    """What one end entity may cost, over all authorities that it is tried with.
 
-    def __init__(self, signatures: int = MAX_SIGNATURE_VERIFICATIONS, steps: int = MAX_SEARCH_STEPS) -> None:
+    ``verified`` are signatures that are known to be good and cost nothing.
+    """
+
+    def __init__(
+        self,
+        signatures: int = MAX_SIGNATURE_VERIFICATIONS,
+        steps: int = MAX_SEARCH_STEPS,
+        verified: Signatures = frozenset(),
+    ) -> None:
         self.signatures_left = signatures
         self.steps_left = steps
         self.comparisons = ComparisonBudget()
+        self._verified = verified
         self._signed_by: dict[tuple[bytes, bytes], bool] = {}
 
     def is_signed_by(self, certificate: Certificate, issuer: Certificate) -> bool:
         """Check a signature once per pair. Raises `CertificateRejected` when the budget is used up."""
         self.steps_left -= 1
         pair = (certificate.sha256, issuer.issuer_hash)
-        known = self._signed_by.get(pair)
+        known = True if pair in self._verified else self._signed_by.get(pair)
         if known is None:
             self.signatures_left -= 1
         if self.steps_left < 0 or self.signatures_left < 0:

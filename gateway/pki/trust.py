@@ -52,8 +52,8 @@ def verify_device(
         if isinstance(found, NotTrusted):
             thumbprint = base64.urlsafe_b64encode(sha256).rstrip(b"=").decode("ascii")
             return replace(found, certificate_thumbprint=thumbprint)
-        checked = found
-        cache.put(sha256, trust, checked)
+        checked, path = found
+        cache.put(sha256, trust, checked, path)
     revoked = _check_revocation(
         checked.certificate_ids, checked.distribution_points, checked.authority, trust, now
     )
@@ -110,7 +110,7 @@ def bind_user(verdict: TrustVerdict, user: str) -> TrustVerdict:
 
 def _check_path(
     peer: PeerCertificate, trust: TrustSnapshot, now: datetime, cache: PathCache
-) -> CheckedPath | NotTrusted:
+) -> tuple[CheckedPath, CertificationPath] | NotTrusted:
     if len(peer.presented_chain_der) > MAX_PRESENTED_CERTIFICATES:
         return NotTrusted(
             TrustReason.INVALID_CHAIN, f"more than {MAX_PRESENTED_CERTIFICATES} certificates presented"
@@ -120,7 +120,7 @@ def _check_path(
     except CertificateRejected as rejected:
         return NotTrusted(rejected.reason, rejected.detail)
     presented, refused = _presented(peer, trust, cache)
-    budget = SearchBudget()
+    budget = SearchBudget(verified=cache.signatures(trust))
     failure: NotTrusted | None = None
     for authority in trust.authorities:
         try:
@@ -132,7 +132,7 @@ def _check_path(
                 device = _device_for_log(end_entity, authority) if rejected.chained else None
                 failure = NotTrusted(rejected.reason, rejected.detail, device)
         else:
-            return _checked(path, authority)
+            return _checked(path, authority), path
     if failure is None:
         return NotTrusted(TrustReason.UNKNOWN_ISSUER, "no authority is configured")
     if failure.reason is TrustReason.UNKNOWN_ISSUER and refused:
@@ -148,7 +148,7 @@ def _presented(
     refused = ""
     for certificate_der in dict.fromkeys(peer.presented_chain_der):
         try:
-            usable.append(cache.configured(certificate_der, trust) or parse_certificate(certificate_der))
+            usable.append(cache.issuer(certificate_der, trust) or parse_certificate(certificate_der))
         except CertificateRejected as rejected:
             refused = rejected.detail
     return usable, refused

@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 
-from support.forge import DAY, NOW, Forged, forge_authority, forge_crl, forge_device
+import pytest
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from support.forge import DAY, NOW, Forged, forge, forge_authority, forge_crl, forge_device
 
 from gateway.model.device import NotTrusted, PeerCertificate, TrustVerdict, VerifiedDevice
 from gateway.model.reasons import TrustReason
@@ -10,6 +12,7 @@ from gateway.model.settings import AuthoritySettings, DeviceFrom, UserFrom
 from gateway.pki.authority import TrustSnapshot, authority_from
 from gateway.pki.crl import parse_crl
 from gateway.pki.path_cache import PathCache
+from gateway.pki.signature import PublicKey, verify_signature
 from gateway.pki.trust import verify_device
 
 ROOT = forge_authority("Root")
@@ -114,6 +117,92 @@ def test_the_least_recently_used_path_goes_first() -> None:
 def test_the_authorities_own_certificates_are_known_by_their_bytes() -> None:
     certificate = TRUST.authorities[0].certificates[0]
     cache = PathCache()
-    assert cache.configured(certificate.der, TRUST) is certificate
-    assert cache.configured(certificate.der + b"x", TRUST) is None
-    assert cache.configured(certificate.der, TrustSnapshot(True, (), generation=2)) is None
+    assert cache.issuer(certificate.der, TRUST) is certificate
+    assert cache.issuer(certificate.der + b"x", TRUST) is None
+    assert cache.issuer(certificate.der, TrustSnapshot(True, (), generation=2)) is None
+
+
+# The authorities above a device that passed are learned: what that saves, and what it must not let through.
+
+
+@pytest.fixture
+def signatures_checked(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The to-be-signed bytes of every signature that is verified from here on."""
+    seen: list[bytes] = []
+
+    def counting(key: PublicKey, algorithm: bytes, signed: bytes, signature: bytes) -> bool:
+        seen.append(signed)
+        return verify_signature(key, algorithm, signed, signature)
+
+    monkeypatch.setattr("gateway.pki.certificate.verify_signature", counting)
+    return seen
+
+
+def test_a_new_device_of_a_learned_authority_costs_one_signature(signatures_checked: list[bytes]) -> None:
+    cache = PathCache()
+    ask(cache, DEVICE, ISSUING)
+    assert signatures_checked == [DEVICE.parsed.tbs_der, ISSUING.parsed.tbs_der]
+    signatures_checked.clear()
+    other = forge_device("other", ISSUING)
+    assert isinstance(ask(cache, other, ISSUING), VerifiedDevice)
+    assert signatures_checked == [other.parsed.tbs_der]
+    learned = cache.issuer(ISSUING.der, TRUST)
+    assert learned is not None
+    assert cache.issuer(ISSUING.der, TRUST) is learned, "and is not parsed again"
+
+
+def test_a_device_that_only_claims_a_learned_authority_is_refused() -> None:
+    cache = PathCache()
+    ask(cache, DEVICE, ISSUING)
+    forged = forge("d", forge_authority("Stranger"), issuer=ISSUING.subject)
+    assert reason(ask(cache, forged, ISSUING)) is TrustReason.UNKNOWN_ISSUER
+
+
+def test_an_authority_with_the_name_and_key_of_a_learned_one_needs_a_signature_of_its_own() -> None:
+    cache = PathCache()
+    ask(cache, DEVICE, ISSUING)
+    made_up = forge(ISSUING.subject, forge_authority("Stranger"), issuer=ROOT.subject, key=ISSUING.key)
+    other = forge_device("other", made_up)
+    assert reason(ask(cache, other, made_up)) is TrustReason.INVALID_CHAIN
+    assert isinstance(ask(cache, other, ISSUING), VerifiedDevice), "the key is right, the certificate is not"
+
+
+def test_a_learned_authority_is_a_candidate_only_where_it_comes_along() -> None:
+    cache = PathCache()
+    ask(cache, DEVICE, ISSUING)
+    assert reason(ask(cache, forge_device("other", ISSUING))) is TrustReason.UNKNOWN_ISSUER
+
+
+def test_a_learned_authority_ends_with_its_dates() -> None:
+    short = forge_authority("Short", ROOT, not_after=NOW + DAY)
+    cache = PathCache()
+    assert isinstance(ask(cache, forge_device("d", short), short), VerifiedDevice)
+    assert reason(ask(cache, forge_device("e", short), short, days=1.1)) is TrustReason.EXPIRED
+
+
+def test_only_paths_that_passed_teach() -> None:
+    cache = PathCache()
+    server = forge_device("server", ISSUING, extended_usages=[ExtendedKeyUsageOID.SERVER_AUTH])
+    assert reason(ask(cache, server, ISSUING)) is TrustReason.WRONG_KEY_USAGE
+    assert cache.issuer(ISSUING.der, TRUST) is None
+    assert not cache.signatures(TRUST)
+
+
+def test_what_was_learned_goes_with_the_authorities() -> None:
+    cache = PathCache()
+    ask(cache, DEVICE, ISSUING)
+    assert cache.signatures(TRUST)
+    reloaded = replace(TRUST, generation=2)
+    assert cache.issuer(ISSUING.der, reloaded) is None
+    assert not cache.signatures(reloaded)
+
+
+def test_what_is_learned_is_bounded() -> None:
+    cache = PathCache(learned_issuers=2)
+    issuing = [forge_authority(f"Issuing {number}", ROOT) for number in range(5)]
+    for authority in issuing:
+        assert isinstance(ask(cache, forge_device("d", authority), authority), VerifiedDevice)
+        held = [each for each in issuing if cache.issuer(each.der, TRUST) is not None]
+        assert authority in held
+        assert len(held) <= 2
+        assert len(cache.signatures(TRUST)) <= 3
