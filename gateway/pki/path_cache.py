@@ -103,8 +103,7 @@ class PathCache:
             self._learned[certificate.der] = certificate
         if len(self._signatures) < self._learned_issuers + len(self._configured):
             self._signatures.update(
-                (certificate.sha256, issuer.issuer_hash)
-                for certificate, issuer in pairwise(issuers)
+                (certificate.sha256, issuer.issuer_hash) for certificate, issuer in pairwise(issuers)
             )
 
     def _follow(self, trust: TrustSnapshot) -> None:
