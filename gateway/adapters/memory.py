@@ -110,9 +110,11 @@ class MemorySeenRequests:
         while len(self._seen) > self._limit:
             self._seen.popitem(last=False)
 
-    def app_of(self, request_id: str, now: datetime) -> str | None:
-        """The app that sent the request, within the lifetime of this memory. Asking does not use it up."""
-        return self._app_of(_digest(request_id), now.timestamp())
+    def is_from(self, app: str, request_id: str, now: datetime) -> bool | None:
+        """True if the app sent the request within the lifetime of this memory, False if another one did, None
+        if nobody is known to. Asking does not use it up."""
+        known = self._app_of(_digest(request_id), now.timestamp())
+        return None if known is None else known == app
 
     def _app_of(self, digest: bytes, seconds: float) -> str | None:
         app, seen_at = self._seen.get(digest, (None, 0.0))

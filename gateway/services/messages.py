@@ -81,10 +81,10 @@ def _check_in_response_to(
 ) -> None:
     """SAML Profiles §4.1.4.3. The gateway sees a request only if it leaves the app as a redirect, so an
     unknown ID counts as unsolicited; an ID of another app's request never passes."""
-    asked_by = None if in_response_to is None else seen_requests.app_of(in_response_to, now)
-    if asked_by == app.settings.name:
+    own = None if in_response_to is None else seen_requests.is_from(app.settings.name, in_response_to, now)
+    if own:
         return
-    if asked_by is not None:
+    if own is False:
         raise MessageRejected(MessageReason.MALFORMED, "the response answers the request of another app")
     if app.settings.protocol is FederationProtocol.SAML2 and not app.settings.allow_unsolicited:
         raise MessageRejected(

@@ -7,8 +7,9 @@ sign of it.
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Final
+from typing import Final, Protocol
 
+from gateway.model.challenge_stage import ChallengeStage
 from gateway.model.events import ChallengeAbandoned
 from gateway.proxy.tokens import Flow
 
@@ -16,12 +17,20 @@ from gateway.proxy.tokens import Flow
 MAX_PENDING: Final = 100_000
 
 
-class PendingChallenges:
-    """In memory of one worker. With several workers a hop may be seen by another one: each then sees a
-    part."""
+class ChallengeMarks(Protocol):
+    """How far challenges came that one worker began and another saw. Never raises; may forget."""
 
-    def __init__(self, limit: int = MAX_PENDING) -> None:
+    def mark(self, flow_id: str, stage: ChallengeStage) -> None: ...
+
+    def stage_of(self, flow_id: str) -> ChallengeStage | None: ...
+
+
+class PendingChallenges:
+    """Those that one worker began. A hop that it did not begin is left as a mark for whoever did."""
+
+    def __init__(self, limit: int = MAX_PENDING, marks: ChallengeMarks | None = None) -> None:
         self._limit = limit
+        self._marks = marks
         self._flows: dict[str, tuple[Flow, bool]] = {}
 
     def __len__(self) -> int:
@@ -36,9 +45,12 @@ class PendingChallenges:
         entry = self._flows.get(flow_id)
         if entry is not None:
             self._flows[flow_id] = (entry[0], True)
+        elif self._marks is not None:
+            self._marks.mark(flow_id, ChallengeStage.ARRIVED)
 
     def returned(self, flow_id: str) -> None:
-        self._flows.pop(flow_id, None)
+        if self._flows.pop(flow_id, None) is None and self._marks is not None:
+            self._marks.mark(flow_id, ChallengeStage.RETURNED)
 
     def expire(self, now: datetime) -> Iterator[ChallengeAbandoned]:
         """Take out what ran past its time. All flows live equally long, so the oldest come first."""
@@ -48,10 +60,13 @@ class PendingChallenges:
             if flow.expires_at > seconds:
                 return
             del self._flows[flow.flow_id]
+            elsewhere = None if self._marks is None else self._marks.stage_of(flow.flow_id)
+            if elsewhere is ChallengeStage.RETURNED:
+                continue
             yield ChallengeAbandoned(
                 now,
                 flow.reference_id,
                 flow.app,
                 flow.flow_id,
-                "never_returned" if arrived else "never_arrived",
+                "never_returned" if arrived or elsewhere else "never_arrived",
             )

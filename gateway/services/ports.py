@@ -38,7 +38,9 @@ class SeenRequests(Protocol):
 
     def remember(self, app: str, request_id: str, now: datetime) -> None: ...
 
-    def app_of(self, request_id: str, now: datetime) -> str | None: ...
+    def is_from(self, app: str, request_id: str, now: datetime) -> bool | None:
+        """True if the app sent it, False if another one did, None if it is not known."""
+        ...
 
 
 class EventSink(Protocol):

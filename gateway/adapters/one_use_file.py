@@ -1,0 +1,89 @@
+"""The one-use keys on disk, so that a restart does not forget them.
+
+They live in memory (`SharedTable`), where no slow or full disk can stop a sign-on, and are written from
+there: now and then, and when the gateway ends. What is claimed between the last writing and a power cut, or
+the end of all processes at once, is forgotten.
+
+The file: 16 bytes that name the format, 32 bytes key of the table's hash, 40 bytes for each key (its keyed
+hash, and until when it counts, milliseconds since 1970, little-endian), 32 bytes SHA-256 of all that. It
+appears under its name complete or not at all.
+"""
+
+import hashlib
+import os
+import secrets
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from gateway.adapters.shared_memories import create_one_use_table
+from gateway.adapters.shared_table import DIGEST_BYTES, HASH_KEY_BYTES, VALUE_BYTES, Entry, SharedTable
+
+ONE_USE_FILE: Final = "one-use-keys"
+# A table holds at most some 412,000 entries.
+MAX_FILE_BYTES: Final = 33_554_432
+_MAGIC: Final = b"dt-one-use-1\0\0\0\0"
+_ENTRY: Final = struct.Struct(f"<{DIGEST_BYTES}sQ")
+_CHECK_BYTES: Final = 32
+
+
+class OneUseFileDamaged(Exception):
+    """What is in the file cannot be used."""
+
+
+def load_one_use_table(directory: str, now: float) -> SharedTable:
+    """The table with what the file in the keys directory has and still counts; empty if there is none.
+
+    Raises OneUseFileDamaged, and OSError where there is no memory for the table.
+    """
+    path = Path(directory, ONE_USE_FILE)
+    try:
+        content = _read(path)
+    except FileNotFoundError:
+        return create_one_use_table()
+    except OSError as error:
+        raise OneUseFileDamaged(f"{path}: cannot be read: {error.strerror}") from error
+    body, check = content[:-_CHECK_BYTES], content[-_CHECK_BYTES:]
+    entries_at = len(_MAGIC) + HASH_KEY_BYTES
+    if (
+        not body.startswith(_MAGIC)
+        or hashlib.sha256(body).digest() != check
+        or (len(body) - entries_at) % _ENTRY.size
+    ):
+        raise OneUseFileDamaged(f"{path}: is damaged")
+    table = create_one_use_table(body[len(_MAGIC) : entries_at])
+    table.restore(_counting(memoryview(body)[entries_at:], int(now * 1_000)))
+    return table
+
+
+def save_one_use_table(table: SharedTable, directory: str, now: float) -> None:
+    """Write what counts. Raises OSError, and OneUseKeysFull where another process holds on to the table; the
+    former file then stays."""
+    path = Path(directory, ONE_USE_FILE)
+    parts = [_MAGIC, table.hash_key]
+    parts += (_ENTRY.pack(digest, until) for digest, until, _ in table.entries(now))
+    body = b"".join(parts)
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor opened with O_EXCL and its mode
+            file.write(body)
+            file.write(hashlib.sha256(body).digest())
+            file.flush()
+            os.fsync(descriptor)
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MAX_FILE_BYTES)
+
+
+def _counting(entries: memoryview, now_ms: int) -> Iterator[Entry]:
+    for digest, until in _ENTRY.iter_unpack(entries):
+        if until >= now_ms:
+            yield digest, until, bytes(VALUE_BYTES)
