@@ -7,22 +7,24 @@ does that. The child also takes its memory away with it, and can be ended when i
 Parent and child are the same program and talk through two files in memory:
 
 * to the child: the number of certificates, each certificate (DER) after its length, the CRLs as they came;
-* from the child: a line of JSON that lists the results, then their serial numbers as `SerialSet` packs them.
+* from the child: a line of JSON that lists the results, then their tables of serial numbers. It is sealed
+  and mapped as it is: nothing of a size is ever copied into the parent.
 
 Numbers are four bytes, big-endian.
 """
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any, BinaryIO, Final
+from itertools import accumulate
+from typing import BinaryIO, Final
 
+from gateway.adapters.crl_description import Place, crl_from, described
 from gateway.adapters.crl_files import CrlFileUnusable, split_crls
+from gateway.adapters.sealed_memory import memory_file, sealed
 from gateway.pki.certificate import Certificate, parse_certificate
-from gateway.pki.crl import Covers, CrlReason, CrlRejected, CrlScope, CrlSnapshot, parse_crl
+from gateway.pki.crl import CrlReason, CrlRejected, CrlSnapshot, parse_crl
 from gateway.pki.serials import SerialSet
 
 # About 7,000 entries: 10 ms of work, the longest step of it 3 ms. A child costs 200 ms to start.
@@ -56,7 +58,7 @@ def _parse_here(data: bytes, issuers: Sequence[Certificate]) -> list[CrlResult]:
 
 def _parse_in_child(data: bytes, issuers: Sequence[Certificate]) -> list[CrlResult]:
     try:
-        with _memory_file("crls") as question, _memory_file("parsed") as answer:
+        with memory_file("crls") as question, memory_file("parsed") as answer:
             _write_question(question, data, issuers)
             question.seek(0)
             ended = subprocess.run(
@@ -73,12 +75,10 @@ def _parse_in_child(data: bytes, issuers: Sequence[Certificate]) -> list[CrlResu
             return _read_answer(answer)
     except subprocess.TimeoutExpired:
         raise CrlFileUnusable(f"takes longer than {CHILD_SECONDS:g} s to parse") from None
+    except ValueError as error:
+        raise CrlFileUnusable("the process that parses it gave an answer that means nothing") from error
     except OSError as error:
         raise CrlFileUnusable(f"no process to parse it: {error.strerror}") from error
-
-
-def _memory_file(name: str) -> BinaryIO:
-    return open(os.memfd_create(name, os.MFD_CLOEXEC), "w+b")  # noqa: PTH123 - a descriptor
 
 
 def _write_question(question: BinaryIO, data: bytes, issuers: Sequence[Certificate]) -> None:
@@ -99,49 +99,35 @@ def _read_question(question: BinaryIO) -> tuple[bytes, list[Certificate]]:
 
 
 def _write_answer(answer: BinaryIO, results: Sequence[CrlResult]) -> None:
-    answer.write(json.dumps([_described(result) for result in results]).encode() + b"\n")
-    for result in results:
-        if isinstance(result, CrlSnapshot):
-            answer.write(result.revoked.packed)
-            answer.write(result.removed.packed)
+    tables = [t for r in results if isinstance(r, CrlSnapshot) for t in (r.revoked, r.removed)]
+    ends = list(accumulate((table.length_bytes for table in tables), initial=0))
+    places = iter([offset, table.length_bytes] for offset, table in zip(ends, tables, strict=False))
+    lines = [
+        {"reason": result.reason, "detail": result.detail}
+        if isinstance(result, CrlRejected)
+        else described(result, next(places), next(places))
+        for result in results
+    ]
+    answer.write(json.dumps(lines).encode() + b"\n")
+    answer.writelines(table.table() for table in tables)
     answer.flush()
 
 
-def _described(result: CrlResult) -> dict[str, Any]:
-    if isinstance(result, CrlRejected):
-        return {"reason": result.reason, "detail": result.detail}
-    return {
-        "issuer": result.issuer.hex(),
-        "covers": result.scope.covers,
-        "distribution_points": sorted(result.scope.distribution_points),
-        "number": result.number,
-        "base_number": result.base_number,
-        "this_update": result.this_update.isoformat(),
-        "next_update": result.next_update.isoformat(),
-        "revoked_bytes": len(result.revoked.packed),
-        "removed_bytes": len(result.removed.packed),
-        "sha256": result.sha256.hex(),
-    }
-
-
 def _read_answer(answer: BinaryIO) -> list[CrlResult]:
-    return [_result(described, answer) for described in json.loads(answer.readline())]
+    lines = json.loads(answer.readline())
+    begin = answer.tell()
+    memory = sealed(answer)
 
+    def table_at(place: Place) -> SerialSet:
+        offset, length = place
+        return SerialSet.read(memory, begin + offset, length)
 
-def _result(described: dict[str, Any], answer: BinaryIO) -> CrlResult:
-    if "reason" in described:
-        return CrlRejected(CrlReason(described["reason"]), described["detail"])
-    return CrlSnapshot(
-        issuer=bytes.fromhex(described["issuer"]),
-        scope=CrlScope(Covers(described["covers"]), frozenset(described["distribution_points"])),
-        number=described["number"],
-        base_number=described["base_number"],
-        this_update=datetime.fromisoformat(described["this_update"]),
-        next_update=datetime.fromisoformat(described["next_update"]),
-        revoked=SerialSet(answer.read(described["revoked_bytes"])),
-        removed=SerialSet(answer.read(described["removed_bytes"])),
-        sha256=bytes.fromhex(described["sha256"]),
-    )
+    return [
+        CrlRejected(CrlReason(line["reason"]), line["detail"])
+        if "reason" in line
+        else crl_from(line, table_at)
+        for line in lines
+    ]
 
 
 def _child() -> None:

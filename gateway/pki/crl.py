@@ -4,7 +4,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -77,7 +77,8 @@ class CrlScope:
 
 @dataclass(frozen=True, slots=True)
 class CrlSnapshot:
-    """A verified CRL. ``issuer`` is as in `CertificateId`; a delta CRL has a ``base_number``."""
+    """A verified CRL. ``issuer`` is as in `CertificateId`; a delta CRL has a ``base_number``. ``sha256`` is
+    of its DER, so that two with the same one have the same entries."""
 
     issuer: bytes
     scope: CrlScope
@@ -85,8 +86,8 @@ class CrlSnapshot:
     base_number: int | None
     this_update: datetime
     next_update: datetime
-    revoked: SerialSet
-    removed: SerialSet  # removeFromCRL, in delta CRLs only
+    revoked: SerialSet = field(compare=False)
+    removed: SerialSet = field(compare=False)  # removeFromCRL, in delta CRLs only
     sha256: bytes
 
     @property
@@ -117,6 +118,7 @@ def parse_crl(data: bytes, issuers: Sequence[Certificate]) -> CrlSnapshot:
         if next_update is None or next_update < parsed.last_update_utc:
             raise _malformed("nextUpdate is missing or before thisUpdate")
         revoked, removed = _read_entries(der, *layout.entries, is_delta=base_number is not None)
+        sha256 = hashlib.sha256(der).digest()
         return CrlSnapshot(
             issuer=issuer.issuer_hash,
             scope=scope,
@@ -124,9 +126,9 @@ def parse_crl(data: bytes, issuers: Sequence[Certificate]) -> CrlSnapshot:
             base_number=base_number,
             this_update=parsed.last_update_utc,
             next_update=next_update,
-            revoked=revoked,
-            removed=removed,
-            sha256=hashlib.sha256(der).digest(),
+            revoked=SerialSet.of(revoked, sha256),
+            removed=SerialSet.of(removed, sha256),
+            sha256=sha256,
         )
     except asn1.DerError as problem:
         raise _malformed(str(problem)) from None
@@ -227,8 +229,9 @@ def _scope(point: x509.IssuingDistributionPoint) -> CrlScope:
     return CrlScope(Covers.ALL, uris)
 
 
-def _read_entries(data: bytes, start: int, end: int, *, is_delta: bool) -> tuple[SerialSet, SerialSet]:
-    """Walk over the entries without an object for each: SEQUENCE { INTEGER, Time, extensions? }."""
+def _read_entries(data: bytes, start: int, end: int, *, is_delta: bool) -> tuple[list[bytes], list[bytes]]:
+    """The serial numbers of revoked and removed certificates, from entries that are each
+    SEQUENCE { INTEGER, Time, extensions? }."""
     revoked: list[bytes] = []
     removed: list[bytes] = []
     kinds: dict[bytes, bool] = {b"": False}
@@ -256,7 +259,7 @@ def _read_entries(data: bytes, start: int, end: int, *, is_delta: bool) -> tuple
         if data[serial_start] < 0x80 and serial_end - serial_start <= MAX_SERIAL_NUMBER_BYTES:
             (removed if removes else revoked).append(data[serial_start:serial_end])
         offset = entry_end
-    return SerialSet.of(revoked), SerialSet.of(removed)
+    return revoked, removed
 
 
 def _removes_from_crl(extensions: bytes) -> bool:
