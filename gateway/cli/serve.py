@@ -188,6 +188,7 @@ def _fixed_at_start(running: GatewaySettings, wanted: GatewaySettings) -> list[s
         for key, old, new in (
             ("listen.https", running.listen_https, wanted.listen_https),
             ("listen.metrics", running.listen_metrics, wanted.listen_metrics),
+            ("listen.proxy_protocol", running.proxy_protocol, wanted.proxy_protocol),
             ("listen.workers", running.workers, wanted.workers),
             ("keys", running.keys_directory, wanted.keys_directory),
             ("org.name", running.org_name, wanted.org_name),

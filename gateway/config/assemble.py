@@ -56,6 +56,7 @@ def assemble(file: GatewayFile, source: str) -> GatewaySettings:
         keys_directory=_absolute(base, file.keys),
         pages_directory=_optional(base, file.pages),
         limits=_limits(file.limits),
+        proxy_protocol=listen.proxy_protocol,
     )
 
 
@@ -118,6 +119,10 @@ def _limits(section: LimitsSection) -> Limits:
         max_target_bytes=section.max_target_bytes,
         max_message_bytes=section.max_message_bytes,
         max_body_bytes=section.max_body_bytes,
+        max_connections=section.max_connections,
+        max_connections_per_address=section.max_connections_per_address,
+        max_handshakes=section.max_handshakes,
+        max_handshakes_per_address=section.max_handshakes_per_address,
     )
 
 

@@ -43,6 +43,8 @@ def _listeners(file: GatewayFile) -> Iterator[Finding]:
     yield from _repeated(("listen", "https"), None, file.listen.https)
     if file.listen.metrics in file.listen.https:
         yield ("listen", "metrics"), "is also an https address; metrics need one of their own"
+    if file.listen.proxy_protocol and not file.trusted_proxies:
+        yield ("listen", "proxy_protocol"), "needs trusted_proxies: nobody else may say who the client is"
 
 
 def _device_trust(file: GatewayFile) -> Iterator[Finding]:

@@ -123,6 +123,11 @@ class ListenSection(_Section):
         description="Port that browsers use, where it is not the one of the first https address "
         "(behind a port mapping or a load balancer).",
     )
+    proxy_protocol: bool = Field(
+        default=False,
+        description="true: every https connection comes from one of trusted_proxies and begins with a "
+        "PROXY header, version 2, that names the client; all others are closed.",
+    )
 
 
 class CertificateSection(_Section):
@@ -339,6 +344,22 @@ class LimitsSection(_Section):
     )
     max_body_bytes: int | None = Field(
         default=None, ge=1_024, description="Body of any other request, bytes. Left out: no bound."
+    )
+    max_connections: int = Field(
+        default=50_000, ge=16, le=1_000_000, description="Open connections of one worker; more are closed."
+    )
+    max_connections_per_address: int = Field(
+        default=5_000,
+        ge=4,
+        le=1_000_000,
+        description="The same for one client address (an IPv6 /64 is one). A whole office may share one; "
+        "trusted_proxies are not counted.",
+    )
+    max_handshakes: int = Field(
+        default=4_000, ge=4, le=1_000_000, description="TLS handshakes of one worker that are not finished."
+    )
+    max_handshakes_per_address: int = Field(
+        default=1_000, ge=4, le=1_000_000, description="The same for one client address."
     )
 
 

@@ -126,6 +126,11 @@ class Limits:
     max_target_bytes: int = 32_768
     max_message_bytes: int = 1_048_576
     max_body_bytes: int | None = None  # of ordinary requests; None: no bound
+    # For each worker. An address is an IPv4 address or an IPv6 /64; trusted proxies are not counted.
+    max_connections: int = 50_000
+    max_connections_per_address: int = 5_000
+    max_handshakes: int = 4_000
+    max_handshakes_per_address: int = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,3 +155,4 @@ class GatewaySettings:
     keys_directory: str
     pages_directory: str | None = None  # templates that replace the built-in ones
     limits: Limits = field(default_factory=Limits)
+    proxy_protocol: bool = False  # every connection begins with a PROXY header, version 2

@@ -17,10 +17,25 @@ _MAX_HOPS = 32
 @lru_cache(maxsize=4_096)
 def peer_address(text: str) -> IPAddress:
     """The address of a socket's peer; an IPv4 address mapped into IPv6 is the IPv4 address it stands for."""
-    address = ip_address(text.partition("%")[0])
+    return unmapped(ip_address(text.partition("%")[0]))
+
+
+def unmapped(address: IPAddress) -> IPAddress:
+    """The IPv4 address that an IPv6 address stands for, if it does (RFC 4291 §2.5.5.2)."""
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address
+
+
+def address_group(address: IPAddress) -> int:
+    """A number for the client that an address belongs to: one IPv4 address, or one IPv6 /64."""
+    if isinstance(address, IPv4Address):
+        return int(address)
+    return (int(address) >> 64) + (1 << 32)  # apart from all of IPv4
+
+
+def is_within(address: IPAddress, networks: Sequence[Network]) -> bool:
+    return any(address.version == network.version and address in network for network in networks)
 
 
 def client_address(
@@ -33,7 +48,7 @@ def client_address(
     entry must not read what the client made up. A trusted proxy that sends no readable chain is itself the
     client.
     """
-    if not forwarded_for or not _within(peer, trusted_proxies):
+    if not forwarded_for or not is_within(peer, trusted_proxies):
         return peer, None
     believed = [peer]
     for hop in reversed(b",".join(forwarded_for).split(b",")[-_MAX_HOPS:]):
@@ -41,7 +56,7 @@ def client_address(
             believed.append(_hop_address(hop.strip().decode("ascii")))
         except ValueError:
             break
-        if not _within(believed[-1], trusted_proxies):
+        if not is_within(believed[-1], trusted_proxies):
             break
     return believed[-1], ", ".join(map(str, reversed(believed))).encode("ascii")
 
@@ -49,7 +64,3 @@ def client_address(
 def _hop_address(text: str) -> IPAddress:
     written = _WITH_PORT.fullmatch(text)
     return peer_address(text if written is None else written[1] or written[2])
-
-
-def _within(address: IPAddress, networks: Sequence[Network]) -> bool:
-    return any(address.version == network.version and address in network for network in networks)

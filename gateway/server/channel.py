@@ -54,6 +54,17 @@ class HandshakeReport(Protocol):
     def connection_closed(self, role: str) -> None: ...
 
 
+class Visit(Protocol):
+    """Where one connection is counted (see `gateway.server.admission`)."""
+
+    client_host: str  # the textual address of the client
+    began: float  # when it was accepted, by `perf_counter`
+
+    def established(self) -> None: ...
+
+    def left(self) -> None: ...
+
+
 SpeakerFactory = Callable[["Channel"], Speaker]
 
 
@@ -68,6 +79,7 @@ class Channel(asyncio.Protocol):
         deadlines: Deadlines,
         handshake_timeout_seconds: float,
         connections: "set[Channel]",
+        visit: Visit,
         records: Records = PUBLIC_RECORDS,
     ) -> None:
         self._session = TlsSession(select_context, records)
@@ -76,10 +88,10 @@ class Channel(asyncio.Protocol):
         self._deadlines = deadlines
         self._handshake_timeout_seconds = handshake_timeout_seconds
         self._connections = connections
+        self._visit = visit
         self._speaker: Speaker | None = None
         self._transport: asyncio.Transport | None = None
-        self._began = 0.0
-        self.peer_host = ""  # the textual address of the socket's peer
+        self.peer_host = visit.client_host  # of the socket's peer, or of whom it speaks for by PROXY protocol
         self._role = ""
         self._closing = False
         self.deadline = NEVER
@@ -169,13 +181,7 @@ class Channel(asyncio.Protocol):
         self._transport.set_write_buffer_limits(_WRITE_HIGH_WATER, _WRITE_LOW_WATER)  # type: ignore[union-attr]  # as above
         self._connections.add(self)
         self._deadlines.watch(self)
-        self._began = perf_counter()
         self.deadline = self._deadlines.after(self._handshake_timeout_seconds)
-        peer = transport.get_extra_info("peername")
-        if peer is None:  # it has gone already, and later the socket would not tell either
-            self.abort()
-        else:
-            self.peer_host = str(peer[0])
 
     def data_received(self, data: bytes) -> None:
         if self._closing:
@@ -191,7 +197,8 @@ class Channel(asyncio.Protocol):
             if not session.established:
                 self._flush()
                 return
-            self._report.handshake(session.server_name, "ok", perf_counter() - self._began)
+            self._report.handshake(session.server_name, "ok", perf_counter() - self._visit.began)
+            self._visit.established()
             self._role = self._report.connection_opened(self.server_name)
             self.deadline = NEVER
             self._speaker = self._make_speaker(self)
@@ -211,6 +218,7 @@ class Channel(asyncio.Protocol):
         self._closing = True
         self._connections.discard(self)
         self._deadlines.forget(self)
+        self._visit.left()
         if self._role:
             self._report.connection_closed(self._role)
         if self._speaker is not None:

@@ -62,6 +62,7 @@ class Metrics:
         self._request_series: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._upstream_errors = counter("upstream_errors_total", "Failures of apps.", "app", "kind")
         self.connections = gauge("connections", "Open connections.", "role")
+        self._shed = counter("connections_shed_total", "New connections closed for a bound.", "reason")
         self.closed_by_revocation = counter(
             "connections_closed_by_revocation_total", "Connections closed because their device lost trust."
         )
@@ -86,6 +87,9 @@ class Metrics:
         self._handshakes.labels(role, result).inc()
         if result == "ok":
             self._handshake_seconds.labels(role).observe(seconds)
+
+    def shed(self, reason: str) -> None:
+        self._shed.labels(reason).inc()
 
     def certificates(self, certificates: Iterable[ServerCertificate]) -> None:
         self._certificate_ends = [c.chain[0].not_valid_after_utc for c in certificates]

@@ -26,12 +26,14 @@ from gateway.pki.authority import TrustSnapshot
 from gateway.pki.revocation import HeldCrl, RevocationIndex
 from gateway.policy.user_agent import preload
 from gateway.proxy.sealing import Sealer
+from gateway.server.admission import Admission, Visit
 from gateway.server.answers import Answers
 from gateway.server.app_handler import AppHandler, AppServices
 from gateway.server.boundary import Boundary
 from gateway.server.channel import Channel, Speaker
 from gateway.server.collect import HeldBodies
 from gateway.server.deadlines import Deadlines
+from gateway.server.descriptors import connections_that_fit, raise_descriptor_limit
 from gateway.server.exchange import Handler
 from gateway.server.hosts import HostTable, Role, host_table
 from gateway.server.http_connection import HttpConnection
@@ -88,6 +90,15 @@ class Worker:
         self._records = choose_records()
         settings = material.settings
         self._listens = settings.listen_https
+        self._proxy_protocol = settings.proxy_protocol
+        self._admission = Admission(
+            self._loop,
+            self._deadlines,
+            settings.limits,
+            self._connection_shed,
+            capacity=connections_that_fit(raise_descriptor_limit()),
+        )
+        self._shed: dict[str, tuple[int, str]] = {}
         self._crls = CrlStore(
             material.authorities, crl_cache_directory, self._clock, self._crls_changed, self
         )
@@ -109,6 +120,7 @@ class Worker:
         settings = self._live.current.settings
         await self._crls.load()
         self._deadlines.start()
+        self._admission.start()
         if settings.listen_metrics is not None:
             with _names_address("listen.metrics", settings.listen_metrics):
                 await self._metrics_listener.start(settings.listen_metrics)
@@ -145,6 +157,7 @@ class Worker:
         pages = PageRenderer(settings.pages_directory, org_name=settings.org_name)
         self._pools.replace(settings)
         # Nothing below can fail.
+        self._admission.limits = settings.limits
         self._answers.replace_pages(pages)
         self._live.replace(snapshot)
         self._hosts.replace(hosts)
@@ -160,6 +173,7 @@ class Worker:
         self._draining = True
         for server in self._servers:
             server.close()
+        self._admission.stop()
         for channel in list(self._connections):
             channel.close_when_idle()
         ends = self._loop.time() + deadline_seconds
@@ -209,6 +223,16 @@ class Worker:
         self._log.note("crl_failed", authority=authority, location=location, detail=detail)
 
     # Inside.
+
+    def _connection_shed(self, reason: str, address: str) -> None:
+        self._metrics.shed(reason)
+        self._shed[reason] = self._shed.get(reason, (0, ""))[0] + 1, address
+
+    def _report_shed(self) -> None:
+        """One line for each reason now and then: under attack a line for each connection is one more load."""
+        shed, self._shed = self._shed, {}
+        for reason, (count, last_address) in shed.items():
+            self._log.note("connections_shed", reason=reason, count=count, last_address=last_address)
 
     def _reachable(self, settings: GatewaySettings) -> GatewaySettings:
         """Addresses count only after a restart; so does a public port that follows from them, or browsers
@@ -278,7 +302,7 @@ class Worker:
         return HttpConnection(channel, self._handlers[role], self._live.current.settings.limits)
 
     async def _listen(self, address: Address) -> asyncio.Server:
-        def accept() -> Channel:
+        def channel(visit: Visit) -> Channel:
             return Channel(
                 lambda name: self._hosts.current.context(name),
                 self._speaker,
@@ -286,7 +310,17 @@ class Worker:
                 self._deadlines,
                 self._live.current.settings.limits.handshake_timeout_seconds,
                 self._connections,
+                visit,
                 self._records,
+            )
+
+        def accept() -> Visit:
+            return Visit(
+                self._admission,
+                channel,
+                self,
+                lambda: self._live.current.settings.trusted_proxies,
+                proxy_protocol=self._proxy_protocol,
             )
 
         server = await self._loop.create_server(accept, address.host, address.port, backlog=LISTEN_BACKLOG)
@@ -343,6 +377,7 @@ class Worker:
                 self.emit(event)
             self._close_untrusted(now)
             self._metrics.count_expiring(now)
+            self._report_shed()
 
     def _reference(self) -> str:
         return self._randomness.bytes(_REFERENCE_BYTES).hex()

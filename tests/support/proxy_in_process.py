@@ -15,9 +15,10 @@ from typing import Any
 from support.pki import Authority
 
 from gateway.model.http import Headers
-from gateway.model.settings import Limits, Upstream
+from gateway.model.settings import IPNetwork, Limits, Upstream
 from gateway.proxy.headers import request_headers
 from gateway.proxy.http1 import HttpRefused, RequestStart
+from gateway.server.admission import Admission, Visit
 from gateway.server.channel import Channel
 from gateway.server.collect import Collect, HeldBodies
 from gateway.server.deadlines import Deadlines
@@ -121,6 +122,7 @@ class Report:
 
     def __init__(self) -> None:
         self.results: list[str] = []
+        self.shed: list[str] = []
         self.open = 0
 
     def handshake(self, server_name: str | None, result: str, seconds: float) -> None:
@@ -140,6 +142,7 @@ class Running:
     forwarder: Forwarder
     connections: set[Channel]
     report: Report
+    admission: Admission
     host: str = "127.0.0.1"
 
 
@@ -150,6 +153,8 @@ async def gateway_before(
     limits: Limits | None = None,
     listen: str = "127.0.0.1",
     max_body_bytes: int | None = None,
+    trusted_proxies: tuple[IPNetwork, ...] = (),
+    proxy_protocol: bool = False,
 ) -> AsyncIterator[Running]:
     """Listen on loopback and forward to ``upstream``. A defect in our own code fails the test at the end,
     unless the test took it out of the list."""
@@ -162,7 +167,11 @@ async def gateway_before(
     connections: set[Channel] = set()
     report = Report()
 
-    def accept() -> Channel:
+    admission = Admission(
+        loop, deadlines, limits, lambda reason, _: report.shed.append(reason), capacity=10_000
+    )
+
+    def channel(visit: Visit) -> Channel:
         return Channel(
             lambda name: _CONTEXT if name == HOST else None,
             lambda channel: HttpConnection(channel, forwarder, limits),
@@ -170,17 +179,21 @@ async def gateway_before(
             deadlines,
             limits.handshake_timeout_seconds,
             connections,
+            visit,
         )
+
+    def accept() -> Visit:
+        return Visit(admission, channel, report, lambda: trusted_proxies, proxy_protocol=proxy_protocol)
 
     problems: list[dict[str, Any]] = []
     loop.set_exception_handler(lambda _, context: problems.append(context))
     server = await loop.create_server(accept, listen, 0)
     try:
-        yield Running(server.sockets[0].getsockname()[1], forwarder, connections, report, listen)
+        yield Running(server.sockets[0].getsockname()[1], forwarder, connections, report, admission, listen)
     finally:
         server.close()
-        for channel in list(connections):
-            channel.abort()
+        for left in list(connections):
+            left.abort()
         pool.close()
         deadlines.stop()
         await asyncio.sleep(0.02)
