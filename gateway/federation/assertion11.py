@@ -96,7 +96,7 @@ def _check_subjects(assertion: Element, expectation: Expectation) -> str | None:
             if not expectation.idp.allow_missing_subject_confirmation:
                 raise malformed("the assertion has no bearer confirmation")
             continue
-        methods = [text_of(method) for method in confirmation.findall(_S + "ConfirmationMethod")]
+        methods = [text_of(method) for method in confirmation.iterchildren(_S + "ConfirmationMethod")]
         if names.BEARER_1 not in methods:
             raise malformed("the assertion has no bearer confirmation")
     if len(identifiers) > 1:
@@ -108,11 +108,11 @@ def _attributes(assertion: Element, wanted: frozenset[str | None]) -> dict[str, 
     """The values of the wanted attributes, by AttributeName or by the claim URI that it makes with
     AttributeNamespace. One that cannot be read is a refusal, as in SAML 2.0."""
     found: dict[str, list[str]] = {}
-    for statement in assertion.findall(_ATTRIBUTES):
-        for attribute in statement.findall(_S + "Attribute"):
+    for statement in assertion.iterchildren(_ATTRIBUTES):
+        for attribute in statement.iterchildren(_S + "Attribute"):
             name = required_attribute(attribute, "AttributeName")
             namespace = attribute.get("AttributeNamespace", "").rstrip("/")
             for key in {name, f"{namespace}/{name}"} & wanted:
-                values = map(text_of, attribute.findall(_S + "AttributeValue"))
+                values = map(text_of, attribute.iterchildren(_S + "AttributeValue"))
                 found.setdefault(key, []).extend(filter(None, values))
     return found

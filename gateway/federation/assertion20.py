@@ -130,8 +130,8 @@ def check_conditions(
     end = instant_attribute(conditions, "NotOnOrAfter")
     check_not_on_or_after(end, now, skew, "Conditions NotOnOrAfter")
     restrictions = [
-        [text_of(audience) for audience in restriction.findall(namespace + "Audience")]
-        for restriction in conditions.findall(audience_restriction)
+        [text_of(audience) for audience in restriction.iterchildren(namespace + "Audience")]
+        for restriction in conditions.iterchildren(audience_restriction)
     ]
     _check_audience(restrictions, expectation)
     return end
@@ -156,7 +156,7 @@ def _check_confirmations(
 ) -> tuple[datetime | None, str | None]:
     """One bearer confirmation must hold (SAML Profiles §4.1.4.3). Returns its InResponseTo, and the time at
     which the last of them ends: until then the assertion could be used again."""
-    confirmations = subject.findall(_S + "SubjectConfirmation")
+    confirmations = list(subject.iterchildren(_S + "SubjectConfirmation"))
     bearers = [each for each in confirmations if each.get("Method") == names.BEARER_2]
     exempt = profile is Profile.WS_FED and expectation.idp.allow_missing_subject_confirmation
     if not confirmations and exempt:
@@ -178,7 +178,7 @@ def _last_end(bearers: list[Element], profile: Profile) -> datetime | None:
     """None where one of them has no end, which only WS-Federation accepts."""
     ends: list[datetime] = []
     for confirmation in bearers:
-        data = confirmation.find(_S + "SubjectConfirmationData")
+        data = next(confirmation.iterchildren(_S + "SubjectConfirmationData"), None)
         try:
             end = None if data is None else instant_attribute(data, "NotOnOrAfter")
         except MessageRejected:
@@ -228,13 +228,13 @@ def _attributes(assertion: Element, wanted: frozenset[str | None]) -> dict[str, 
     An attribute that cannot be read is a refusal, not a missing group: a rule may deny by that group.
     """
     found: dict[str, list[str]] = {}
-    for statement in assertion.findall(_S + "AttributeStatement"):
+    for statement in assertion.iterchildren(_S + "AttributeStatement"):
         for attribute in statement:
             if attribute.tag != _S + "Attribute":
                 raise malformed(f"{names.local_name(attribute.tag)} cannot be read")
             name = required_attribute(attribute, "Name")
             if name in wanted:
-                values = map(text_of, attribute.findall(_S + "AttributeValue"))
+                values = map(text_of, attribute.iterchildren(_S + "AttributeValue"))
                 found.setdefault(name, []).extend(filter(None, values))
     return found
 

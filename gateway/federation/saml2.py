@@ -129,7 +129,7 @@ def _check_status(status: Element, *, signed: bool) -> None:
         raise malformed(f"the identity provider answers {' '.join([value, *inner])[:200]!r}")
     if not signed and any(each.tag not in _UNSIGNED_STATUS for each in status.iterdescendants()):
         raise malformed("an unsigned Status has more than a code and a message")
-    for message in status.findall(_P + "StatusMessage"):
+    for message in status.iterchildren(_P + "StatusMessage"):
         text_of(message)
 
 

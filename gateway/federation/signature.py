@@ -55,7 +55,7 @@ _KEY_INFO_PARTS = frozenset(
 
 def signature_of(element: Element) -> Element | None:
     """The Signature that stands directly in a SAML message or assertion."""
-    return element.find(SIGNATURE)
+    return next(element.iterchildren(SIGNATURE), None)
 
 
 def verify_enveloped(

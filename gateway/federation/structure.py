@@ -41,11 +41,12 @@ _TAG = re.compile(
     rb"""(?:\s++[^\s<>/="'&]++\s*+=\s*+(?:"[^"<]*+"|'[^'<]*+')){0,%d}+\s*+/?+)>""" % MAX_ATTRIBUTES
 )
 _FOREIGN_ENTITY = re.compile(rb"&(?!(?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#x[0-9A-Fa-f]{1,6});)")
-_NAMESPACE_DECLARATION = re.compile(rb"""\sxmlns(?::[^\s=]++)?+\s*+=\s*+("[^"]*+"|'[^']*+')""")
+_NAMESPACE_DECLARATION = re.compile(rb"""xmlns(?::[^\s=]++)?+\s*+=\s*+("[^"]*+"|'[^']*+')""")
 _ABSOLUTE_URI = re.compile(rb"[A-Za-z][A-Za-z0-9+.\-]*:[!-~]+")
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,255}")  # a leading digit is wrong, but sent
-_ID_NAMES = frozenset({"id", "assertionid", "responseid", "requestid"})
+_ID_NAMES = frozenset({"id", "assertionid", "responseid", "requestid"})  # each ends in "id"
 _ASSERTIONS = frozenset({"Assertion", "EncryptedAssertion"})
+_LIMITED = ("Assertion", "Response", "Signature")  # what any element ends in that may not stand everywhere
 _SIGNATURE = f"{{{names.DS}}}Signature"
 _SIGNABLE = frozenset(
     {
@@ -58,6 +59,7 @@ _SIGNABLE = frozenset(
     }
 )
 _BLANKS = " \t\r\n"
+_SLASH = ord("/")
 
 
 def decode_base64(text: str, what: str) -> bytes:
@@ -66,7 +68,9 @@ def decode_base64(text: str, what: str) -> bytes:
     Raises MessageRejected (MALFORMED): lenient decoders skip what they do not know, each in its own way.
     """
     try:
-        dense = text.encode("ascii").translate(None, b" \t\r\n")
+        dense = text.encode("ascii")
+        if b"\n" in dense or b" " in dense or b"\r" in dense or b"\t" in dense:
+            dense = dense.translate(None, b" \t\r\n")
         if len(dense) % 4 or dense.count(b"=") > 2:  # the strict decoder lets padding after a full group pass
             raise malformed(f"{what} is not base64: its padding is wrong")
         return binascii.a2b_base64(dense, strict_mode=True)
@@ -83,7 +87,8 @@ def parse_message(xml: bytes) -> Element:
     """
     check_bytes(xml)
     root = parse_xml(xml)
-    _check_tree(root)
+    # No entity that passes stands for more than it is long, so a short message has no long text in it.
+    _check_tree(root, texts_may_be_long=len(xml) > MAX_TEXT_CHARS)
     return root
 
 
@@ -109,78 +114,94 @@ def check_bytes(xml: bytes) -> None:
         raise malformed("the message has a processing instruction")
     if b"\0" in xml:
         raise malformed("the message has a NUL character")
-    if b"xml:id" in xml:
-        raise malformed("the message has a namespaced ID")
     if xml.count(b"<") > 2 * MAX_ELEMENTS:
         raise MessageRejected(MessageReason.TOO_LARGE, f"the message has more than {MAX_ELEMENTS} elements")
     if _FOREIGN_ENTITY.search(xml) is not None:
         raise malformed("the message has an entity that XML does not define")
-    if len(_TAG.findall(xml, start)) != xml.count(b"<", start):
+    tags = _TAG.findall(xml, start)
+    if len(tags) != xml.count(b"<", start):
         if _TOO_MANY_ATTRIBUTES.search(xml) is not None:
             raise MessageRejected(
                 MessageReason.TOO_LARGE, f"an element has more than {MAX_ATTRIBUTES} attributes"
             )
         raise malformed("the message has a tag that is not well-formed")
-    namespaces = frozenset(value[1:-1] for value in _NAMESPACE_DECLARATION.findall(xml))
+    _check_depth(tags)
+    # Each "<" begins one of these tags, so names stand nowhere else; the rest is mostly base64.
+    markup = b"".join(tags)
+    if b"xml:id" in markup:
+        raise malformed("the message has a namespaced ID")
+    namespaces = frozenset(value[1:-1] for value in _NAMESPACE_DECLARATION.findall(markup))
     for uri in namespaces:
         if uri and _ABSOLUTE_URI.fullmatch(uri) is None:
             raise malformed("the message has a namespace name that is not an absolute URI")
-    check_new_names(xml, namespaces)
+    check_new_names(xml, markup, namespaces)
+
+
+def _check_depth(tags: list[bytes]) -> None:
+    depth = 0
+    for tag in tags:
+        if tag[1] == _SLASH:
+            depth -= 1
+            continue
+        if depth == MAX_DEPTH:
+            raise MessageRejected(MessageReason.TOO_LARGE, f"the message is nested deeper than {MAX_DEPTH}")
+        if tag[-2] != _SLASH:
+            depth += 1
 
 
 def parse_xml(xml: bytes) -> Element:
     """Parse with everything off that could reach outside of the bytes. Raises MessageRejected (MALFORMED)."""
     try:
-        return etree.fromstring(xml, _parser())
+        return etree.fromstring(xml, _PARSER)
     except etree.XMLSyntaxError as error:
         raise malformed(f"the message is not well-formed XML: {error.msg!r}") from None
 
 
-def _parser() -> etree.XMLParser:
-    return etree.XMLParser(
-        encoding="utf-8",
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        dtd_validation=False,
-        attribute_defaults=False,
-        huge_tree=False,
-        recover=False,
-        remove_blank_text=False,
-    )
+_PARSER = etree.XMLParser(
+    encoding="utf-8",
+    resolve_entities=False,
+    no_network=True,
+    load_dtd=False,
+    dtd_validation=False,
+    attribute_defaults=False,
+    huge_tree=False,
+    recover=False,
+    remove_blank_text=False,
+)
 
 
-def _check_tree(root: Element) -> None:
+def _check_tree(root: Element, *, texts_may_be_long: bool) -> None:
     ids: set[str] = set()
     assertions = 0
-    signed: list[Element] = []
-    pending = [(root, 1)]
-    while pending:
-        element, depth = pending.pop()
-        if depth > MAX_DEPTH:
-            raise MessageRejected(MessageReason.TOO_LARGE, f"the message is nested deeper than {MAX_DEPTH}")
+    signed: set[Element] = set()
+    for element in root.iter():
         tag = element.tag
-        local = names.local_name(tag)
-        if local in _ASSERTIONS:
-            assertions += 1
-            if assertions > 1:
-                raise malformed("the message has more than one assertion")
-        elif local == "Response":
-            if element is not root:
-                raise malformed("the message has a Response inside")
-        elif local == "Signature":
-            parent = element.getparent()
-            if parent is None or tag != _SIGNATURE or parent.tag not in _SIGNABLE or parent in signed:
-                raise malformed("the message has a Signature where none belongs")
-            signed.append(parent)
+        if tag.endswith(_LIMITED):
+            local = names.local_name(tag)
+            if local in _ASSERTIONS:
+                assertions += 1
+                if assertions > 1:
+                    raise malformed("the message has more than one assertion")
+            elif local == "Response":
+                if element is not root:
+                    raise malformed("the message has a Response inside")
+            elif local == "Signature":
+                parent = element.getparent()
+                if parent is None or tag != _SIGNATURE or parent.tag not in _SIGNABLE or parent in signed:
+                    raise malformed("the message has a Signature where none belongs")
+                signed.add(parent)
         for name, value in _attributes(element):
-            if len(value) > MAX_TEXT_CHARS:
-                raise MessageRejected(MessageReason.TOO_LARGE, "an attribute has a very long value")
-            if names.local_name(name).lower() in _ID_NAMES:
+            if name[-2:].lower() == "id" and names.local_name(name).lower() in _ID_NAMES:
                 _check_id(name, value, ids)
-        if max(len(element.text or ""), len(element.tail or "")) > MAX_TEXT_CHARS:
-            raise MessageRejected(MessageReason.TOO_LARGE, "the message has a very long text")
-        pending.extend((child, depth + 1) for child in element)
+        if texts_may_be_long:
+            _check_texts(element)
+
+
+def _check_texts(element: Element) -> None:
+    if any(len(value) > MAX_TEXT_CHARS for _, value in _attributes(element)):
+        raise MessageRejected(MessageReason.TOO_LARGE, "an attribute has a very long value")
+    if max(len(element.text or ""), len(element.tail or "")) > MAX_TEXT_CHARS:
+        raise MessageRejected(MessageReason.TOO_LARGE, "the message has a very long text")
 
 
 def _attributes(element: Element) -> list[tuple[str, str]]:
@@ -210,7 +231,7 @@ def text_of(element: Element) -> str:
 
 def only_child(parent: Element, tag: str) -> Element | None:
     """The one child of that name; None when there is none. Raises MessageRejected (MALFORMED) for two."""
-    found = parent.findall(tag)
+    found = list(parent.iterchildren(tag))
     if len(found) > 1:
         raise malformed(f"{names.local_name(parent.tag)} has more than one {names.local_name(tag)}")
     return found[0] if found else None
