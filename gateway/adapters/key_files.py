@@ -22,6 +22,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from gateway.adapters.held_files import held_content, names_in, remember
+
 # A PEM file with an RSA key of 16,384 bits has 13 KB.
 MAX_KEY_FILE_BYTES: Final = 65_536
 # AES-256 keys are derived from it (RFC 5869 §3.3: as long as the hash, or less).
@@ -57,7 +59,14 @@ class GatewayKeys:
 def read_key_file(path: str) -> bytes:
     """The content of a secret file. Raises KeyFileRefused where it is missing, is not a regular file,
     is larger than any key, belongs to somebody other than this process's user or root, or gives its
-    group or others any access. Not checked: access control lists beyond the mode, and the content."""
+    group or others any access. Not checked: access control lists beyond the mode, and the content. Of a
+    copy (`gateway.adapters.held_files`) nothing is checked: that was done when it was made."""
+    try:
+        held = held_content(path)
+    except FileNotFoundError as error:
+        _refuse_unreadable(path, error)
+    if held is not None:
+        return held
     try:
         # Non-blocking: opening a FIFO must not wait for somebody to write to it.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -75,6 +84,7 @@ def read_key_file(path: str) -> bytes:
         raise KeyFileRefused(
             path, f"is larger than {MAX_KEY_FILE_BYTES} bytes", "name the file of the key alone"
         )
+    remember(path, content)
     return content
 
 
@@ -113,7 +123,8 @@ def load_keys(directory: str) -> GatewayKeys:
     """The keys in a directory that has them. Makes nothing. Raises KeyFileRefused."""
     secret_path = Path(directory, _MASTER_FILE)
     try:
-        _check_directory(Path(directory))
+        if held_content(str(secret_path)) is None:
+            _check_directory(Path(directory))
         jwt_files = _jwt_key_files(directory)
     except (OSError, ValueError) as error:
         _refuse_unreadable(directory, error)
@@ -178,10 +189,10 @@ def _sync_directory(directory: Path) -> None:
 def _jwt_key_files(directory: str) -> list[str]:
     """Paths of the signing keys, the highest number first."""
     numbered: list[tuple[int, str]] = []
-    for path in Path(directory).iterdir():
-        number = path.name.removeprefix(_JWT_KEY_PREFIX).removesuffix(_JWT_KEY_SUFFIX)
-        if path.name == f"{_JWT_KEY_PREFIX}{number}{_JWT_KEY_SUFFIX}" and number.isdecimal():
-            numbered.append((int(number), str(path)))
+    for name in names_in(directory):
+        number = name.removeprefix(_JWT_KEY_PREFIX).removesuffix(_JWT_KEY_SUFFIX)
+        if name == f"{_JWT_KEY_PREFIX}{number}{_JWT_KEY_SUFFIX}" and number.isdecimal():
+            numbered.append((int(number), str(Path(directory, name))))
     return [path for _, path in sorted(numbered, reverse=True)]
 
 

@@ -1,13 +1,18 @@
-"""The one OpenSSL function that we need and the Python binding does not offer: `SSL_CTX_set_num_tickets`.
+"""The OpenSSL functions that we need and the Python binding does not offer.
 
-Without it a TLS 1.3 server sends two session tickets after every full handshake, also where no session is
-kept. On the mTLS hosts they open nothing, but a ticket that is never sent needs no argument.
+`SSL_CTX_set_num_tickets`: without it a TLS 1.3 server sends two session tickets after every full handshake,
+also where no session is kept. On the mTLS hosts they open nothing, but a ticket that is never sent needs no
+argument.
+
+`SSL_CTX_ctrl`, through which the keys of session tickets are set (`SSL_CTX_set_tlsext_ticket_keys` is a macro
+over it): without it every worker has keys of its own, and a session resumes only with the worker that it
+began with.
 
 OpenSSL is linked into the binding's shared library. Where that is done dynamically (a distribution's
 package), the dynamic linker finds the function. Where it is static (the wheels), the function is in the
 library's symbol table only, and its address is worked out from that of a function that both know. Nothing
-is called before `SSL_CTX_get_num_tickets`, found the same way, has answered with OpenSSL's default for a
-new context; and what was set is read back. Anything unexpected on the way means: not found.
+is set before a question, asked the same way, has had the answer that OpenSSL gives for a new context; and
+what was set is read back. Anything unexpected on the way means: not found.
 """
 
 import ctypes
@@ -19,12 +24,16 @@ from cryptography.hazmat.bindings import _rust
 from OpenSSL import SSL
 from OpenSSL._util import ffi
 
-from gateway.tls.contexts import SendNoTickets
+from gateway.tls.contexts import TICKET_KEY_BYTES, SendNoTickets, SetTicketKeys
 
 DEFAULT_TICKETS: Final = 2  # what SSL_CTX_new sets (SSL_CTX_set_num_tickets(3))
 
 _SETTER: Final = "SSL_CTX_set_num_tickets"
 _GETTER: Final = "SSL_CTX_get_num_tickets"
+_CONTROL: Final = "SSL_CTX_ctrl"
+# openssl/ssl.h, openssl/tls1.h
+_GET_TICKET_KEYS: Final = 58
+_SET_TICKET_KEYS: Final = 59
 # Exported by the binding and listed in its symbol table, so that one gives the base of the other.
 _LANDMARK: Final = "PyInit__rust"
 
@@ -38,13 +47,13 @@ _SYMBOL: Final = struct.Struct("<IBBHQQ")
 def find_ticket_switch() -> SendNoTickets | None:
     """A function that makes a context send no TLS 1.3 tickets and says whether it does; None where OpenSSL's
     own is not found."""
-    path = _rust.__file__
-    addresses = _dynamic_addresses(path) or _static_addresses(path)
+    addresses = _find(_SETTER, _GETTER)
     if addresses is None:
         return None
     set_number = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t)(addresses[_SETTER])
     get_number = ctypes.CFUNCTYPE(ctypes.c_size_t, ctypes.c_void_p)(addresses[_GETTER])
-    if get_number(_address_of(SSL.Context(SSL.TLS_SERVER_METHOD))) != DEFAULT_TICKETS:
+    fresh = SSL.Context(SSL.TLS_SERVER_METHOD)  # named, so that it lives while it is asked
+    if get_number(_address_of(fresh)) != DEFAULT_TICKETS:
         return None
 
     def send_no_tickets(context: SSL.Context) -> bool:
@@ -53,6 +62,32 @@ def find_ticket_switch() -> SendNoTickets | None:
         return int(get_number(address)) == 0
 
     return send_no_tickets
+
+
+def find_ticket_key_setter() -> SetTicketKeys | None:
+    """A function that gives a context its ticket keys and says whether it has them; None where OpenSSL's own
+    is not found."""
+    addresses = _find(_CONTROL)
+    if addresses is None:
+        return None
+    control = ctypes.CFUNCTYPE(ctypes.c_long, ctypes.c_void_p, ctypes.c_int, ctypes.c_long, ctypes.c_void_p)(
+        addresses[_CONTROL]
+    )
+    # Asked without a place for them, it tells how long the keys are.
+    fresh = SSL.Context(SSL.TLS_SERVER_METHOD)
+    size = control(_address_of(fresh), _GET_TICKET_KEYS, 0, None)
+    if size != TICKET_KEY_BYTES:
+        return None
+
+    def set_ticket_keys(context: SSL.Context, keys: bytes) -> bool:
+        address = _address_of(context)
+        given = ctypes.create_string_buffer(keys, TICKET_KEY_BYTES)
+        control(address, _SET_TICKET_KEYS, TICKET_KEY_BYTES, ctypes.addressof(given))
+        read_back = ctypes.create_string_buffer(TICKET_KEY_BYTES)
+        control(address, _GET_TICKET_KEYS, TICKET_KEY_BYTES, ctypes.addressof(read_back))
+        return read_back.raw == given.raw
+
+    return set_ticket_keys
 
 
 def symbol_values(elf: bytes, names: tuple[str, ...]) -> dict[str, int] | None:
@@ -87,24 +122,29 @@ def _function_values(symbols: bytes, strings: bytes, names: tuple[str, ...]) -> 
     return found if len(found) == len(names) else None
 
 
-def _dynamic_addresses(path: str) -> dict[str, int] | None:
+def _find(*names: str) -> dict[str, int] | None:
+    path = _rust.__file__
+    return _dynamic_addresses(path, names) or _static_addresses(path, names)
+
+
+def _dynamic_addresses(path: str, names: tuple[str, ...]) -> dict[str, int] | None:
     library = ctypes.CDLL(path)
     try:
-        functions = {name: getattr(library, name) for name in (_SETTER, _GETTER)}
+        functions = {name: getattr(library, name) for name in names}
     except AttributeError:
         return None
     return {name: _pointer(function) for name, function in functions.items()}
 
 
-def _static_addresses(path: str) -> dict[str, int] | None:
+def _static_addresses(path: str, names: tuple[str, ...]) -> dict[str, int] | None:
     try:
-        values = symbol_values(Path(path).read_bytes(), (_SETTER, _GETTER, _LANDMARK))
+        values = symbol_values(Path(path).read_bytes(), (*names, _LANDMARK))
     except OSError:
         return None
     if values is None:
         return None
     base = _pointer(getattr(ctypes.CDLL(path), _LANDMARK)) - values[_LANDMARK]
-    return {name: base + values[name] for name in (_SETTER, _GETTER)}
+    return {name: base + values[name] for name in names}
 
 
 def _pointer(function: object) -> int:

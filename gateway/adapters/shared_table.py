@@ -95,7 +95,10 @@ class SharedTable:
         """The table behind a descriptor that another process passed on. Raises ValueError where it is
         none."""
         size = os.fstat(descriptor).st_size
-        sealed = fcntl.fcntl(descriptor, fcntl.F_GET_SEALS)
+        try:
+            sealed = fcntl.fcntl(descriptor, fcntl.F_GET_SEALS)
+        except OSError:  # a file of a file system that knows no seals
+            raise ValueError("no shared table") from None
         if not sealed & fcntl.F_SEAL_SHRINK or size < 2 * _PAGE or size % _PAGE:
             raise ValueError("no shared table")
         memory = mmap.mmap(descriptor, size)

@@ -1,7 +1,6 @@
 """Reading a text file of the configuration: bounded, UTF-8, and with an error that names it."""
 
-from pathlib import Path
-
+from gateway.adapters.held_files import read_file
 from gateway.config.errors import ConfigError
 from gateway.config.marked_yaml import MAX_DOCUMENT_CHARACTERS
 
@@ -12,8 +11,7 @@ MAX_TEXT_FILE_BYTES = 4 * MAX_DOCUMENT_CHARACTERS
 def read_bytes(path: str, limit: int) -> bytes:
     """A file of at most ``limit`` bytes. Raises ConfigError where it is missing, unreadable or larger."""
     try:
-        with Path(path).open("rb") as file:
-            content = file.read(limit + 1)
+        content = read_file(path, limit)
     except OSError as error:
         raise ConfigError(path, None, "", f"cannot be read: {error.strerror}") from error
     except ValueError as error:  # a NUL in the path

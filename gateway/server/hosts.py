@@ -1,10 +1,13 @@
 """Which host a server name is, and with which TLS context it is served. One immutable table per snapshot."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.services.snapshot import App, Snapshot
 from gateway.tls.contexts import (
@@ -43,6 +46,8 @@ class HostTable:
     mtls_suffix: str  # "." + the mTLS domain
     contexts: Mapping[str, HostContext]
     mtls: HostContext
+    # All contexts by what they are made of (`_Made`), for the next table.
+    made: "Mapping[_Made, HostContext]"
 
     def role(self, server_name: str | None) -> Role:
         if server_name is None:
@@ -69,34 +74,58 @@ class HostTable:
         return context
 
 
+# Role, and SHA-256 of all that goes into the context. A certificate stands for its key.
+_Made = tuple[Role, bytes]
+
+
 def host_table(
-    snapshot: Snapshot, certificates: Sequence[ServerCertificate], send_no_tickets: SendNoTickets | None
+    snapshot: Snapshot,
+    certificates: Sequence[ServerCertificate],
+    send_no_tickets: SendNoTickets | None,
+    former: HostTable | None = None,
 ) -> HostTable:
-    """Make the contexts of all hosts. Raises NoCertificateFor, ServerCertificateRefused."""
+    """Make the contexts of all hosts. A context of ``former`` that is made of the same is taken from there:
+    it costs nothing, and sessions that began with it resume. Raises NoCertificateFor,
+    ServerCertificateRefused.
+    """
     settings = snapshot.settings
-    plain: dict[int, HostContext] = {}
+    known = {} if former is None else former.made
+    made: dict[_Made, HostContext] = {}
     contexts: dict[str, HostContext] = {}
     for host in (settings.org_host, *snapshot.apps_by_host):
         certificate = select_certificate(certificates, host)
         if certificate is None:
             raise NoCertificateFor(host)
-        if id(certificate) not in plain:
-            plain[id(certificate)] = HostContext(app_context(certificate), asks_for_certificate=False)
-        contexts[host] = plain[id(certificate)]
+        key = Role.APP, _digest(certificate)
+        if key not in made:
+            made[key] = known.get(key) or HostContext(app_context(certificate), asks_for_certificate=False)
+        contexts[host] = made[key]
     wildcard = f"n.{settings.mtls_domain}"
     certificate = select_certificate(certificates, wildcard)
     if certificate is None:
         raise NoCertificateFor(f"*.{settings.mtls_domain}")
-    authorities = [
-        x509.load_der_x509_certificate(c.der) for a in snapshot.trust.authorities for c in a.certificates
-    ]
+    trusted = [c.der for a in snapshot.trust.authorities for c in a.certificates]
+    minimum_version = settings.mtls_minimum_version
+    key = Role.MTLS, _digest(certificate, minimum_version.encode("ascii"), *trusted)
+    made[key] = known.get(key) or HostContext(
+        mtls_context(
+            certificate, minimum_version, map(x509.load_der_x509_certificate, trusted), send_no_tickets
+        ),
+        asks_for_certificate=True,
+    )
     return HostTable(
         apps=snapshot.apps_by_host,
         org_host=settings.org_host,
         mtls_suffix="." + settings.mtls_domain,
         contexts=contexts,
-        mtls=HostContext(
-            mtls_context(certificate, settings.mtls_minimum_version, authorities, send_no_tickets),
-            asks_for_certificate=True,
-        ),
+        mtls=made[key],
+        made=MappingProxyType(made),
     )
+
+
+def _digest(certificate: ServerCertificate, *parts: bytes) -> bytes:
+    chain = (c.public_bytes(Encoding.DER) for c in certificate.chain)
+    whole = hashlib.sha256()
+    for part in (*chain, b"", *parts):
+        whole.update(len(part).to_bytes(8) + part)
+    return whole.digest()

@@ -25,6 +25,8 @@ from jinja2 import (
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from typing_extensions import override
 
+from gateway.adapters.held_files import names_in, read_file
+
 LOCKED = "locked.html"
 ERROR = "error.html"
 CHALLENGE = "challenge.html"
@@ -147,7 +149,7 @@ def _environment(kind: type[Environment], loader: BaseLoader) -> Environment:
 def _read_sources(directory: Path) -> dict[str, tuple[str, str]]:
     """Name → text and path, of every ``*.html`` in the directory itself."""
     try:
-        files = [path for path in sorted(directory.iterdir()) if path.suffix == ".html"]
+        files = [directory / name for name in names_in(str(directory)) if name.endswith(".html")]
     except OSError as error:
         raise PageTemplateRefused(str(directory), 0, error.strerror or "cannot be read") from error
     if not any(path.name in REPLACEABLE for path in files):
@@ -157,8 +159,7 @@ def _read_sources(directory: Path) -> dict[str, tuple[str, str]]:
 
 def _read_source(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_TEMPLATE_BYTES + 1)
+        raw = read_file(str(path), MAX_TEMPLATE_BYTES)
     except OSError as error:
         raise PageTemplateRefused(str(path), 0, error.strerror or "cannot be read") from error
     if len(raw) > MAX_TEMPLATE_BYTES:

@@ -1,7 +1,7 @@
 """One OpenSSL context per role of a host and server certificate.
 
-* **App and org hosts** never ask for a certificate and may resume sessions. Their ticket keys are those of
-  their own context, which no mTLS host shares.
+* **App and org hosts** never ask for a certificate and may resume sessions. Their ticket keys are their own,
+  which no mTLS host shares; those of one certificate are the same in all workers.
 * **mTLS hosts** ask for a certificate and let every one finish the handshake: that proves possession of the
   key, the verdict is made in memory afterwards and can be told to the user. A resumed session would skip the
   proof, so there is none: no session cache, no ticket, no renegotiation, in TLS 1.3 and 1.2 alike.
@@ -22,6 +22,10 @@ PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519Pri
 
 # Makes a context send no TLS 1.3 tickets; True if it now does.
 SendNoTickets = Callable[[SSL.Context], bool]
+# Gives a context the keys that its tickets are sealed with (name, HMAC key, AES key); True if it has them
+# now.
+SetTicketKeys = Callable[[SSL.Context, bytes], bool]
+TICKET_KEY_BYTES = 80
 
 # TLS 1.2 suites with forward secrecy and AEAD only (RFC 9325 §4.2). TLS 1.3 suites are OpenSSL's own.
 _TLS12_CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"
