@@ -10,6 +10,7 @@ GATEWAY_STAMP := $(VENV)/.installed-gateway
 TEST_STAMP := $(VENV)/.installed-test
 CHECK_STAMP := $(VENV)/.installed-check
 PACKAGES_STAMP := $(VENV)/.installed-system-packages
+BENCH_PACKAGES_STAMP := $(VENV)/.installed-bench-packages
 NODE_STAMP := $(NODE_PEERS)/node_modules/.installed
 
 .DELETE_ON_ERROR:
@@ -32,7 +33,7 @@ check: $(CHECK_STAMP)
 	$(VENV)/bin/lint-imports
 
 .PHONY: bench
-bench: $(TEST_STAMP) $(PACKAGES_STAMP) $(NODE_STAMP)
+bench: $(TEST_STAMP) $(BENCH_PACKAGES_STAMP)
 	$(PY) -m benchmarks
 
 .PHONY: clean
@@ -58,6 +59,10 @@ $(CHECK_STAMP): pyproject.toml | $(PY)
 
 $(PACKAGES_STAMP): tests/support/system_packages.sh | $(PY)
 	tests/support/system_packages.sh tests
+	touch $@
+
+$(BENCH_PACKAGES_STAMP): tests/support/system_packages.sh | $(PY)
+	tests/support/system_packages.sh bench
 	touch $@
 
 $(NODE_STAMP): $(NODE_PEERS)/package.json $(NODE_PEERS)/package-lock.json | $(PACKAGES_STAMP)

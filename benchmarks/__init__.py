@@ -1,7 +1,8 @@
-"""What the gateway costs, each workload against nginx in the same run on the same machine.
+"""What the gateway costs, each workload against its peers in the same run on the same machine.
 
-``python -m benchmarks`` (or ``make bench``) runs all of them and writes ``results/``. Keys, identity provider
-messages and child processes come from the tests' support code.
+``python -m benchmarks`` (or ``make bench``) runs all of them and writes ``results/``; names of workloads as
+arguments run only those. Keys, identity provider messages and child processes come from the tests' support
+code.
 """
 
 import sys

@@ -31,6 +31,7 @@ WINDOWS_CHROME: Final = (
     " Chrome/140.0.0.0 Safari/537.36"
 )
 _FORM: Final = "application/x-www-form-urlencoded"
+_BINARY: Final = "Content-Type: application/octet-stream"
 _ACTION: Final = re.compile(rb'action="([^"]+)"')
 
 
@@ -50,12 +51,13 @@ class Answer:
 
 
 class Connection:
-    """One TLS connection to loopback, blocking."""
+    """One connection to loopback, blocking; without a context it is plain."""
 
-    def __init__(self, context: ssl.SSLContext, port: int, server_name: str) -> None:
-        plain = socket.create_connection(("127.0.0.1", port), TIMEOUT_SECONDS)
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._socket = context.wrap_socket(plain, server_hostname=server_name)
+    def __init__(self, context: ssl.SSLContext | None, port: int, server_name: str) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), TIMEOUT_SECONDS)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if context is not None:
+            self._socket = context.wrap_socket(self._socket, server_hostname=server_name)
 
     def exchange(self, request: bytes) -> Answer:
         """Send a request and read its answer to the end."""
@@ -69,6 +71,27 @@ class Connection:
         while len(body) < int(lengths[0] if lengths else 0):
             body += self._more()
         return Answer(answer.status, head, body)
+
+    def upload(self, head: bytes, piece: bytes, size: int) -> Answer:
+        """Send a head and ``size`` bytes of body; read the answer."""
+        self._socket.sendall(head)
+        for offset in range(0, size, len(piece)):
+            self._socket.sendall(piece[: size - offset])
+        return self.exchange(b"")
+
+    def download(self, request: bytes) -> int:
+        """Send a request and read its answer without keeping it; the length of the body."""
+        self._socket.sendall(request)
+        buffer = bytearray(1_048_576)
+        held = b""
+        while b"\r\n\r\n" not in held:
+            held += self._more()
+        head, _, body = held.partition(b"\r\n\r\n")
+        answer = Answer(int(head[9:12]), head, body)
+        length, received = int(answer.header_values(b"content-length")[0]), len(body)
+        while received < length and (count := self._socket.recv_into(buffer)):
+            received += count
+        return received if answer.status == 200 else -1
 
     def close(self) -> None:
         self._socket.close()
@@ -98,26 +121,59 @@ def handshakes(task: dict[str, Any]) -> dict[str, Any]:
     return {**sample, "statuses": dict(Counter(statuses))}
 
 
-def keep_alive(task: dict[str, Any]) -> dict[str, Any]:
-    """Requests on connections that stay open: at a rate (``per_second``), or without one as fast as the
-    answers come, for machines without wrk."""
-    context, port, server_name = _context(None), task["port"], task["server_name"]
-    connections = [Connection(context, port, server_name) for _ in range(THREADS)]
+def paced(task: dict[str, Any]) -> dict[str, Any]:
+    """Requests on connections that stay open, at a rate that does not depend on the answers.
+
+    Each request is due at a time that was fixed before the first one was sent, and its latency counts from
+    then: a server that stalls is charged for all requests that had to wait, and not only for the one that
+    it was busy with.
+    """
+    port, server_name, threads = task["port"], task["server_name"], task["connections"]
+    context = _context(None) if task["tls"] else None
+    connections = [Connection(context, port, server_name) for _ in range(threads)]
     request = _request("GET", task["target"], f"{server_name}:{port}", b"")
-    pause = THREADS / task["per_second"] if task["per_second"] else 0.0
+    pause = 1 / task["per_second"]
+    begin = time.perf_counter() + 0.05
 
-    def many(connection: Connection) -> list[int]:
-        statuses = []
-        due = time.perf_counter()
-        for _ in range(task["count"] // THREADS):
-            statuses.append(connection.exchange(request).status)
-            due += pause
+    def many(number: int) -> list[tuple[int, float]]:
+        seen = []
+        for turn in range(task["count"] // threads):
+            due = begin + (turn * threads + number) * pause
             time.sleep(max(0.0, due - time.perf_counter()))
-        return statuses
+            status = connections[number].exchange(request).status
+            seen.append((status, time.perf_counter() - due))
+        return seen
 
-    sample, statuses = _measured(task["process"], many, connections)
-    counted = Counter(status for some in statuses for status in some)
-    return {**sample, "operations": sum(counted.values()), "statuses": dict(counted)}
+    sample, seen = _measured(task["process"], many, range(threads), threads)
+    flat = [one for some in seen for one in some]
+    return {
+        **sample,
+        "operations": len(flat),
+        "statuses": dict(Counter(status for status, _ in flat)),
+        "latencies_ms": [latency * 1_000 for _, latency in flat],
+    }
+
+
+def transfers(task: dict[str, Any]) -> dict[str, Any]:
+    """Large bodies on connections that stay open, each read or written to its end before the next."""
+    context, port, server_name = _context(None), task["port"], task["server_name"]
+    host, size = f"{server_name}:{port}", task["body_bytes"]
+    connections = [Connection(context, port, server_name) for _ in range(task["connections"])]
+    piece = bytes(min(size, 1_048_576))
+
+    def many(connection: Connection) -> None:
+        for _ in range(task["count"]):
+            if task["upload"]:
+                head = _request("POST", "/count", host, b"", (f"Content-Length: {size}", _BINARY))
+                received = int(connection.upload(head, piece, size).body)
+            else:
+                received = connection.download(_request("GET", f"/bytes/{size}", host, b""))
+            if received != size:
+                raise ValueError(f"{received} bytes arrived of {size}")
+
+    sample, _ = _measured(task["process"], many, connections)
+    megabytes = len(connections) * task["count"] * size // 1_000_000
+    return {**sample, "operations": megabytes}
 
 
 def sign_ons(task: dict[str, Any]) -> dict[str, Any]:
@@ -173,10 +229,38 @@ def sign_ons(task: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def mellon_sign_ons(task: dict[str, Any]) -> dict[str, Any]:
+    """Whole sign-ons at Apache mod_auth_mellon behind mod_ssl: one connection with the device certificate,
+    the message, and the page that it leads to."""
+    port, server_name = task["port"], task["server_name"]
+    devices = [_context(path) for path in task["certificates"]]
+    bodies = [body.encode() for body in task["bodies"]]
+
+    def once(number: int) -> tuple[int, int]:
+        connection = Connection(devices[number], port, server_name)
+        try:
+            host = f"{server_name}:{port}"
+            accepted = connection.exchange(_request("POST", task["target"], host, bodies[number]))
+            cookie = b"; ".join(v.partition(b";")[0] for v in accepted.header_values(b"set-cookie"))
+            request = _request("GET", task["page"], host, b"", (f"Cookie: {cookie.decode()}",))
+            return accepted.status, connection.exchange(request).status
+        finally:
+            connection.close()
+
+    sample, seen = _measured(task["process"], once, range(len(bodies)))
+    return {
+        **sample,
+        "statuses": {
+            "post": dict(Counter(first for first, _ in seen)),
+            "page": dict(Counter(second for _, second in seen)),
+        },
+    }
+
+
 def _measured(
-    process: int, work: Callable[[Item], Result], items: Iterable[Item]
+    process: int, work: Callable[[Item], Result], items: Iterable[Item], threads: int = THREADS
 ) -> tuple[dict[str, Any], list[Result]]:
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         waiting = list(items)
         before, began = cpu_seconds(process), time.perf_counter()
         results = list(pool.map(work, waiting))
@@ -218,5 +302,5 @@ def _split_url(url: str) -> tuple[str, str]:
 
 if __name__ == "__main__":
     wanted = json.load(sys.stdin)
-    tasks = {"handshakes": handshakes, "keep_alive": keep_alive, "sign_ons": sign_ons}
+    tasks = {task.__name__: task for task in (handshakes, mellon_sign_ons, paced, sign_ons, transfers)}
     json.dump(tasks[wanted["task"]](wanted), sys.stdout)

@@ -24,18 +24,12 @@ class Machine:
     python: str
     gateway_packages: dict[str, str]
     gateway_openssl: str
-    nginx: str
+    peers: dict[str, str]  # program → its version, with the TLS library that it runs on
     client_openssl: str
-    load_generator: str
+    load_generators: str
 
 
-def describe(load_generator: str) -> Machine:
-    nginx = _output(program("nginx") or "nginx", "-V")
-    running = re.search(r"running with (OpenSSL [\d.]+)", nginx) or re.search(
-        r"built with (OpenSSL [\d.]+)", nginx
-    )
-    number = re.search(r"nginx/([\d.]+)", nginx)
-    assert number is not None, nginx
+def describe() -> Machine:
     return Machine(
         date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         cpu=_cpu_model(),
@@ -47,10 +41,41 @@ def describe(load_generator: str) -> Machine:
             name: version(name) for name in ("cryptography", "pyopenssl", "uvloop", "httptools")
         },
         gateway_openssl=backend.openssl_version_text().partition(" (")[0],
-        nginx=f"{number[1]} with {running[1] if running else 'its OpenSSL'}",
-        client_openssl=ssl.OPENSSL_VERSION,
-        load_generator=load_generator,
+        peers=_peers(),
+        client_openssl=_python_openssl(),
+        load_generators=f"Python, wrk {_wrk()}, h2load {_h2load()}",
     )
+
+
+def _peers() -> dict[str, str]:
+    number = r"(\d+\.[\d.]*\d)"
+    openssl = "OpenSSL " + _found(number, "openssl", "version")
+    mellon = _found(number, "dpkg-query", "-W", "-f", "${Version}", "libapache2-mod-auth-mellon")
+    return {
+        "nginx": f"{_found(number, 'nginx', '-v')} with {openssl}",
+        "HAProxy": f"{_found(number, 'haproxy', '-v')} with {openssl}",
+        "Caddy": f"{_found(number, 'caddy', 'version')} with Go's TLS",
+        "Apache": f"{_found(number, 'apache2', '-v')} with {openssl} and mod_auth_mellon {mellon}",
+        "aiohttp": f"{version('aiohttp')} on uvloop with {_python_openssl()}",
+    }
+
+
+def _wrk() -> str:
+    return _found(r"wrk (?:debian/)?(\d[\d.]*\d)", "wrk", "-v")
+
+
+def _h2load() -> str:
+    return _found(r"nghttp2/(\d[\d.]*\d)", "h2load", "--version")
+
+
+def _python_openssl() -> str:
+    return " ".join(ssl.OPENSSL_VERSION.split()[:2])
+
+
+def _found(pattern: str, name: str, *arguments: str) -> str:
+    """What the pattern's group finds in a program's output; all of them are installed by `make bench`."""
+    match = re.search(pattern, _output(program(name) or name, *arguments))
+    return match[1] if match else "of an unknown version"
 
 
 def _cpu_model() -> str:

@@ -1,8 +1,15 @@
 """The arithmetic of the benchmarks: repetitions in, medians and ratios out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Final, TypeAlias
+
+# One value for each repetition, by the key of the quantity.
+Values: TypeAlias = Mapping[str, Sequence[float]]
+
+CPU: Final = "cpu_microseconds_each"
+RATE: Final = "per_second"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +43,15 @@ class Spread:
     highest: float
 
 
+def values_of(samples: Sequence[Sample]) -> dict[str, list[float]]:
+    """CPU and rate of each repetition, and how many cores the server kept busy."""
+    return {
+        CPU: [sample.cpu_microseconds_each for sample in samples],
+        RATE: [sample.per_second for sample in samples],
+        "busy_cores": [sample.busy for sample in samples],
+    }
+
+
 def spread(values: Sequence[float]) -> Spread:
     """Raises ValueError when there are none."""
     if not values:
@@ -43,11 +59,22 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(median(values), min(values), max(values))
 
 
-def ratio(ours: Spread, theirs: Spread) -> float:
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
     """Ours in units of theirs, by the medians: under 1 we are cheaper (or slower, for a rate)."""
-    return ours.median / theirs.median
+    return spread(ours).median / spread(theirs).median
 
 
-def interleaved(variants: Sequence[str], repetitions: int) -> list[str]:
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The smallest value that at least ``percent`` of all are not above (nearest rank).
+
+    Raises ValueError when there are none.
+    """
+    if not values:
+        raise ValueError("no value was measured")
+    rank = -(-len(values) * percent // 100)  # rounded up
+    return sorted(values)[max(0, int(rank) - 1)]
+
+
+def interleaved(variants: Sequence[str], repetitions: int) -> Iterator[str]:
     """A B C, A B C, …: what drifts on the machine during the run meets all variants alike."""
-    return [variant for _ in range(repetitions) for variant in variants]
+    return (variant for _ in range(repetitions) for variant in variants)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# system_packages.sh python|tests: see that Debian packages are there, and install what is missing.
+# system_packages.sh python|tests|bench: see that Debian packages are there, and install what is missing.
 #
 # Root installs them by apt; anybody else is told what to ask for. Servers that come with them are
 # never started: the tests start their own, with their own files, on loopback.
@@ -13,8 +13,10 @@ tests)
     wanted="apache2 chromium curl fonts-dejavu-core iproute2 libapache2-mod-auth-mellon libatomic1
             libnss3-tools nginx-light openssl php-cli php-curl php-intl php-mbstring php-xml
             simplesamlphp util-linux" ;;
+bench) # peers and load generators
+    wanted="apache2 caddy haproxy libapache2-mod-auth-mellon nghttp2-client nginx-light openssl util-linux wrk" ;;
 *)
-    echo "usage: $0 python|tests" >&2
+    echo "usage: $0 python|tests|bench" >&2
     exit 2 ;;
 esac
 
@@ -29,7 +31,7 @@ done
 if [ "$1" = tests ]; then # some nodejs packages bring npm along
     command -v node >/dev/null || missing="$missing nodejs"
     command -v npm >/dev/null || missing="$missing npm"
-else # a Python that was not installed by apt will do
+elif [ "$1" = python ]; then # a Python that was not installed by apt will do
     case "$missing" in ?*) python3 -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && missing= ;; esac
 fi
 [ -n "$missing" ] || exit 0
