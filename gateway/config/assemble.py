@@ -90,7 +90,12 @@ def _app(base: Path, section: AppSection) -> AppSettings:
         name=section.name,
         label=section.label or section.name,
         host=section.host,
-        upstream=replace(section.upstream, ca_file=_optional(base, section.upstream_ca)),
+        upstreams=tuple(
+            replace(upstream, ca_file=_optional(base, section.upstream_ca))
+            if upstream.scheme == "https"
+            else upstream
+            for upstream in section.upstream
+        ),
         protocol=FederationProtocol(section.protocol),
         identity_provider=section.identity_provider,
         entity_id=section.entity_id,
@@ -115,6 +120,9 @@ def _limits(section: LimitsSection) -> Limits:
         body_timeout_seconds=section.body_timeout.total_seconds(),
         upstream_connect_timeout_seconds=section.upstream_connect_timeout.total_seconds(),
         upstream_response_timeout_seconds=section.upstream_response_timeout.total_seconds(),
+        upstream_queue_timeout_seconds=section.upstream_queue_timeout.total_seconds(),
+        max_upstream_connections=section.max_upstream_connections,
+        max_upstream_queue=section.max_upstream_queue,
         max_head_bytes=section.max_head_bytes,
         max_target_bytes=section.max_target_bytes,
         max_message_bytes=section.max_message_bytes,

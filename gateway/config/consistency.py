@@ -95,7 +95,8 @@ def _apps(file: GatewayFile) -> Iterator[Finding]:
         path: KeyPath = ("apps", index)
         yield from _app_host(path, app, file)
         yield from _repeated((*path, "assertion_endpoints"), None, app.assertion_endpoints)
-        if app.upstream_ca is not None and app.upstream.scheme != "https":
+        yield from _repeated((*path, "upstream"), None, app.upstream)
+        if app.upstream_ca is not None and all(upstream.scheme != "https" for upstream in app.upstream):
             yield (*path, "upstream_ca"), "is for an https upstream only"
         protocol = protocols.get(app.identity_provider)
         if protocol is None:

@@ -8,7 +8,15 @@ descriptions are written for the person who edits the file. What one key says ab
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
+)
 from pydantic.json_schema import GenerateJsonSchema
 from typing_extensions import override
 
@@ -37,9 +45,8 @@ CrlLocation = Annotated[
     TextForm(forms.read_crl_location, {"examples": ["certs/corp.crl", "http://pki.example.test/corp.crl"]}),
 ]
 WebAddress = Annotated[str, TextForm(forms.read_web_address, {"format": "uri", "pattern": "^https?://"})]
-UpstreamAddress = Annotated[
-    Upstream, TextForm(forms.read_upstream, {"examples": ["http://127.0.0.1:9000", "unix:/run/wiki.sock"]})
-]
+_UPSTREAM_EXAMPLES = ["http://127.0.0.1:9000", "unix:/run/wiki.sock"]
+UpstreamAddress = Annotated[Upstream, TextForm(forms.read_upstream, {"examples": _UPSTREAM_EXAMPLES})]
 StoreUrl = Annotated[
     str,
     TextForm(
@@ -71,6 +78,16 @@ def _stale_crl(value: object) -> object:
     if "allow_for" in value and value["allow_for"] is None:
         raise ValueError("needs a duration after allow_for, such as 6h")
     return value
+
+
+def _one_or_several_upstreams(value: object, read_list: ValidatorFunctionWrapHandler) -> list[Upstream]:
+    """One address stands alone; its errors are those of the key itself, not of an item."""
+    if isinstance(value, list):
+        several: list[Upstream] = read_list(value)
+        return several
+    if not isinstance(value, str):
+        raise ValueError("must be an address or a list of addresses")  # noqa: TRY004 - pydantic lets TypeError through
+    return [forms.read_upstream(value)]
 
 
 def _minimum_version(value: object) -> object:
@@ -262,8 +279,22 @@ class AppSection(_Section):
     name: Name = Field(description="Name of the app in logs, metrics and tokens.")
     label: Label | None = Field(default=None, description="Name of the app on pages. Left out: its name.")
     host: HostName = Field(description="Host of the app; DNS points it to the gateway.")
-    upstream: UpstreamAddress = Field(
-        description="Where the app itself is: http://host:port, https://host:port or unix:/path."
+    upstream: Annotated[
+        list[UpstreamAddress],
+        Field(min_length=1, max_length=64),
+        WrapValidator(_one_or_several_upstreams),
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"type": "string", "examples": _UPSTREAM_EXAMPLES},
+                    {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 64},
+                ]
+            }
+        ),
+    ] = Field(
+        description="Where the app itself is: http://host:port, https://host:port or unix:/path. A list: "
+        "several servers of the app, any of which takes any request; one that fails is passed over for a "
+        "while."
     )
     upstream_ca: FilePath | None = Field(
         default=None, description="PEM file of the roots for an https upstream. Left out: the system's."
@@ -328,10 +359,26 @@ class LimitsSection(_Section):
         default=timedelta(seconds=60), description="Between two pieces of a request's body."
     )
     upstream_connect_timeout: _NetworkTime = Field(
-        default=timedelta(seconds=10), description="To connect to an app."
+        default=timedelta(seconds=10), description="To connect to an app, in all."
     )
     upstream_response_timeout: Annotated[timedelta, duration_between("1s", "1h")] = Field(
         default=timedelta(seconds=60), description="Until an app begins its response."
+    )
+    upstream_queue_timeout: _NetworkTime = Field(
+        default=timedelta(seconds=5),
+        description="Until a request is refused that waits because all connections to its app are in use.",
+    )
+    max_upstream_connections: int = Field(
+        default=4_096,
+        ge=1,
+        le=65_535,
+        description="Connections to one upstream address, open at once, in each worker. WebSockets count.",
+    )
+    max_upstream_queue: int = Field(
+        default=1_024,
+        ge=0,
+        le=65_535,
+        description="Requests to one app, in each worker, that may wait for a connection; more are refused.",
     )
     max_head_bytes: int = Field(
         default=65_536, ge=8_192, le=_MEBIBYTE, description="Request line and header fields together, bytes."

@@ -84,13 +84,21 @@ class Upstream:
     path: str = ""
     ca_file: str | None = None  # https: verify against these roots instead of the system's
 
+    @property
+    def address(self) -> str:
+        """As it is written in gateway.yaml."""
+        if self.scheme == "unix":
+            return f"unix:{self.path}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
 
 @dataclass(frozen=True, slots=True)
 class AppSettings:
     name: str
     label: str
     host: str  # lower case, without port
-    upstream: Upstream
+    upstreams: tuple[Upstream, ...]  # at least one
     protocol: FederationProtocol
     identity_provider: str
     entity_id: str
@@ -122,6 +130,9 @@ class Limits:
     body_timeout_seconds: float = 60.0
     upstream_connect_timeout_seconds: float = 10.0
     upstream_response_timeout_seconds: float = 60.0
+    upstream_queue_timeout_seconds: float = 5.0
+    max_upstream_connections: int = 4_096  # to one address, of one worker
+    max_upstream_queue: int = 1_024  # requests of one app, in one worker, that wait for a connection
     max_head_bytes: int = 65_536
     max_target_bytes: int = 32_768
     max_message_bytes: int = 1_048_576

@@ -14,7 +14,7 @@ from gateway.server.collect import HeldBodies
 from gateway.server.exchange import Requester
 from gateway.server.requests import HeadRefused, checked_head, request_served
 from gateway.server.trusted_connections import TrustedConnections
-from gateway.server.upstream import UpstreamPool
+from gateway.server.upstream_pool import UpstreamPool
 from gateway.services.access import Access
 from gateway.services.ports import Clock, EventSink, SeenRequests
 from gateway.services.sessions import Sessions

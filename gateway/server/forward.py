@@ -18,7 +18,8 @@ from gateway.model.http import Headers, ResponseHead
 from gateway.proxy.headers import response_headers
 from gateway.proxy.http1 import RequestStart, ResponseEvent, ResponseStart
 from gateway.server.exchange import HeaderField, Requester
-from gateway.server.upstream import UpstreamConnection, UpstreamFailed, UpstreamPool
+from gateway.server.upstream import UpstreamConnection, UpstreamFailed
+from gateway.server.upstream_pool import UpstreamPool
 
 _SAFE_METHODS: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
 BODY_REFUSED: Final = "body_refused"  # the kind of failure when `body_passes` said no
@@ -302,7 +303,7 @@ class ForwardExchange:
             if self._response_keeps and self._request_done:
                 upstream.release()
             else:
-                upstream.abort()
+                upstream.retire()
         self._on_finished(self._status)
         self._connection.finish()
 

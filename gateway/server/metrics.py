@@ -61,6 +61,9 @@ class Metrics:
         )
         self._request_series: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._upstream_errors = counter("upstream_errors_total", "Failures of apps.", "app", "kind")
+        self.upstreams_out = gauge(
+            "upstreams_out", "Addresses of apps that failed and are passed over for a while.", "app"
+        )
         self.connections = gauge("connections", "Open connections.", "role")
         self._shed = counter("connections_shed_total", "New connections closed for a bound.", "reason")
         self.closed_by_revocation = counter(

@@ -1,50 +1,119 @@
-"""The connection pools of all apps, kept across a reload as long as an app's upstream stays the same: its
-address, the roots that it is verified by, and the limits."""
+"""The servers and pools of all apps, kept across a reload as long as they stay the same: a server with its
+address, the roots that it is verified by, and the limits. What is known of an address's health stays as long as
+the address does.
+"""
 
 import asyncio
 import ssl
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Protocol
 
 from gateway.model.settings import GatewaySettings, Limits, Upstream
+from gateway.proxy.upstream_health import UpstreamHealth
 from gateway.server.deadlines import Deadlines
-from gateway.server.upstream import UpstreamPool, upstream_tls
+from gateway.server.name_lookup import NameLookup
+from gateway.server.upstream_pool import UpstreamPool
+from gateway.server.upstream_server import UpstreamServer, upstream_tls
 from gateway.services.snapshot import App
 
 _Key = tuple[Upstream, bytes | None, Limits]
 
 
+class UpstreamReport(Protocol):
+    """Who is told when an address goes out and comes back, and how many of an app's are out."""
+
+    def upstream_down(self, address: str, apps: list[str], kind: str, pause_seconds: float) -> None: ...
+
+    def upstream_up(self, address: str, apps: list[str]) -> None: ...
+
+    def upstreams_out(self, numbers: Iterable[tuple[str, int]]) -> None:
+        """(app, how many of its addresses are out) of these apps."""
+        ...
+
+
 class Pools:
-    def __init__(self, loop: asyncio.AbstractEventLoop, deadlines: Deadlines) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, deadlines: Deadlines, report: UpstreamReport) -> None:
         self._loop = loop
         self._deadlines = deadlines
-        self._pools: dict[_Key, UpstreamPool] = {}
+        self._report = report
+        self._names = NameLookup(loop)
+        self._servers: dict[_Key, UpstreamServer] = {}
+        self._health: dict[str, UpstreamHealth] = {}
         self._of_app: dict[str, UpstreamPool] = {}
+        self._apps_at: dict[str, list[str]] = {}
 
     def replace(self, settings: GatewaySettings) -> None:
-        """Make pools for new upstreams, close those that no app has any more. Raises OSError
+        """Make servers for new upstreams, close those that no app has any more. Raises OSError
         for a CA file that cannot be used, with nothing changed."""
-        key_of_app = {
-            app.name: (app.upstream, _roots(app.upstream), settings.limits) for app in settings.apps
+        limits = settings.limits
+        keys_of_app: dict[str, list[_Key]] = {
+            app.name: [(upstream, _roots(upstream), limits) for upstream in app.upstreams]
+            for app in settings.apps
         }
-        wanted = frozenset(key_of_app.values())
-        made = {
-            key: UpstreamPool(key[0], _tls(key[0]), self._loop, self._deadlines, key[2])
-            for key in wanted
-            if key not in self._pools
+        wanted = {key for keys in keys_of_app.values() for key in keys}
+        contexts = {key: _tls(key[0]) for key in wanted if key not in self._servers}
+        # Nothing below can fail.
+        addresses = {key[0].address for key in wanted}
+        self._health = {
+            address: self._health.get(address) or UpstreamHealth() for address in sorted(addresses)
         }
-        gone = [key for key in self._pools if key not in wanted]
-        self._pools.update(made)
-        # An app that is gone keeps its entry: a request that began before the reload may still ask for it.
-        self._of_app.update((name, self._pools[key]) for name, key in key_of_app.items())
+        gone = [key for key in self._servers if key not in wanted]
+        self._servers.update((key, self._server(key, tls)) for key, tls in contexts.items())
+        self._apps_at = {address: [] for address in addresses}
+        for name, keys in keys_of_app.items():
+            servers = tuple(self._servers[key] for key in keys)
+            former = self._of_app.get(name)
+            if former is None or former.servers != servers:
+                # An app that is gone keeps its entry: a request that began before the reload may still ask.
+                self._of_app[name] = UpstreamPool(servers, limits, self._loop)
+            for upstream, *_ in keys:
+                self._apps_at[upstream.address].append(name)
         for key in gone:
-            self._pools.pop(key).close()
+            self._servers.pop(key).close()
+        self._names.keep_only(key[0].host for key in wanted)
+        self._report.upstreams_out((app, 0) for app in self._of_app if app not in keys_of_app)
+        self._report_out(keys_of_app)
 
     def of(self, app: App) -> UpstreamPool:
         return self._of_app[app.settings.name]
 
     def close(self) -> None:
-        for pool in self._pools.values():
-            pool.close()
+        for server in self._servers.values():
+            server.close()
+        self._names.stop()
+
+    # For the servers.
+
+    def upstream_down(self, upstream: Upstream, kind: str, pause_seconds: float) -> None:
+        apps = self._apps_at.get(upstream.address, [])
+        self._report.upstream_down(upstream.address, apps, kind, pause_seconds)
+        self._report_out(apps)
+
+    def upstream_up(self, upstream: Upstream) -> None:
+        apps = self._apps_at.get(upstream.address, [])
+        self._report.upstream_up(upstream.address, apps)
+        self._report_out(apps)
+
+    # Inside.
+
+    def _server(self, key: _Key, tls: ssl.SSLContext | None) -> UpstreamServer:
+        upstream, _, limits = key
+        return UpstreamServer(
+            upstream,
+            tls,
+            self._loop,
+            self._deadlines,
+            limits,
+            self._names,
+            self._health[upstream.address],
+            self,
+        )
+
+    def _report_out(self, apps: Iterable[str]) -> None:
+        self._report.upstreams_out(
+            (app, sum(server.health.out for server in self._of_app[app].servers)) for app in apps
+        )
 
 
 def _roots(upstream: Upstream) -> bytes | None:

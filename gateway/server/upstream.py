@@ -1,31 +1,26 @@
-"""Connections to the apps: kept alive, bounded, with deadlines, over TCP, TLS or a Unix socket."""
+"""One connection to an app: requests out, responses in, with a deadline, kept alive between exchanges."""
 
 import asyncio
-import ssl
-from collections import deque
 from typing import Final, Protocol
 
-from gateway.model.settings import Limits, Upstream
+from gateway.model.settings import Limits
 from gateway.proxy.http1 import HttpRefused, ResponseEvent, ResponseParser
 from gateway.server.deadlines import NEVER, Deadlines
 
-# Idle connections kept for one app. More than this many requests at once open new ones.
-MAX_IDLE_CONNECTIONS: Final = 128
 # Most app servers close an idle connection after 5 to 75 seconds; nginx's own upstream default is 60.
 IDLE_SECONDS: Final = 30.0
-# A request that must not be sent twice takes only a connection that was in use this recently: the app may be
-# closing one that was idle, and then nobody could tell whether the request arrived.
-FRESH_SECONDS: Final = 2.0
 
 
 class UpstreamFailed(Exception):
-    """``kind`` is the metric's label; ``status`` what the browser is told."""
+    """``kind`` is the metric's label; ``status`` what the browser is told, and ``retry_after_seconds`` when it
+    may come again, where that can be said."""
 
-    def __init__(self, kind: str, status: int, detail: str) -> None:
+    def __init__(self, kind: str, status: int, detail: str, retry_after_seconds: int | None = None) -> None:
         super().__init__(f"{kind}: {detail}")
         self.kind = kind
         self.status = status
         self.detail = detail
+        self.retry_after_seconds = retry_after_seconds
 
 
 class ResponseReader(Protocol):
@@ -48,11 +43,23 @@ class ResponseReader(Protocol):
     def upstream_resume_writing(self) -> None: ...
 
 
-class UpstreamConnection(asyncio.Protocol):
-    """One connection to one app. It works for one exchange at a time."""
+class ConnectionOwner(Protocol):
+    """The server that a connection belongs to; see `UpstreamServer`."""
 
-    def __init__(self, pool: "UpstreamPool", deadlines: Deadlines, limits: Limits) -> None:
-        self._pool = pool
+    def release(self, connection: "UpstreamConnection") -> None: ...
+
+    def answered(self, connection: "UpstreamConnection") -> None: ...
+
+    def failed(self, kind: str) -> None: ...
+
+    def forget(self, connection: "UpstreamConnection") -> None: ...
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """It works for one exchange at a time."""
+
+    def __init__(self, owner: ConnectionOwner, deadlines: Deadlines, limits: Limits) -> None:
+        self._owner = owner
         self._deadlines = deadlines
         self._limits = limits
         self._transport: asyncio.Transport | None = None
@@ -103,6 +110,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def tunnel(self) -> None:
         """The protocol was switched: bytes pass, however long nothing is said."""
+        self._owner.answered(self)
         self._parser = None
         self.deadline = NEVER
 
@@ -119,7 +127,12 @@ class UpstreamConnection(asyncio.Protocol):
         self.deadline = self._deadlines.after(IDLE_SECONDS)
         self.idle_since = self._deadlines.after(0)
         self.reused = True
-        self._pool.release(self)
+        self._owner.release(self)
+
+    def retire(self) -> None:
+        """The response is complete, and the connection not fit for another."""
+        self._owner.answered(self)
+        self.abort()
 
     def abort(self) -> None:
         self._reader = None
@@ -162,7 +175,7 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_open = False
         self._deadlines.forget(self)
-        self._pool.forget(self)
+        self._owner.forget(self)
         reader, parser = self._reader, self._parser
         self._reader = None
         if reader is None:
@@ -175,6 +188,8 @@ class UpstreamConnection(asyncio.Protocol):
             reader.upstream_events(final)
         else:
             kind = "closed_in_response" if self._answered else "closed_before_response"
+            if self._answered or not self.reused:  # an app may close what it kept, at any moment
+                self._owner.failed(kind)
             reader.upstream_failed(UpstreamFailed(kind, 502, str(exc or "the app closed the connection")))
 
     def pause_writing(self) -> None:
@@ -205,89 +220,5 @@ class UpstreamConnection(asyncio.Protocol):
         reader, self._reader = self._reader, None
         self.abort()
         if reader is not None:
+            self._owner.failed(failure.kind)
             reader.upstream_failed(failure)
-
-
-class UpstreamPool:
-    """The connections to one upstream."""
-
-    def __init__(
-        self,
-        upstream: Upstream,
-        tls: ssl.SSLContext | None,
-        loop: asyncio.AbstractEventLoop,
-        deadlines: Deadlines,
-        limits: Limits,
-    ) -> None:
-        self._upstream = upstream
-        self._tls = tls
-        self._loop = loop
-        self._deadlines = deadlines
-        self._limits = limits
-        self._idle: deque[UpstreamConnection] = deque()
-        self._closed = False
-
-    def take_idle(self, safe_to_repeat: bool) -> UpstreamConnection | None:
-        """The connection that was used last, if one is idle and open."""
-        while self._idle:
-            connection = self._idle.pop()
-            if not connection.is_open:
-                continue
-            if not safe_to_repeat and self._deadlines.after(-FRESH_SECONDS) > connection.idle_since:
-                self._idle.append(connection)
-                return None
-            return connection
-        return None
-
-    async def connect(self) -> UpstreamConnection:
-        """A new connection. Raises UpstreamFailed."""
-        upstream = self._upstream
-
-        def factory() -> UpstreamConnection:
-            return UpstreamConnection(self, self._deadlines, self._limits)
-
-        try:
-            async with asyncio.timeout(self._limits.upstream_connect_timeout_seconds):
-                if upstream.scheme == "unix":
-                    _, connection = await self._loop.create_unix_connection(factory, upstream.path)
-                else:
-                    _, connection = await self._loop.create_connection(
-                        factory,
-                        upstream.host,
-                        upstream.port,
-                        ssl=self._tls,
-                        server_hostname=upstream.host if self._tls is not None else None,
-                    )
-        except TimeoutError as error:
-            raise UpstreamFailed("connect_timeout", 504, "connecting to the app took too long") from error
-        except ssl.SSLError as error:
-            raise UpstreamFailed("tls", 502, f"the app's TLS was refused: {error.reason}") from error
-        except OSError as error:
-            raise UpstreamFailed("connect", 502, f"cannot connect to the app: {error}") from error
-        return connection
-
-    def release(self, connection: UpstreamConnection) -> None:
-        if self._closed or len(self._idle) >= MAX_IDLE_CONNECTIONS or not connection.is_open:
-            connection.abort()
-        else:
-            self._idle.append(connection)
-
-    def forget(self, connection: UpstreamConnection) -> None:
-        if connection in self._idle:
-            self._idle.remove(connection)
-
-    def close(self) -> None:
-        """Close what is idle; what is in use is closed when it is released."""
-        self._closed = True
-        while self._idle:
-            self._idle.pop().abort()
-
-
-def upstream_tls(upstream: Upstream) -> ssl.SSLContext | None:
-    """Verified TLS to an https upstream, against the system's roots or the configured ones."""
-    if upstream.scheme != "https":
-        return None
-    context = ssl.create_default_context(cafile=upstream.ca_file)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    return context

@@ -8,7 +8,7 @@ drain     stop listening, let exchanges finish until the deadline, then close wh
 import asyncio
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -107,7 +107,7 @@ class Worker:
         self._answers = Answers(
             PageRenderer(settings.pages_directory, org_name=settings.org_name), self._randomness
         )
-        self._pools = Pools(self._loop, self._deadlines)
+        self._pools = Pools(self._loop, self._deadlines, self)
         self._pools.replace(settings)
         self._signer = StatementSigner(settings.org_name, keys.jwt_keys)
         self._handlers = self._make_handlers(Sealer(keys.master_secret))
@@ -221,6 +221,18 @@ class Worker:
 
     def crl_failed(self, authority: str, location: str, detail: str) -> None:
         self._log.note("crl_failed", authority=authority, location=location, detail=detail)
+
+    def upstream_down(self, address: str, apps: list[str], kind: str, pause_seconds: float) -> None:
+        self._log.note(
+            "upstream_down", upstream=address, apps=apps, kind=kind, tried_again_in_seconds=pause_seconds
+        )
+
+    def upstream_up(self, address: str, apps: list[str]) -> None:
+        self._log.note("upstream_up", upstream=address, apps=apps)
+
+    def upstreams_out(self, numbers: Iterable[tuple[str, int]]) -> None:
+        for app, number in numbers:
+            self._metrics.upstreams_out.labels(app).set(number)
 
     # Inside.
 

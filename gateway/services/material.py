@@ -35,6 +35,6 @@ class Material:
                 *(p.metadata for p in settings.identity_providers),
                 *(a.policy_file for a in settings.apps),
                 *(a.decryption_key for a in settings.apps if a.decryption_key),
-                *(a.upstream.ca_file for a in settings.apps if a.upstream.ca_file),
+                *(u.ca_file for a in settings.apps for u in a.upstreams if u.ca_file),
             )
         )

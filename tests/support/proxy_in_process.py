@@ -18,6 +18,7 @@ from gateway.model.http import Headers
 from gateway.model.settings import IPNetwork, Limits, Upstream
 from gateway.proxy.headers import request_headers
 from gateway.proxy.http1 import HttpRefused, RequestStart
+from gateway.proxy.upstream_health import UpstreamHealth
 from gateway.server.admission import Admission, Visit
 from gateway.server.channel import Channel
 from gateway.server.collect import Collect, HeldBodies
@@ -25,7 +26,10 @@ from gateway.server.deadlines import Deadlines
 from gateway.server.exchange import Requester
 from gateway.server.forward import Errand, ForwardExchange
 from gateway.server.http_connection import HttpConnection
-from gateway.server.upstream import UpstreamFailed, UpstreamPool, upstream_tls
+from gateway.server.name_lookup import NameLookup
+from gateway.server.upstream import UpstreamFailed
+from gateway.server.upstream_pool import UpstreamPool
+from gateway.server.upstream_server import UpstreamServer, upstream_tls
 from gateway.tls.contexts import ServerCertificate, app_context
 from gateway.tls.session import HostContext
 
@@ -137,33 +141,53 @@ class Report:
 
 
 @dataclass
+class HealthChanges:
+    """What an administrator would read in the log: ``down KIND`` and ``up``."""
+
+    seen: list[str] = field(default_factory=list)
+
+    def upstream_down(self, upstream: Upstream, kind: str, pause_seconds: float) -> None:
+        self.seen.append(f"down {kind}")
+
+    def upstream_up(self, upstream: Upstream) -> None:
+        self.seen.append("up")
+
+
+@dataclass
 class Running:
     port: int
     forwarder: Forwarder
     connections: set[Channel]
     report: Report
     admission: Admission
+    servers: tuple[UpstreamServer, ...]
+    health_changes: HealthChanges
     host: str = "127.0.0.1"
 
 
 @contextlib.asynccontextmanager
 async def gateway_before(
-    upstream: Upstream,
-    *,
+    *upstreams: Upstream,
     limits: Limits | None = None,
     listen: str = "127.0.0.1",
     max_body_bytes: int | None = None,
     trusted_proxies: tuple[IPNetwork, ...] = (),
     proxy_protocol: bool = False,
 ) -> AsyncIterator[Running]:
-    """Listen on loopback and forward to ``upstream``. A defect in our own code fails the test at the end,
-    unless the test took it out of the list."""
+    """Listen on loopback and forward to these servers of one app. A defect in our own code fails the test at
+    the end, unless the test took it out of the list."""
     loop = asyncio.get_running_loop()
     limits = limits or Limits()
     deadlines = Deadlines(loop)
     deadlines.start()
-    pool = UpstreamPool(upstream, upstream_tls(upstream), loop, deadlines, limits)
-    forwarder = Forwarder(pool, max_body_bytes)
+    names, changes = NameLookup(loop), HealthChanges()
+    servers = tuple(
+        UpstreamServer(
+            upstream, upstream_tls(upstream), loop, deadlines, limits, names, UpstreamHealth(), changes
+        )
+        for upstream in upstreams
+    )
+    forwarder = Forwarder(UpstreamPool(servers, limits, loop), max_body_bytes)
     connections: set[Channel] = set()
     report = Report()
 
@@ -189,12 +213,23 @@ async def gateway_before(
     loop.set_exception_handler(lambda _, context: problems.append(context))
     server = await loop.create_server(accept, listen, 0)
     try:
-        yield Running(server.sockets[0].getsockname()[1], forwarder, connections, report, admission, listen)
+        yield Running(
+            server.sockets[0].getsockname()[1],
+            forwarder,
+            connections,
+            report,
+            admission,
+            servers,
+            changes,
+            listen,
+        )
     finally:
         server.close()
         for left in list(connections):
             left.abort()
-        pool.close()
+        for upstream_server in servers:
+            upstream_server.close()
+        names.stop()
         deadlines.stop()
         await asyncio.sleep(0.02)
         loop.set_exception_handler(None)

@@ -49,7 +49,7 @@ def check_pages(settings: GatewaySettings) -> Iterator[Finding]:
 
 def check_upstreams(settings: GatewaySettings) -> Iterator[Finding]:
     """The roots of https upstreams. Not checked: whether an app is up; it may start after the gateway."""
-    for path in dict.fromkeys(app.upstream.ca_file for app in settings.apps):
+    for path in dict.fromkeys(upstream.ca_file for app in settings.apps for upstream in app.upstreams):
         if path is None:
             continue
         try:
@@ -102,5 +102,5 @@ def _deciding_files(settings: GatewaySettings) -> list[str]:
         paths += [authority.certificates, *(crl for crl in authority.crls if "://" not in crl)]
     paths += [provider.metadata for provider in settings.identity_providers]
     paths += [app.policy_file for app in settings.apps]
-    paths += [app.upstream.ca_file for app in settings.apps if app.upstream.ca_file is not None]
+    paths += [u.ca_file for app in settings.apps for u in app.upstreams if u.ca_file is not None]
     return list(dict.fromkeys(paths))

@@ -71,7 +71,7 @@ def test_the_complete_file_becomes_frozen_settings_with_absolute_paths() -> None
                 name="wiki",
                 label="Team wiki",
                 host="wiki.apps.example.test",
-                upstream=Upstream("http", "127.0.0.1", 9000),
+                upstreams=(Upstream("http", "127.0.0.1", 9000),),
                 protocol=FederationProtocol.SAML2,
                 identity_provider="okta",
                 entity_id="https://wiki.apps.example.test/saml/metadata",
@@ -158,8 +158,27 @@ def test_the_defaults_of_the_file_are_those_of_the_settings() -> None:
         (
             "upstream: http://127.0.0.1:9000",
             "upstream: https://wiki.internal\n    upstream_ca: roots.pem",
-            lambda s: s.apps[0].upstream,
-            Upstream("https", "wiki.internal", 443, ca_file="/etc/gateway/roots.pem"),
+            lambda s: s.apps[0].upstreams,
+            (Upstream("https", "wiki.internal", 443, ca_file="/etc/gateway/roots.pem"),),
+        ),
+        (
+            "upstream: http://127.0.0.1:9000",
+            "upstream: [https://a.internal, unix:/run/b.sock]\n    upstream_ca: roots.pem",
+            lambda s: s.apps[0].upstreams,
+            (
+                Upstream("https", "a.internal", 443, ca_file="/etc/gateway/roots.pem"),
+                Upstream("unix", path="/run/b.sock"),
+            ),
+        ),
+        (
+            "trusted_proxies: []",
+            "limits: {upstream_queue_timeout: 2s, max_upstream_connections: 20, max_upstream_queue: 0}",
+            lambda s: (
+                s.limits.upstream_queue_timeout_seconds,
+                s.limits.max_upstream_connections,
+                s.limits.max_upstream_queue,
+            ),
+            (2.0, 20, 0),
         ),
         (
             "enforcement: sign_on",
@@ -221,6 +240,27 @@ def test_a_key_reaches_the_setting_that_it_is_about(old, new, read, expected) ->
             "trusted_proxies: []",
             "limits: {max_head_bytes: 1.5}",
             "29: limits.max_head_bytes: must be a whole number",
+        ),
+        (
+            "upstream: http://127.0.0.1:9000",
+            "upstream: ftp://127.0.0.1",
+            "34: apps[0].upstream: must be an absolute URL beginning with http:// or https://, "
+            'not "ftp://127.0.0.1"',
+        ),
+        (
+            "upstream: http://127.0.0.1:9000",
+            "upstream: [http://127.0.0.1:9000, 7]",
+            "34: apps[0].upstream[1]: must be text (put it in quotes)",
+        ),
+        (
+            "upstream: http://127.0.0.1:9000",
+            "upstream: []",
+            "34: apps[0].upstream: must have at least 1 item",
+        ),
+        (
+            "upstream: http://127.0.0.1:9000",
+            "upstream: 9000",
+            "34: apps[0].upstream: must be an address or a list of addresses",
         ),
         (
             "trusted_proxies: []",
@@ -306,6 +346,11 @@ def test_a_wrong_value_is_named_with_its_line_and_key(old: str, new: str, compla
             "[/saml/acs]",
             "[/saml/acs, /saml/acs]",
             "38: apps[0].assertion_endpoints[1]: repeats item [0]; each must be different",
+        ),
+        (
+            "upstream: http://127.0.0.1:9000",
+            "upstream: [http://127.0.0.1:9000, unix:/run/b.sock, http://127.0.0.1:9000/]",
+            "34: apps[0].upstream[2]: repeats item [0]; each must be different",
         ),
         (
             "    label: Team wiki",

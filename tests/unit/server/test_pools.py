@@ -16,8 +16,8 @@ from gateway.services.snapshot import App
 WIKI = cast(App, SimpleNamespace(settings=SimpleNamespace(name="wiki")))
 
 
-def _settings(upstream: Upstream) -> GatewaySettings:
-    app = SimpleNamespace(name="wiki", upstream=upstream)
+def _settings(*upstreams: Upstream) -> GatewaySettings:
+    app = SimpleNamespace(name="wiki", upstreams=upstreams)
     return cast(GatewaySettings, SimpleNamespace(apps=(app,), limits=Limits()))
 
 

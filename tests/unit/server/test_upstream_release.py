@@ -2,10 +2,15 @@
 
 import asyncio
 
+from support.proxy_in_process import HealthChanges
+
 from gateway.model.settings import Limits, Upstream
 from gateway.proxy.http1 import ResponseEvent
+from gateway.proxy.upstream_health import UpstreamHealth
 from gateway.server.deadlines import Deadlines
-from gateway.server.upstream import UpstreamConnection, UpstreamFailed, UpstreamPool
+from gateway.server.name_lookup import NameLookup
+from gateway.server.upstream import UpstreamConnection, UpstreamFailed
+from gateway.server.upstream_server import UpstreamServer
 
 
 class Wire(asyncio.Transport):
@@ -55,33 +60,36 @@ class Reader:
     def upstream_resume_writing(self) -> None: ...
 
 
-async def in_use(*, request_complete: bool = True) -> tuple[UpstreamPool, UpstreamConnection, Wire, Reader]:
+async def in_use(*, request_complete: bool = True) -> tuple[UpstreamServer, UpstreamConnection, Wire, Reader]:
     """A connection in the middle of an exchange."""
     loop = asyncio.get_running_loop()
     deadlines, limits = Deadlines(loop), Limits()
-    pool = UpstreamPool(Upstream("http", "127.0.0.1", 1), None, loop, deadlines, limits)
-    connection, wire, reader = UpstreamConnection(pool, deadlines, limits), Wire(), Reader()
+    upstream, changes = Upstream("http", "127.0.0.1", 1), HealthChanges()
+    server = UpstreamServer(
+        upstream, None, loop, deadlines, limits, NameLookup(loop), UpstreamHealth(), changes
+    )
+    connection, wire, reader = UpstreamConnection(server, deadlines, limits), Wire(), Reader()
     connection.connection_made(wire)
     connection.begin(reader, head_only=False, request_complete=request_complete)
-    return pool, connection, wire, reader
+    return server, connection, wire, reader
 
 
 async def test_a_connection_that_a_slow_browser_had_paused_is_read_again() -> None:
-    pool, connection, wire, _ = await in_use()
+    server, connection, wire, _ = await in_use()
     connection.pause_reading()
     connection.release()
 
     assert wire.reading
-    assert pool.take_idle(safe_to_repeat=True) is connection
+    assert server.take_idle(safe_to_repeat=True) is connection
 
 
 async def test_a_connection_with_unsent_bytes_is_not_used_again() -> None:
-    pool, connection, wire, _ = await in_use()
+    server, connection, wire, _ = await in_use()
     wire.unsent = 70_000
     connection.release()
 
     assert wire.aborted
-    assert pool.take_idle(safe_to_repeat=True) is None
+    assert server.take_idle(safe_to_repeat=True) is None
 
 
 async def test_a_paused_connection_has_no_deadline_even_while_a_body_goes_up() -> None:
