@@ -1,8 +1,8 @@
 """Whether an address of an app is worth trying, judged by what became of the requests to it.
 
-    up     as long as it answers more than it fails
-    out    after MIN_FAILURES failures within WINDOW_SECONDS that outnumber the answers: passed over for a while
-    probe  when the pause is over, one request tries it; an answer brings it back, a failure doubles the pause
+up     as long as it answers more than it fails
+out    after MIN_FAILURES failures within WINDOW_SECONDS that outnumber the answers: passed over for a while
+probe  when the pause is over, one request tries it; an answer brings it back, a failure doubles the pause
 
 Nothing is sent to find out: an app that nobody asks for is not asked by the gateway either. Times are seconds
 of a monotonic clock.

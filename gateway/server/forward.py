@@ -197,7 +197,8 @@ class ForwardExchange:
         return self._errand.method in _SAFE_METHODS and self._errand.body is None and not self._start.has_body
 
     def _connect(self) -> None:
-        self._connection.pause_reading()
+        if not self._request_done:  # else there is nothing to read but that the browser leaves
+            self._connection.pause_reading()
         self._connecting = asyncio.get_running_loop().create_task(self._open(), name="upstream connect")
         self._connecting.add_done_callback(self._opened)
 

@@ -1,6 +1,7 @@
-"""The servers and pools of all apps, kept across a reload as long as they stay the same: a server with its
-address, the roots that it is verified by, and the limits. What is known of an address's health stays as long as
-the address does.
+"""The servers and pools of all apps, kept across a reload as long as they stay the same.
+
+A server is kept with its address, the roots that it is verified by, and the limits; what is known of an
+address's health stays as long as the address does.
 """
 
 import asyncio

@@ -12,8 +12,8 @@ IDLE_SECONDS: Final = 30.0
 
 
 class UpstreamFailed(Exception):
-    """``kind`` is the metric's label; ``status`` what the browser is told, and ``retry_after_seconds`` when it
-    may come again, where that can be said."""
+    """``kind`` is the metric's label, ``status`` what the browser is told, ``retry_after_seconds`` when
+    it may come again, where that can be said."""
 
     def __init__(self, kind: str, status: int, detail: str, retry_after_seconds: int | None = None) -> None:
         super().__init__(f"{kind}: {detail}")

@@ -268,10 +268,12 @@ class _Apps:
 
 
 @contextlib.asynccontextmanager
-async def app_server(answer: AppServer, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Upstream]:
+async def app_server(
+    answer: AppServer, *, tls: ssl.SSLContext | None = None, port: int = 0
+) -> AsyncIterator[Upstream]:
     """An upstream that runs ``answer`` for each connection."""
     apps = _Apps(answer)
-    server = await asyncio.start_server(apps.serve, "127.0.0.1", 0, ssl=tls, limit=2**22)
+    server = await asyncio.start_server(apps.serve, "127.0.0.1", port, ssl=tls, limit=2**22)
     try:
         yield Upstream("https" if tls else "http", "127.0.0.1", server.sockets[0].getsockname()[1])
     finally:

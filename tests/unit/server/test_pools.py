@@ -1,6 +1,8 @@
 """Which connections to the apps survive a reload."""
 
 import asyncio
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -13,17 +15,38 @@ from gateway.server.deadlines import Deadlines
 from gateway.server.pools import Pools
 from gateway.services.snapshot import App
 
+LIMITS = Limits()
+FIRST, SECOND = Upstream("http", "127.0.0.1", 9000), Upstream("http", "127.0.0.1", 9001)
 WIKI = cast(App, SimpleNamespace(settings=SimpleNamespace(name="wiki")))
 
 
-def _settings(*upstreams: Upstream) -> GatewaySettings:
-    app = SimpleNamespace(name="wiki", upstreams=upstreams)
-    return cast(GatewaySettings, SimpleNamespace(apps=(app,), limits=Limits()))
+def _settings(
+    *upstreams: Upstream, names: tuple[str, ...] = ("wiki",), limits: Limits = LIMITS
+) -> GatewaySettings:
+    apps = [SimpleNamespace(name=name, upstreams=upstreams) for name in names]
+    return cast(GatewaySettings, SimpleNamespace(apps=apps, limits=limits))
 
 
-def _pools() -> Pools:
+class Reports:
+    """What an administrator sees in the log and in the metric."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, ...]] = []
+        self.out: dict[str, int] = {}
+
+    def upstream_down(self, address: str, apps: list[str], kind: str, pause_seconds: float) -> None:
+        self.lines.append(("down", address, *apps, kind))
+
+    def upstream_up(self, address: str, apps: list[str]) -> None:
+        self.lines.append(("up", address, *apps))
+
+    def upstreams_out(self, numbers: Iterable[tuple[str, int]]) -> None:
+        self.out.update(numbers)
+
+
+def _pools(reports: Reports | None = None) -> Pools:
     loop = asyncio.get_running_loop()
-    return Pools(loop, Deadlines(loop))
+    return Pools(loop, Deadlines(loop), reports or Reports())
 
 
 async def test_an_unchanged_upstream_keeps_its_pool() -> None:
@@ -58,3 +81,39 @@ async def test_roots_that_cannot_be_read_change_nothing(tmp_path: Path, content:
     with pytest.raises(OSError, match=r"app-ca\.pem"):
         pools.replace(_settings(Upstream("https", "127.0.0.1", 9000, ca_file=str(roots))))
     assert pools.of(WIKI) is kept
+
+
+async def test_an_address_that_stays_keeps_its_server_and_one_that_is_new_gets_one() -> None:
+    pools = _pools()
+    pools.replace(_settings(FIRST))
+    (first,) = pools.of(WIKI).servers
+    pools.replace(_settings(SECOND, FIRST))
+    second, kept = pools.of(WIKI).servers
+    assert kept is first
+    assert second.upstream == SECOND
+
+
+async def test_apps_with_the_same_address_share_its_connections() -> None:
+    pools = _pools()
+    pools.replace(_settings(FIRST, names=("wiki", "mail")))
+    mail = cast(App, SimpleNamespace(settings=SimpleNamespace(name="mail")))
+    assert pools.of(WIKI).servers == pools.of(mail).servers
+
+
+async def test_health_outlives_a_reload_with_other_limits_and_ends_with_the_address() -> None:
+    reports = Reports()
+    pools = _pools(reports)
+    pools.replace(_settings(FIRST, SECOND, names=("wiki", "mail")))
+    for _ in range(3):
+        pools.of(WIKI).servers[0].failed("connect")
+    assert reports.lines == [("down", "http://127.0.0.1:9000", "wiki", "mail", "connect")]
+    assert reports.out == {"wiki": 1, "mail": 1}
+
+    pools.replace(_settings(FIRST, limits=replace(LIMITS, max_upstream_connections=7)))
+    assert pools.of(WIKI).servers[0].health.out
+    assert reports.out == {"wiki": 1, "mail": 0}  # mail is not configured any more
+
+    pools.replace(_settings(SECOND))
+    assert reports.out == {"wiki": 0, "mail": 0}
+    pools.replace(_settings(FIRST))
+    assert not pools.of(WIKI).servers[0].health.out
