@@ -288,7 +288,9 @@ class AppRequest:
             self._connection.channel.abort()  # cut off: the browser must not take it for the whole
             return
         page = Page(PageKind.ERROR, failure.status, "", self.reference_id, self._app.settings.label)
-        self._services.answers.show(self._connection, page, self._head.headers, close=True)
+        again = failure.retry_after_seconds
+        fields = () if again is None else ((b"Retry-After", b"%d" % again),)
+        self._services.answers.show(self._connection, page, self._head.headers, fields, close=True)
 
     def _page(self, status: int, *, close: bool = False) -> None:
         page = Page(PageKind.ERROR, status, "", self.reference_id, self._app.settings.label)
