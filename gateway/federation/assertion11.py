@@ -78,6 +78,7 @@ def read_assertion(assertion: Element, expectation: Expectation, now: datetime) 
         assertion_id=assertion_id,
         valid_until=end + expectation.clock_skew,
         in_response_to=None,
+        steady_until=end + expectation.clock_skew,
     )
 
 

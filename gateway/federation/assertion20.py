@@ -3,6 +3,7 @@
 Every function here takes an element of a tree that was parsed from bytes a signature covered.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 
@@ -69,8 +70,8 @@ def read_assertion(
     subject = required_child(assertion, _S + "Subject")
     conditions = required_child(assertion, _S + "Conditions")
     ends = [check_conditions(conditions, _S, _KNOWN_CONDITIONS, _AUDIENCE_RESTRICTION, expectation, now)]
-    confirmed_until, in_response_to = _check_confirmations(subject, expectation, now, profile)
-    ends.append(confirmed_until)
+    confirmed = _check_confirmations(subject, expectation, now, profile)
+    ends.append(confirmed.last_end)
     statement = only_child(assertion, _S + "AuthnStatement")
     if statement is None and profile is Profile.WEB_SSO:
         raise malformed("the assertion has no AuthnStatement")
@@ -93,8 +94,28 @@ def read_assertion(
         issuer=issuer,
         assertion_id=assertion_id,
         valid_until=min(limits) + expectation.clock_skew,
-        in_response_to=in_response_to,
+        in_response_to=confirmed.in_response_to,
+        steady_until=_steady_until((*limits, confirmed.end, session_end), confirmed, expectation, now),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Confirmed:
+    """The bearer confirmation that holds: its InResponseTo and its end, and ``last_end``, that of the last
+    of all bearers: until then the assertion could be used again. None: there is no end."""
+
+    in_response_to: str | None
+    end: datetime | None
+    last_end: datetime | None
+    is_first: bool = True
+
+
+def _steady_until(
+    ends: tuple[datetime | None, ...], confirmed: _Confirmed, expectation: Expectation, now: datetime
+) -> datetime:
+    if not confirmed.is_first:  # an earlier one, with another InResponseTo, may come to hold at any time
+        return now
+    return min(end for end in ends if end is not None) + expectation.clock_skew
 
 
 def check_issuer(issuer: Element, expectation: Expectation) -> str:
@@ -153,21 +174,20 @@ def _check_audience(restrictions: list[list[str]], expectation: Expectation) -> 
 
 def _check_confirmations(
     subject: Element, expectation: Expectation, now: datetime, profile: Profile
-) -> tuple[datetime | None, str | None]:
-    """One bearer confirmation must hold (SAML Profiles §4.1.4.3). Returns its InResponseTo, and the time at
-    which the last of them ends: until then the assertion could be used again."""
+) -> _Confirmed:
+    """One bearer confirmation must hold (SAML Profiles §4.1.4.3): the first that does."""
     confirmations = list(subject.iterchildren(_S + "SubjectConfirmation"))
     bearers = [each for each in confirmations if each.get("Method") == names.BEARER_2]
     exempt = profile is Profile.WS_FED and expectation.idp.allow_missing_subject_confirmation
     if not confirmations and exempt:
-        return None, None
+        return _Confirmed(None, None, None)
     if not bearers:
         raise malformed("the assertion has no bearer confirmation")
     first_refusal: MessageRejected | None = None
     for confirmation in bearers:
         try:
-            in_response_to = _check_bearer(confirmation, expectation, now, profile)
-            return _last_end(bearers, profile), in_response_to
+            in_response_to, end = _check_bearer(confirmation, expectation, now, profile)
+            return _Confirmed(in_response_to, end, _last_end(bearers, profile), first_refusal is None)
         except MessageRejected as refusal:
             first_refusal = first_refusal or refusal
     assert first_refusal is not None, "there was at least one bearer"
@@ -192,13 +212,13 @@ def _last_end(bearers: list[Element], profile: Profile) -> datetime | None:
 
 def _check_bearer(
     confirmation: Element, expectation: Expectation, now: datetime, profile: Profile
-) -> str | None:
-    """Raises MessageRejected where this confirmation does not hold; returns its InResponseTo."""
+) -> tuple[str | None, datetime | None]:
+    """Raises MessageRejected where this confirmation does not hold; returns its InResponseTo and its end."""
     data = only_child(confirmation, _S + "SubjectConfirmationData")
     if data is None:
         if profile is Profile.WEB_SSO:
             raise malformed("the bearer confirmation has no data")
-        return None
+        return None, None
     recipient = data.get("Recipient")
     # WS-Federation binds a token by its audience alone; a Recipient that is there must still be ours.
     if recipient not in expectation.recipients and not (recipient is None and profile is Profile.WS_FED):
@@ -211,7 +231,7 @@ def _check_bearer(
     if end is None and profile is Profile.WEB_SSO:
         raise malformed("the bearer confirmation has no NotOnOrAfter")
     check_not_on_or_after(end, now, skew, "the confirmation's NotOnOrAfter")
-    return data.get("InResponseTo")
+    return data.get("InResponseTo"), end
 
 
 def _authn_context(statement: Element | None) -> str | None:

@@ -51,7 +51,8 @@ class VerifiedMessage:
 
     The caller claims ``replay_key`` (hex SHA-256 of issuer and assertion ID) once, until ``replay_until``,
     and compares ``in_response_to`` (None: unsolicited) with the request IDs that it has seen pass.
-    ``rebuilt_body`` is what goes to the app instead of the body that came in.
+    ``rebuilt_body`` is what goes to the app instead of the body that came in. Until ``steady_until``
+    (exclusive) the same form and expectation would give the same result, if the clock is not set back.
     """
 
     identity: Identity
@@ -61,13 +62,15 @@ class VerifiedMessage:
     in_response_to: str | None
     relay_state: str | None
     rebuilt_body: bytes
+    steady_until: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class AssertionClaims:
     """What an assertion says, read from bytes that a signature covered, after all of its own checks.
 
-    ``valid_until`` is the last instant at which the assertion passes, clock skew included.
+    ``valid_until`` is the last instant at which the assertion passes, clock skew included. ``steady_until``
+    is the first at which some check would come out otherwise than it did: often the same, never later.
     """
 
     identity: Identity
@@ -75,6 +78,7 @@ class AssertionClaims:
     assertion_id: str
     valid_until: datetime
     in_response_to: str | None
+    steady_until: datetime
 
 
 def identity_provider(settings: IdentityProviderSettings, metadata: IdpMetadata) -> IdentityProvider:

@@ -74,6 +74,7 @@ def verified_message(
         in_response_to=in_response_to,
         relay_state=state,
         rebuilt_body=rebuild_form(form),
+        steady_until=claims.steady_until,
     )
 
 

@@ -3,6 +3,7 @@
 message      verified whole: signature, conditions, audience, recipient, not seen before
 policy       with trust unknown: where both answers are the same, that is the answer
 challenge    else the browser goes to the mTLS host and comes back with a ticket
+             and the message with it, verified again or known from a moment ago
 ticket       belongs to this browser, app, message and user; used once; gives the verdict
 enforce      policy with the verdict: forward, locked page, or factor required
 """
@@ -23,6 +24,7 @@ from gateway.services.outcomes import Forward, Outcome, ShowPage
 from gateway.services.ports import Clock, EventSink, OneUseKeys, OneUseKeysFull, SeenRequests
 from gateway.services.sessions import Sessions, SessionTooLarge
 from gateway.services.statements import IdentityStatement
+from gateway.services.verified_messages import VerifiedMessages
 
 
 class Access:
@@ -45,12 +47,13 @@ class Access:
         self._seen_requests = seen_requests
         self._clock = clock
         self._events = events
+        self._expected = VerifiedMessages()
 
     async def sign_on(self, posted: PostedMessage) -> Outcome:
         """Decide on one form posted to an assertion endpoint."""
         arrival, now = posted.arrival, self._clock.now()
         try:
-            message = read_message(posted, self._seen_requests, now)
+            message = read_message(posted, self._seen_requests, self._expected, now)
             if message.signs_on and await self._one_use_keys.is_claimed(message.replay_key, now):
                 raise MessageRejected(MessageReason.REPLAYED, "the assertion was used before")
         except MessageRejected as refused:
@@ -66,6 +69,8 @@ class Access:
             if decided.needs_challenge:
                 if len(arrival.target) > MAX_RETURN_TARGET_BYTES:
                     return ShowPage(Page(PageKind.ERROR, 414, "", arrival.reference_id))
+                if message.verified is not None:
+                    self._expected.expect(arrival, message.body_digest, message.verified, now)
                 return self._challenges.begin(arrival, identity.user, message.fields, message.body_digest)
             return await self._enforce(posted, message, decided, flow_id=None)
         try:

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from gateway.federation.errors import MessageRejected
-from gateway.federation.expectation import Expectation
-from gateway.federation.form import parse_form, rebuild_form
+from gateway.federation.expectation import Expectation, VerifiedMessage
+from gateway.federation.form import MessageForm, parse_form, rebuild_form
 from gateway.federation.kinds import MessageKind, message_kind
 from gateway.federation.saml2 import verify_response
 from gateway.federation.ws_fed import verify_wresult
@@ -18,6 +18,7 @@ from gateway.services.arrivals import PostedMessage
 from gateway.services.challenges import digest
 from gateway.services.ports import SeenRequests
 from gateway.services.snapshot import App
+from gateway.services.verified_messages import ExpectedMessage, VerifiedMessages
 
 _NOBODY: Final = Identity("", frozenset(), "", None, None)
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
@@ -29,7 +30,10 @@ _CONTENT_TYPE: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class ReadMessage:
-    """``signs_on`` False: nothing that could sign anybody on. ``rebuilt_body`` is what the app gets."""
+    """``signs_on`` False: nothing that could sign anybody on. ``rebuilt_body`` is what the app gets.
+
+    ``verified`` is what the verification gave; None where one of a moment ago stands for it.
+    """
 
     signs_on: bool
     identity: Identity = _NOBODY
@@ -38,9 +42,12 @@ class ReadMessage:
     fields: tuple[tuple[str, str], ...] = ()
     body_digest: str = ""
     rebuilt_body: bytes = b""
+    verified: VerifiedMessage | None = None
 
 
-def read_message(posted: PostedMessage, seen_requests: SeenRequests, now: datetime) -> ReadMessage:
+def read_message(
+    posted: PostedMessage, seen_requests: SeenRequests, expected: VerifiedMessages, now: datetime
+) -> ReadMessage:
     """Raises MessageRejected. Does not claim the assertion's one use."""
     arrival = posted.arrival
     app = arrival.app
@@ -49,11 +56,17 @@ def read_message(posted: PostedMessage, seen_requests: SeenRequests, now: dateti
             MessageReason.MALFORMED, "an assertion endpoint takes urlencoded UTF-8 forms only"
         )
     form = parse_form(posted.body, came_back=arrival.ticket is not None)
-    kind = message_kind(form)
-    if kind is not MessageKind.SIGN_ON:
+    if arrival.ticket is not None:
+        body = rebuild_form(form)
+        body_digest = digest(body)
+        known = expected.take(arrival, body_digest, now)
+        if known is not None:
+            _check_metadata(app, now)
+            _check_in_response_to(app, known.in_response_to, seen_requests, now)
+            return _sign_on(known, form, body, body_digest)
+    if message_kind(form) is not MessageKind.SIGN_ON:
         return ReadMessage(signs_on=False, rebuilt_body=rebuild_form(form))
-    if app.metadata_valid_until is not None and app.metadata_valid_until <= now:
-        raise MessageRejected(MessageReason.ISSUER_UNKNOWN, "the identity provider's metadata has expired")
+    _check_metadata(app, now)
     expectation = Expectation(
         idp=app.identity_provider,
         audience=app.settings.entity_id,
@@ -65,15 +78,31 @@ def read_message(posted: PostedMessage, seen_requests: SeenRequests, now: dateti
     else:
         verified = verify_wresult(form, expectation, now)
     _check_in_response_to(app, verified.in_response_to, seen_requests, now)
+    return _sign_on(verified, form, verified.rebuilt_body, digest(verified.rebuilt_body), verified)
+
+
+def _sign_on(
+    found: VerifiedMessage | ExpectedMessage,
+    form: MessageForm,
+    body: bytes,
+    body_digest: str,
+    verified: VerifiedMessage | None = None,
+) -> ReadMessage:
     return ReadMessage(
         signs_on=True,
-        identity=verified.identity,
-        replay_key=f"assertion:{verified.replay_key}",
-        replay_until=verified.replay_until,
+        identity=found.identity,
+        replay_key=f"assertion:{found.replay_key}",
+        replay_until=found.replay_until,
         fields=form.fields,
-        body_digest=digest(verified.rebuilt_body),
-        rebuilt_body=verified.rebuilt_body,
+        body_digest=body_digest,
+        rebuilt_body=body,
+        verified=verified,
     )
+
+
+def _check_metadata(app: App, now: datetime) -> None:
+    if app.metadata_valid_until is not None and app.metadata_valid_until <= now:
+        raise MessageRejected(MessageReason.ISSUER_UNKNOWN, "the identity provider's metadata has expired")
 
 
 def _check_in_response_to(
