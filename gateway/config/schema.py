@@ -427,7 +427,8 @@ class GatewayFile(_Section):
     trusted_proxies: list[TrustedProxy] = Field(
         default=[],
         max_length=1000,
-        description="Networks whose X-Forwarded-For is believed; from all others it is removed.",
+        description="Networks whose X-Forwarded-For and Forwarded are believed; from all others they are "
+        "removed.",
     )
     apps: list[AppSection] = Field(max_length=10_000, description="The apps behind the gateway.")
     keys: FilePath = Field(

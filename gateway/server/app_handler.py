@@ -12,7 +12,7 @@ from gateway.server.app_request import AppRequest
 from gateway.server.boundary import Boundary
 from gateway.server.collect import HeldBodies
 from gateway.server.exchange import Requester
-from gateway.server.requests import HeadRefused, checked_head, request_served
+from gateway.server.requests import HeadRefused, checked_head, logged_address, request_served
 from gateway.server.trusted_connections import TrustedConnections
 from gateway.server.upstream_pool import UpstreamPool
 from gateway.services.access import Access
@@ -60,7 +60,12 @@ class AppHandler:
         if app is None:
             self._error(421, connection)  # the app was taken out of the configuration
             return
-        AppRequest(self._services, app, start, head, connection).route()
+        try:
+            request = AppRequest(self._services, app, start, head, connection)
+        except HeadRefused as refused:
+            self._error(refused.status, connection)
+            return
+        request.route()
 
     def refuse(self, refused: HttpRefused, connection: Requester) -> None:
         self._error(refused.status, connection)
@@ -80,7 +85,8 @@ class AppHandler:
                 role="app",
                 host=connection.channel.server_name,
                 status=status,
-                ip=connection.channel.peer_host,
+                ip=logged_address(connection, self._services.live.current.settings.trusted_proxies),
+                head=connection.request_head,
             )
         )
         self._services.answers.show(connection, page, None, close=True)

@@ -9,16 +9,23 @@ from collections.abc import Callable
 from gateway.model.pages import Page, PageKind
 from gateway.server.answers import Answers
 from gateway.server.exchange import Requester
-from gateway.server.requests import request_served
+from gateway.server.requests import logged_address, request_served
 from gateway.services.ports import Clock, EventSink
+from gateway.services.snapshot import Live, Snapshot
 
 _logger = logging.getLogger("gateway.defect")
 
 
 class Boundary:
     def __init__(
-        self, answers: Answers, reference: Callable[[], str], clock: Clock, events: EventSink
+        self,
+        live: Live[Snapshot],
+        answers: Answers,
+        reference: Callable[[], str],
+        clock: Clock,
+        events: EventSink,
     ) -> None:
+        self._live = live
         self._answers = answers
         self._reference = reference
         self._clock = clock
@@ -36,7 +43,7 @@ class Boundary:
                 role="",
                 host=channel.server_name,
                 status=500,
-                ip=channel.peer_host,
+                ip=logged_address(connection, self._live.current.settings.trusted_proxies),
             )
         )
         if connection.can_answer:

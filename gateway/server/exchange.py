@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from gateway.model.device import PeerCertificate
-from gateway.model.http import ResponseHead
+from gateway.model.http import RequestHead, ResponseHead
 from gateway.proxy.http1 import HttpRefused, RequestStart
 
 HeaderField = tuple[bytes, bytes]
@@ -81,6 +81,11 @@ class Requester(Protocol):
 
     @property
     def channel(self) -> Line: ...
+
+    @property
+    def request_head(self) -> RequestHead | None:
+        """Of the request that runs; None where it could not be read."""
+        ...
 
     @property
     def can_answer(self) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from gateway.model.http import ResponseHead
+from gateway.model.http import RequestHead, ResponseHead
 from gateway.model.settings import Limits
 from gateway.proxy.http1 import Event, HttpRefused, RequestParser, RequestStart
 from gateway.server.channel import Channel
@@ -33,6 +33,7 @@ class HttpConnection:
         self._events: deque[Event] = deque()
         self._exchange: Exchange | None = None
         self._start: RequestStart | None = None
+        self.request_head: RequestHead | None = None  # longer than _start: refused requests are logged, too
         self._head_begun = False
         self._request_complete = True
         self._discarded = 0
@@ -214,7 +215,7 @@ class HttpConnection:
     def finish(self, *, close: bool = False) -> None:
         """The response is complete. Go on with the next request, or close."""
         ends = self._tunnel or self._closes_behind(close)
-        self._start, self._exchange = None, None
+        self._start, self._exchange, self.request_head = None, None, None
         if ends:
             self._events.clear()
             self.channel.close(linger=not self._request_complete)
@@ -292,6 +293,7 @@ class HttpConnection:
 
     def _begin(self, start: RequestStart) -> None:
         self._start = start
+        self.request_head = start.head
         self._answer_begun = False
         self._answer_chunked = False
         self._answer_closes = False

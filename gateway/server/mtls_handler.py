@@ -19,7 +19,7 @@ from gateway.server.boundary import Boundary
 from gateway.server.collect import Collect, HeldBodies
 from gateway.server.exchange import Requester
 from gateway.server.hosts import HostTable
-from gateway.server.requests import HeadRefused, checked_head, request_address, request_served
+from gateway.server.requests import HeadRefused, checked_head, logged_address, request_address, request_served
 from gateway.services.arrivals import ChallengeArrival
 from gateway.services.challenges import Challenges
 from gateway.services.outcomes import Redirect
@@ -100,7 +100,11 @@ class MtlsHandler:
     def _answer(self, head: RequestHead, reference_id: str, connection: Requester) -> None:
         flow = _FLOW.fullmatch(head.query)
         trusted_proxies = self._live.current.settings.trusted_proxies
-        ip, _ = request_address(head, connection.channel.peer_host, trusted_proxies)
+        try:
+            ip, _ = request_address(head, connection.channel.peer_host, trusted_proxies)
+        except HeadRefused as refused:
+            self._error(refused.status, reference_id, connection, head)
+            return
         outcome = self._challenges.answer(
             ChallengeArrival(
                 label=self._hosts.current.label(connection.channel.server_name) or "",
@@ -138,7 +142,7 @@ class MtlsHandler:
                 role="mtls",
                 host=connection.channel.server_name,
                 status=status,
-                ip=connection.channel.peer_host,
+                ip=logged_address(connection, self._live.current.settings.trusted_proxies),
                 head=head,
             )
         )

@@ -10,8 +10,9 @@ from gateway.proxy.http1 import HttpRefused, RequestStart
 from gateway.server.answers import Answers
 from gateway.server.boundary import Boundary
 from gateway.server.exchange import Requester
-from gateway.server.requests import HeadRefused, checked_head, request_served
+from gateway.server.requests import HeadRefused, checked_head, logged_address, request_served
 from gateway.services.ports import Clock, EventSink
+from gateway.services.snapshot import Live, Snapshot
 from gateway.services.statements import StatementSigner
 
 JWKS_PATH: Final = b"/.well-known/jwks.json"
@@ -22,6 +23,7 @@ class OrgHandler:
 
     def __init__(
         self,
+        live: Live[Snapshot],
         signer: StatementSigner,
         answers: Answers,
         clock: Clock,
@@ -29,6 +31,7 @@ class OrgHandler:
         reference: Callable[[], str],
         boundary: Boundary,
     ) -> None:
+        self._live = live
         self._signer = signer
         self._answers = answers
         self._clock = clock
@@ -72,7 +75,7 @@ class OrgHandler:
                 role="org",
                 host=connection.channel.server_name,
                 status=status,
-                ip=connection.channel.peer_host,
+                ip=logged_address(connection, self._live.current.settings.trusted_proxies),
                 head=head,
             )
         )

@@ -1,6 +1,7 @@
 """What is checked of every request, whatever host it is for: one Host field that is the TLS server name,
 and a target in origin form (RFC 9112 §3.2)."""
 
+import contextlib
 import re
 from dataclasses import replace
 from datetime import datetime
@@ -9,7 +10,8 @@ from typing import Final
 from gateway.model.decision import IPAddress
 from gateway.model.events import MAX_LOGGED_PATH_CHARACTERS, RequestServed
 from gateway.model.http import RequestHead, header_values
-from gateway.proxy.addresses import Network, client_address, peer_address
+from gateway.proxy.addresses import AddressesDisagree, Network, client_address, peer_address
+from gateway.server.exchange import Requester
 
 # RFC 3986 §2 without "#": llhttp lets a fragment through, which no client may send.
 _TARGET: Final = re.compile(rb"/[!\"$-~]*")
@@ -55,11 +57,27 @@ def checked_head(head: RequestHead, server_name: str) -> RequestHead:
 def request_address(
     head: RequestHead, peer_host: str, trusted_proxies: tuple[Network, ...]
 ) -> tuple[IPAddress, bytes | None]:
-    """(the client's address, the X-Forwarded-For chain to pass on or None)."""
+    """(the client's address, the X-Forwarded-For chain to pass on or None). Raises HeadRefused."""
     peer = peer_address(peer_host)
     if not trusted_proxies:
         return peer, None
-    return client_address(peer, header_values(head.headers, b"x-forwarded-for"), trusted_proxies)
+    chain, forwarded = (
+        header_values(head.headers, b"x-forwarded-for"),
+        header_values(head.headers, b"forwarded"),
+    )
+    try:
+        return client_address(peer, chain, forwarded, trusted_proxies)
+    except AddressesDisagree as disagree:
+        raise HeadRefused(400, str(disagree)) from disagree
+
+
+def logged_address(requester: Requester, trusted_proxies: tuple[Network, ...]) -> str:
+    """Who asked, for the log: the client of the request that runs, else the connection's peer."""
+    head, peer_host = requester.request_head, requester.channel.peer_host
+    if head is not None:
+        with contextlib.suppress(HeadRefused):
+            return str(request_address(head, peer_host, trusted_proxies)[0])
+    return peer_host
 
 
 def _check_authority(authority: bytes, server_name: str) -> None:

@@ -273,7 +273,7 @@ class Worker:
         sessions = Sessions(self._live, decisions, challenges, sealer, clock, randomness)
         access = Access(decisions, challenges, sessions, one_use_keys, seen_requests, clock, self)
         held_bodies = HeldBodies()
-        boundary = Boundary(self._answers, self._reference, clock, self)
+        boundary = Boundary(self._live, self._answers, self._reference, clock, self)
         services = AppServices(
             live=self._live,
             access=access,
@@ -304,7 +304,9 @@ class Worker:
                 held_bodies,
                 boundary,
             ),
-            Role.ORG: OrgHandler(self._signer, self._answers, clock, self, self._reference, boundary),
+            Role.ORG: OrgHandler(
+                self._live, self._signer, self._answers, clock, self, self._reference, boundary
+            ),
         }
 
     def _speaker(self, channel: Channel) -> Speaker:

@@ -216,7 +216,7 @@ def test_no_identity_header_comes_in_and_ours_are_always_there(headers: list[tup
 )
 def test_any_chain_of_proxies_gives_an_address(chain: list[bytes]) -> None:
     peer = peer_address("10.0.0.1")
-    assert client_address(peer, chain, ())[0] == peer
-    client, passed_on = client_address(peer, chain, (IPv4Network("10.0.0.0/8"),))
+    assert client_address(peer, chain, [], ())[0] == peer
+    client, passed_on = client_address(peer, chain, [], (IPv4Network("10.0.0.0/8"),))
     assert client.version in (4, 6)
     assert (passed_on is None) is (not chain)

@@ -4,7 +4,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 
 import pytest
 
-from gateway.proxy.addresses import client_address, peer_address
+from gateway.proxy.addresses import AddressesDisagree, client_address, peer_address
 
 PROXIES = (IPv4Network("10.0.0.0/8"), IPv6Network("2001:db8:aaaa::/48"))
 PROXY, OTHER_PROXY, CLIENT = "10.0.0.1", "10.0.0.2", "203.0.113.9"
@@ -62,7 +62,7 @@ def test_the_address_of_a_peer(text: str, address: str) -> None:
     ],
 )
 def test_the_client_of_a_request(peer: str, chain: list[bytes], client: str) -> None:
-    assert client_address(ip_address(peer), chain, PROXIES)[0] == ip_address(client)
+    assert client_address(ip_address(peer), chain, [], PROXIES)[0] == ip_address(client)
 
 
 @pytest.mark.parametrize(
@@ -75,14 +75,60 @@ def test_the_client_of_a_request(peer: str, chain: list[bytes], client: str) -> 
     ids=["one proxy", "a claim before two proxies", "garbage"],
 )
 def test_only_what_is_believed_is_passed_on(chain: bytes, passed_on: bytes) -> None:
-    assert client_address(ip_address(PROXY), [chain], PROXIES)[1] == passed_on
+    assert client_address(ip_address(PROXY), [chain], [], PROXIES)[1] == passed_on
 
 
 def test_a_strangers_chain_is_not_passed_on() -> None:
-    assert client_address(ip_address(CLIENT), [b"198.51.100.7"], PROXIES)[1] is None
-    assert client_address(ip_address(PROXY), [b"198.51.100.7"], ())[1] is None
+    assert client_address(ip_address(CLIENT), [b"198.51.100.7"], [], PROXIES)[1] is None
+    assert client_address(ip_address(PROXY), [b"198.51.100.7"], [], ())[1] is None
 
 
 def test_a_chain_that_is_too_long_ends_at_a_proxy() -> None:
     chain = b"203.0.113.9, " + b", ".join([b"10.0.0.2"] * 40)
-    assert client_address(ip_address(PROXY), [chain], PROXIES)[0] == ip_address(OTHER_PROXY)
+    assert client_address(ip_address(PROXY), [chain], [], PROXIES)[0] == ip_address(OTHER_PROXY)
+
+
+@pytest.mark.parametrize(
+    ("field", "client"),
+    [
+        pytest.param(b"for=203.0.113.9", CLIENT, id="a proxy's word counts"),
+        pytest.param(b"for=198.51.100.7, for=203.0.113.9", CLIENT, id="what the client claimed does not"),
+        pytest.param(b"for=198.51.100.7;by=10.0.0.2, for=10.0.0.2", "198.51.100.7", id="two proxies"),
+        pytest.param(b'for="203.0.113.9:4711";proto=https', CLIENT, id="with a port"),
+        pytest.param(b'for="[2001:db8::9]:4711"', "2001:db8::9", id="IPv6"),
+        pytest.param(b"for=unknown", PROXY, id="unknown: the proxy is the client"),
+        pytest.param(b"for=_hidden", PROXY, id="a made-up name"),
+        pytest.param(b"proto=https", PROXY, id="no client at all"),
+    ],
+)
+def test_the_client_by_the_field_of_rfc_7239(field: bytes, client: str) -> None:
+    assert client_address(ip_address(PROXY), [], [field], PROXIES)[0] == ip_address(client)
+    assert client_address(ip_address(CLIENT), [], [field], PROXIES)[0] == ip_address(CLIENT)
+
+
+@pytest.mark.parametrize(
+    ("x_forwarded_for", "forwarded"),
+    [
+        pytest.param([b"203.0.113.9"], [b"for=198.51.100.7"], id="two clients"),
+        pytest.param([b"203.0.113.9"], [b"for=unknown"], id="one is unknown"),
+        pytest.param([b"203.0.113.9"], [b"proto=https"], id="one names nobody"),
+        pytest.param([b"garbage"], [b"for=203.0.113.9"], id="one is garbage"),
+        pytest.param([], [b"for="], id="malformed"),
+        pytest.param([b"203.0.113.9"], [b'for="203.0.113.9'], id="malformed beside one that reads well"),
+    ],
+)
+def test_fields_that_disagree_leave_no_client(x_forwarded_for: list[bytes], forwarded: list[bytes]) -> None:
+    with pytest.raises(AddressesDisagree):
+        client_address(ip_address(PROXY), x_forwarded_for, forwarded, PROXIES)
+    assert client_address(ip_address(CLIENT), x_forwarded_for, forwarded, PROXIES)[0] == ip_address(CLIENT)
+
+
+def test_fields_that_agree_are_one() -> None:
+    ip, chain = client_address(ip_address(PROXY), [b"203.0.113.9"], [b"for=203.0.113.9"], PROXIES)
+    assert (ip, chain) == (ip_address(CLIENT), b"203.0.113.9, 10.0.0.1")
+
+
+def test_a_hop_longer_than_any_address_is_none() -> None:
+    """What was parsed is remembered: 60 KB of scope would be, too."""
+    hop = b"fe80::1%" + b"a" * 60_000
+    assert client_address(ip_address(PROXY), [hop], [], PROXIES)[0] == ip_address(PROXY)
