@@ -9,6 +9,7 @@ credentials: the app can start a sign-on, and an app cookie taken to another com
 """
 
 from collections import OrderedDict
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -34,6 +35,15 @@ MAX_CACHED_SESSIONS: Final = 20_000
 MAX_SESSION_CHARACTERS: Final = 3_900
 
 
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A session with what each of its requests needs of it, made ready once."""
+
+    session: Session
+    identity: Identity
+    ends: datetime
+
+
 class Sessions:
     def __init__(
         self,
@@ -50,7 +60,7 @@ class Sessions:
         self._sealer = sealer
         self._clock = clock
         self._randomness = randomness
-        self._opened: OrderedDict[bytes, Session] = OrderedDict()
+        self._opened: OrderedDict[bytes, _Opened] = OrderedDict()
 
     def begin(self, arrival: Arrival, identity: Identity, verdict: TrustVerdict) -> tuple[str, int] | None:
         """(cookie value, Max-Age in seconds) after a sign-on that was let through; None where the app has no
@@ -79,10 +89,10 @@ class Sessions:
 
     def check(self, arrival: Arrival) -> Outcome:
         """Decide on one request of a running session, in memory."""
-        session = self._open(arrival)
-        if session is None:
+        opened = self._open(arrival)
+        if opened is None:
             return Forward(anonymous=True)
-        identity = _identity(session)
+        session, identity = opened.session, opened.identity
         verdict = session.verdict
         if isinstance(verdict, VerifiedDevice):
             verdict = recheck(verdict, self._live.current.trust, self._clock.now())
@@ -93,18 +103,18 @@ class Sessions:
         if decided.page is None and not decided.needs_challenge:
             return Forward(
                 statement=IdentityStatement(session.app, session.user, decided.verdict),
-                session_ends=datetime.fromtimestamp(session.expires_at, UTC),
+                session_ends=opened.ends,
             )
         return self._lapsed(arrival, identity, decided)
 
     async def returned(self, arrival: Arrival) -> Outcome:
         """A GET came back from the challenge with a ticket: the session goes on, or ends."""
-        session = self._open(arrival)
-        if session is None:
+        opened = self._open(arrival)
+        if opened is None:
             # Whoever began this was signed on; a ticket alone signs nobody on.
             await self._challenges.spend(arrival)
             return Redirect(303, arrival.app.origin + arrival.target.decode("ascii"))
-        identity = _identity(session)
+        session, identity = opened.session, opened.identity
         try:
             flow, verdict = await self._challenges.redeem(arrival, identity.user, "")
         except TicketNotAccepted as refused:
@@ -147,24 +157,29 @@ class Sessions:
         )
         return ShowPage(page, (clear_session_cookie(),) if arrival.navigation else ())
 
-    def _open(self, arrival: Arrival) -> Session | None:
-        """The session of the request's cookie; None if there is none, or it is over, or for another app."""
+    def _open(self, arrival: Arrival) -> _Opened | None:
+        """The session of the request's cookie; None if there is none, or it is over, or for another app.
+
+        What the exact bytes of a cookie open to never changes, so it is kept; that it still counts is not.
+        """
         token = arrival.cookies.get(SESSION_COOKIE)
         if token is None:
             return None
         now_seconds = self._clock.now().timestamp()
-        session = self._opened.get(token)
-        if session is None:
+        opened = self._opened.get(token)
+        if opened is None:
             try:
                 session = open_session(self._sealer, token.decode("latin-1"), now_seconds=now_seconds)
             except TokenRefused:
                 return None
-            self._opened[token] = session
+            ends = datetime.fromtimestamp(session.expires_at, UTC)
+            opened = self._opened[token] = _Opened(session, _identity(session), ends)
             if len(self._opened) > MAX_CACHED_SESSIONS:
                 self._opened.popitem(last=False)
+        session = opened.session
         if session.expires_at <= now_seconds or session.app != arrival.app.settings.name:
             return None
-        return session
+        return opened
 
     def _seal(self, session: Session, now: datetime) -> tuple[str, int]:
         token = seal_session(

@@ -6,9 +6,10 @@ network between gateway and app: ES256 (RFC 7518 §3.4), bound to the device by 
 """
 
 import base64
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import jwt
@@ -18,6 +19,13 @@ from cryptography.hazmat.primitives.hashes import SHA256, Hash
 from gateway.model.device import TrustVerdict, VerifiedDevice
 
 STATEMENT_LIFETIME_SECONDS: Final = 300
+# A signature costs more than all else that a request of a session does, so one serves for this long; an app
+# then still gets each statement with half of its life before it.
+STATEMENT_REUSE_SECONDS: Final = 150
+# 1 KB each: the people of one worker who are at work in the same two minutes.
+MAX_KEPT_STATEMENTS: Final = 10_000
+
+HeaderFields = tuple[tuple[bytes, bytes], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,26 +35,54 @@ class IdentityStatement:
     verdict: TrustVerdict
 
 
-class StatementSigner:
-    """Signs with the newest key; publishes all of them."""
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    fields: HeaderFields
+    signed_at: datetime
+    reuse_until: datetime
 
-    def __init__(self, issuer: str, keys: Sequence[EllipticCurvePrivateKey]) -> None:
+
+class StatementSigner:
+    """Signs with the newest key; publishes all of them.
+
+    A statement is used again for as long as it says the same: the key of what is kept are all of its claims
+    but the times. It is not asked here whether it is still true. The caller states only what was decided for
+    this very request, so where trust has ended nothing, or something else, is stated.
+    """
+
+    def __init__(
+        self, issuer: str, keys: Sequence[EllipticCurvePrivateKey], kept_statements: int = MAX_KEPT_STATEMENTS
+    ) -> None:
         self._issuer = issuer
         self._keys = [(_key_id(key), key) for key in keys]
         if not self._keys:
             raise ValueError("no key to sign statements with")
+        self._kept_statements = kept_statements
+        self._kept: OrderedDict[tuple[str, str, str | None, str | None], _Kept] = OrderedDict()
 
-    def headers(self, statement: IdentityStatement, now: datetime) -> list[tuple[bytes, bytes]]:
+    def headers(self, statement: IdentityStatement, now: datetime) -> HeaderFields:
         """The `X-Device-Trust` family for one request."""
         device = statement.verdict if isinstance(statement.verdict, VerifiedDevice) else None
-        fields = [
+        name, thumbprint = (None, None) if device is None else (device.device, device.certificate_thumbprint)
+        claims = (statement.app, statement.user, name, thumbprint)
+        kept = self._kept.get(claims)
+        if kept is None or not kept.signed_at <= now < kept.reuse_until:
+            reuse_until = now + timedelta(seconds=STATEMENT_REUSE_SECONDS)
+            kept = self._kept[claims] = _Kept(self._signed(statement, device, now), now, reuse_until)
+            if len(self._kept) > self._kept_statements:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(claims)
+        return kept.fields
+
+    def _signed(
+        self, statement: IdentityStatement, device: VerifiedDevice | None, now: datetime
+    ) -> HeaderFields:
+        return (
             (b"X-Device-Trust", b"trusted" if device is not None else b"not-trusted"),
             (b"X-Device-Trust-User", _field_value(statement.user)),
-        ]
-        if device is not None:
-            fields.append((b"X-Device-Trust-Device", _field_value(device.device)))
-        fields.append((b"X-Device-Trust-Assertion", self._assertion(statement, device, now)))
-        return fields
+            *(() if device is None else ((b"X-Device-Trust-Device", _field_value(device.device)),)),
+            (b"X-Device-Trust-Assertion", self._assertion(statement, device, now)),
+        )
 
     def jwks(self) -> dict[str, Any]:
         """The public keys (RFC 7517)."""
