@@ -15,7 +15,9 @@ from benchmarks import (
     latency,
     mtls_crl,
     mtls_handshake,
+    revocation,
     sign_on,
+    worker_scaling,
 )
 from benchmarks.load import Load
 from benchmarks.machine import describe
@@ -69,6 +71,10 @@ def _workloads(site: Site, load: Load, *, quick: bool) -> Mapping[str, Callable[
             "bodies": lambda: bodies.run(site, load, megabytes=100, repetitions=1),
             "latency": lambda: latency.run(site, load, seconds=1, repetitions=1),
             "idle_memory": lambda: idle_memory.run(site, load, connections=500, repetitions=1),
+            "revocation": lambda: revocation.run(site, load, connections=500, repetitions=1),
+            "worker_scaling": lambda: worker_scaling.run(
+                site, load, seconds=1, connections=100, repetitions=1
+            ),
         }
     return {
         "mtls_handshake": lambda: mtls_handshake.run(site, load, connections=400, repetitions=7),
@@ -79,6 +85,8 @@ def _workloads(site: Site, load: Load, *, quick: bool) -> Mapping[str, Callable[
         "bodies": lambda: bodies.run(site, load, megabytes=400, repetitions=3),
         "latency": lambda: latency.run(site, load, seconds=2.5, repetitions=3),
         "idle_memory": lambda: idle_memory.run(site, load, connections=5_000, repetitions=1),
+        "revocation": lambda: revocation.run(site, load, connections=5_000, repetitions=2),
+        "worker_scaling": lambda: worker_scaling.run(site, load, seconds=2, connections=300, repetitions=3),
     }
 
 

@@ -1,9 +1,10 @@
 """Many TLS connections that stay open: one task as a JSON line on standard input, results as JSON lines.
 
-Opens ``count`` connections, sends ``request`` on each and reads the head of its answer, which must have
-the expected ``status``. Then it says how many are open, and keeps them until standard input ends or, with
-``until_closed``, until the server has closed those that it is to close; then it says when the first and
-the last of them went (`time.monotonic`, one clock for all processes of a machine).
+Opens ``count`` connections, divides ``requests`` among them, sends one on each and reads the head of its
+answer, which must have the expected ``status``. Then it says how many are open, and keeps them until standard
+input ends. With ``until_closed: [100, 5000]`` it waits until the server has closed the first 100, and then
+until it has closed the first 5,000; each time it says when the first and the last of them went
+(`time.monotonic`, one clock for all processes of a machine), and how many went that were not to go.
 """
 
 import asyncio
@@ -76,12 +77,13 @@ async def _hold(task: dict[str, Any]) -> None:
 
     connections = await asyncio.gather(*(opened(number) for number in range(task["count"])))
     _say({"open": sum(not held.closed.done() for held in connections)})
-    if task.get("until_closed"):
-        doomed = connections[: task["until_closed"]]
+    gone = 0
+    for doomed in task.get("until_closed", ()):
         async with asyncio.timeout(_CLOSE_SECONDS):
-            times = await asyncio.gather(*(held.closed for held in doomed))
-        others = sum(held.closed.done() for held in connections[len(doomed) :])
+            times = await asyncio.gather(*(held.closed for held in connections[gone:doomed]))
+        others = sum(held.closed.done() for held in connections[doomed:])
         _say({"first": min(times), "last": max(times), "others_closed": others})
+        gone = doomed
     await asyncio.to_thread(sys.stdin.read)
     _say({"open": sum(not held.closed.done() for held in connections)})
 

@@ -52,9 +52,11 @@ class LoadFailed(Exception):
 
 
 class Load:
-    """Starts load generators. Their files are kept in ``directory``."""
+    """Starts load generators. Their files are kept in ``directory``; unless ``cpus`` says otherwise, they run
+    beside the server and never on its CPU."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, cpus: set[int] | None = None) -> None:
+        self._cpus = cpus or separate_cpus()[1]
         self._configuration = directory / "load-openssl.cnf"
         self._configuration.write_text(_OPENSSL)
         self._script = directory / "load.lua"
@@ -95,19 +97,14 @@ class Load:
         return sample_of(result), result["latencies_ms"]
 
     def keep_alive(
-        self,
-        server: Server,
-        seconds: float,
-        fields: Sequence[str] = (),
-        *,
-        generator_cpus: set[int] | None = None,
+        self, server: Server, seconds: float, fields: Sequence[str] = (), connections: int = CONNECTIONS
     ) -> Sample:
         """GET / on connections that stay open, as fast as the server answers, by wrk. ``fields`` are more
         header fields of the request."""
-        command = [needed("wrk"), "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s"]
+        command = [needed("wrk"), "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s"]
         command += [part for field in fields for part in ("-H", field)]
         command += ["-s", str(self._script), f"https://{APP_HOST}:{server.app_port}/"]
-        output, used = self._measured(command, server, generator_cpus)
+        output, used = self._measured(command, server)
         found = re.search(r"^RESULT (\d+) (\d+) (\d+)$", output, re.MULTILINE)
         if found is None or found[3] != "0":
             raise LoadFailed(output)
@@ -118,7 +115,7 @@ class Load:
         command = [needed("h2load"), "-t1", f"-c{CONNECTIONS}", f"-m{streams}"]
         command += [f"-D{max(1, round(seconds))}", "--warm-up-time=0", f"--groups={GROUP}"]
         command += [f"--tls13-ciphers={CIPHER}", f"--connect-to=127.0.0.1:{server.app_port}"]
-        output, used = self._measured([*command, f"https://{APP_HOST}:{server.app_port}/"], server, None)
+        output, used = self._measured([*command, f"https://{APP_HOST}:{server.app_port}/"], server)
         found = re.search(
             r"^finished in ([\d.]+)(ms|s),.*?^requests: .*? (\d+) succeeded, (\d+) failed, (\d+) errored.*?"
             r"^status codes: (\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx",
@@ -167,21 +164,21 @@ class Load:
             yield held
             process.stdin.close()
 
-    def _measured(self, command: list[str], server: Server, cpus: set[int] | None) -> tuple[str, float]:
+    def _measured(self, command: list[str], server: Server) -> tuple[str, float]:
         """The output of a generator, and the CPU time that the server used meanwhile."""
         before = cpu_seconds(server.process_id)
-        output = self._output(command, "", cpus)
+        output = self._output(command, "")
         return output, cpu_seconds(server.process_id) - before
 
-    def _output(self, command: list[str], standard_input: str, cpus: set[int] | None = None) -> str:
-        with self._started(command, cpus) as process:
+    def _output(self, command: list[str], standard_input: str) -> str:
+        with self._started(command) as process:
             output, errors = process.communicate(standard_input, _TIMEOUT_SECONDS)
         if process.returncode:
             raise LoadFailed(f"{command[0]} ended with {process.returncode}\n{output}\n{errors}")
         return output
 
     @contextmanager
-    def _started(self, command: list[str], cpus: set[int] | None = None) -> Iterator[subprocess.Popen[str]]:
+    def _started(self, command: list[str]) -> Iterator[subprocess.Popen[str]]:
         """A generator on its CPUs, which does not outlive the block."""
         with subprocess.Popen(
             command,
@@ -193,7 +190,7 @@ class Load:
             cwd=Path(__file__).parent.parent,
         ) as process:
             try:
-                pin(process.pid, cpus or separate_cpus()[1])
+                pin(process.pid, self._cpus)
                 yield process
             except BaseException:
                 process.kill()

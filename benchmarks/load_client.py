@@ -226,6 +226,7 @@ def sign_ons(task: dict[str, Any]) -> dict[str, Any]:
             name: dict(Counter(answer.status for answer in answers))
             for name, answers in (("post", begun), ("challenge", judged), ("return", last))
         },
+        "cookies": [_kept_cookies(answer) for answer in last],
     }
 
 
@@ -292,6 +293,12 @@ def _request(method: str, target: str, host: str, body: bytes, fields: tuple[str
     if body:
         lines += [f"Content-Type: {_FORM}", f"Content-Length: {len(body)}"]
     return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def _kept_cookies(answer: Answer) -> str:
+    """The Cookie field after an answer: without those that it removes."""
+    fields = (value for value in answer.header_values(b"set-cookie") if b"Max-Age=0;" not in value)
+    return b"; ".join(value.partition(b";")[0] for value in fields).decode()
 
 
 def _split_url(url: str) -> tuple[str, str]:

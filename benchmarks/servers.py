@@ -34,8 +34,10 @@ class Server:
 
 
 @contextmanager
-def gateway(site: Site, configuration: Mapping[str, Any] | None = None) -> Iterator[Server]:
-    with gateway_under_test(site, configuration) as process:
+def gateway(
+    site: Site, configuration: Mapping[str, Any] | None = None, *, cpus: set[int] | None = None
+) -> Iterator[Server]:
+    with gateway_under_test(site, configuration, cpus=cpus) as process:
         yield Server(OURS, process.process_id, site.https_port, site.https_port)
 
 
@@ -109,11 +111,11 @@ def aiohttp_proxy(site: Site) -> Iterator[Server]:
 
 
 @contextmanager
-def kilobyte_app(site: Site) -> Iterator[None]:
+def kilobyte_app(site: Site, cpus: set[int] | None = None) -> Iterator[None]:
     """The app for small requests: nginx, a kilobyte from memory."""
     http = peer_files.nginx_kilobyte(site, UPSTREAM_BODY_BYTES)
     with _nginx("nginx-app", http, site.directory, site.upstream_port, 1) as process:
-        pin(process.process_id, separate_cpus()[1])
+        pin(process.process_id, cpus or separate_cpus()[1])
         yield
 
 
