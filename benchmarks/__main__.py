@@ -19,6 +19,7 @@ from benchmarks import (
     sign_on,
     worker_scaling,
 )
+from benchmarks.chart import bars_of, draw
 from benchmarks.load import Load
 from benchmarks.machine import describe
 from benchmarks.report import NotMeasured, Skipped, Workload, machine_markdown, markdown, write_results
@@ -50,6 +51,8 @@ def main() -> None:
     print(f"{how}: {time.monotonic() - began:.0f} s")
     if not arguments.quick and not arguments.workloads:
         write_results(RESULTS, machine, results, how)
+        caption = f"{machine.date[:10]}; {machine.cpu.partition(' (cpu')[0]}, {machine.cores} cores"
+        (RESULTS / "chart.svg").write_text(draw(bars_of(results), caption))
 
 
 def _measured(name: str, workload: Callable[[], Workload]) -> Workload | Skipped:
