@@ -9,9 +9,8 @@ would not read that body), and everything past the limits below.
 """
 
 import re
-from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 import httptools
 
@@ -35,21 +34,33 @@ class End(Enum):
     MESSAGE = "message"
 
 
-@dataclass(frozen=True, slots=True)
-class RequestStart:
+class KnownHead:
+    """The header fields of a plain request; see `gateway.proxy.known_heads`.
+
+    ``passage`` is for whoever owns the connection: what it made of these fields there.
+    """
+
+    __slots__ = ("fields", "passage")
+
+    def __init__(self, fields: Headers) -> None:
+        self.fields = fields
+        self.passage: object = None
+
+
+class RequestStart(NamedTuple):
     head: RequestHead
     keep_alive: bool
     content_length: int | None  # None: chunked, or no body
     chunked: bool
     websocket: bool  # asks to switch to WebSocket (RFC 6455 §4.1)
+    known: KnownHead | None = None
 
     @property
     def has_body(self) -> bool:
         return self.chunked or bool(self.content_length)
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseStart:
+class ResponseStart(NamedTuple):
     head: ResponseHead
     http_version: str
     content_length: int | None
@@ -78,6 +89,7 @@ class RequestParser:
     """
 
     __slots__ = (
+        "_begun",
         "_bodiless_bytes",
         "_events",
         "_fields",
@@ -101,6 +113,7 @@ class RequestParser:
         self._head_bytes = 0
         self._bodiless_bytes = 0
         self._in_head = True
+        self._begun = False
         self.switched = False
         self.leftover = b""
 
@@ -129,6 +142,11 @@ class RequestParser:
                 raise HttpRefused(400, "chunk extensions or trailers are too large")
         return _joined(self._events) if len(self._events) > _MANY_EVENTS else self._events
 
+    @property
+    def is_between_requests(self) -> bool:
+        """True if nothing of a request was taken that is not complete."""
+        return not (self._begun or self.switched)
+
     def resume(self) -> bytes:
         """Go on with plain HTTP after a declined upgrade; returns the bytes that wait to be fed."""
         leftover, self.leftover, self.switched = self.leftover, b"", False
@@ -141,6 +159,7 @@ class RequestParser:
         self._fields = []
         self._target = b""
         self._in_head = True
+        self._begun = True
 
     def on_url(self, url: bytes) -> None:
         self._target += url
@@ -188,6 +207,7 @@ class RequestParser:
     def on_message_complete(self) -> None:
         self._events.append(End.MESSAGE)
         self._in_head = True
+        self._begun = False
 
 
 class ResponseParser:

@@ -117,11 +117,11 @@ class Channel(asyncio.Protocol):
         if self._closing or self._transport is None:
             return
         try:
-            self._session.send(plaintext)
+            ciphertext = self._session.seal(plaintext)
         except TlsFailure:
             self.abort()
             return
-        self._transport.write(self._session.take_output())
+        self._transport.write(ciphertext)
 
     def write_last(self, plaintext: bytes, *, linger: bool = False) -> None:
         """Write and close: one segment for the answer and our close_notify. ``linger`` as in `close`."""
@@ -186,28 +186,24 @@ class Channel(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._closing:
             return
-        session = self._session
-        was_established = session.established
+        session, speaker = self._session, self._speaker
         try:
             plaintext = session.feed(data)
         except TlsFailure as failure:
             self._failed(failure)
             return
-        if not was_established:
+        if speaker is None:
             if not session.established:
                 self._flush()
                 return
-            self._report.handshake(session.server_name, "ok", perf_counter() - self._visit.began)
-            self._visit.established()
-            self._role = self._report.connection_opened(self.server_name)
-            self.deadline = NEVER
-            self._speaker = self._make_speaker(self)
-        if plaintext and self._speaker is not None:
-            self._speaker.receive(plaintext)
-        if not was_established:
+            speaker = self._established()
+            if plaintext:
+                speaker.receive(plaintext)
             self._flush()  # what the handshake left to say, unless an answer took it along
-        if session.peer_closed and self._speaker is not None and self.is_open:
-            self._speaker.drain()  # it says nothing more, and may still wait for an answer (RFC 8446 §6.1)
+        elif plaintext:
+            speaker.receive(plaintext)
+        if session.peer_closed and not self._closing:
+            speaker.drain()  # it says nothing more, and may still wait for an answer (RFC 8446 §6.1)
 
     def eof_received(self) -> bool:
         return False
@@ -240,6 +236,15 @@ class Channel(asyncio.Protocol):
         else:
             self._report.handshake(self._session.server_name, "timeout", 0.0)
             self.abort()
+
+    def _established(self) -> Speaker:
+        name = self.server_name
+        self._report.handshake(name, "ok", perf_counter() - self._visit.began)
+        self._visit.established()
+        self._role = self._report.connection_opened(name)
+        self.deadline = NEVER
+        speaker = self._speaker = self._make_speaker(self)
+        return speaker
 
     def _failed(self, failure: TlsFailure) -> None:
         if not self._session.established:

@@ -3,7 +3,6 @@ and a target in origin form (RFC 9112 §3.2)."""
 
 import contextlib
 import re
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -51,7 +50,7 @@ def checked_head(head: RequestHead, server_name: str) -> RequestHead:
     if target != b"*" and _TARGET.fullmatch(target) is None:
         raise HeadRefused(400, "the request target has characters that no target may have")
     _check_authority(hosts[0], server_name)
-    return head if target is head.target else replace(head, target=target)
+    return head if target is head.target else head._replace(target=target)
 
 
 def request_address(

@@ -19,6 +19,27 @@ from OpenSSL._util import ffi, lib
 RECORD_BYTES: Final = 16_384
 # Ciphertext is taken out of OpenSSL's buffer in pieces of this size.
 OUTPUT_BYTES: Final = 65_536
+# An event loop's read of 256 KiB holds 16 full records. Empty ones would be 50,000.
+_MAX_COUNTED_RECORDS: Final = 256
+_HEADER_BYTES: Final = 5  # type, version, length (RFC 8446 §5.1)
+
+
+def bytes_missing(missing: int, ciphertext: bytes) -> int:
+    """How many bytes of the last record begun are still to come after these; 0 at a record's end.
+
+    ``missing`` is what the last call said, 0 at the beginning. -1 means lost, and stays: a piece ended inside
+    a record's header, or held more records than are worth counting. Nothing of the records is checked.
+    """
+    if missing < 0:
+        return missing
+    at, size = missing, len(ciphertext)
+    for _ in range(_MAX_COUNTED_RECORDS):
+        if at >= size:
+            return at - size
+        if size - at < _HEADER_BYTES:
+            return -1
+        at += _HEADER_BYTES + (ciphertext[at + 3] << 8) + ciphertext[at + 4]
+    return -1
 
 
 class Records(Protocol):
@@ -38,6 +59,17 @@ class Records(Protocol):
 
     def take(self, connection: SSL.Connection) -> bytes:
         """All ciphertext that waits to be written to the wire."""
+        ...
+
+    def open(
+        self, connection: SSL.Connection, ciphertext: bytes, *, is_one_record: bool
+    ) -> tuple[bytes, bool]:
+        """`put` and `read` in one. ``is_one_record``: nothing waits from before, and this is one record
+        from its first byte to its last."""
+        ...
+
+    def seal(self, connection: SSL.Connection, plaintext: bytes) -> bytes:
+        """`write` and `take` in one."""
         ...
 
 
@@ -68,6 +100,16 @@ class PublicRecords:
             except SSL.WantReadError:
                 return b"".join(pieces)
 
+    def open(
+        self, connection: SSL.Connection, ciphertext: bytes, *, is_one_record: bool
+    ) -> tuple[bytes, bool]:
+        self.put(connection, ciphertext)
+        return self.read(connection)
+
+    def seal(self, connection: SSL.Connection, plaintext: bytes) -> bytes:
+        self.write(connection, plaintext)
+        return self.take(connection)
+
 
 class NativeRecords:
     """By the binding's functions. Its sessions must all be used in one thread: they share one buffer."""
@@ -77,6 +119,32 @@ class NativeRecords:
     def __init__(self) -> None:
         self._buffer = ffi.new("char[]", OUTPUT_BYTES)
         self._view = ffi.buffer(self._buffer)
+
+    def open(
+        self, connection: SSL.Connection, ciphertext: bytes, *, is_one_record: bool
+    ) -> tuple[bytes, bool]:
+        size = len(ciphertext)
+        if lib.BIO_write(connection._into_ssl, ciphertext, size) != size:
+            raise SSL.Error("the memory buffer did not take all bytes")
+        if not is_one_record:
+            return self.read(connection)
+        # One read gives all of it; the second, which would only learn that there is no more, is left out.
+        lib.ERR_clear_error()
+        size = lib.SSL_read(connection._ssl, self._buffer, RECORD_BYTES)
+        if size <= 0:
+            return b"", self._ended(connection, size)
+        return self._view[:size], False
+
+    def seal(self, connection: SSL.Connection, plaintext: bytes) -> bytes:
+        size = len(plaintext)
+        if not 0 < size <= RECORD_BYTES:
+            self.write(connection, plaintext)
+            return self.take(connection)
+        lib.ERR_clear_error()
+        if lib.SSL_write(connection._ssl, plaintext, size) != size:
+            raise SSL.Error("OpenSSL did not take a whole record")
+        size = lib.BIO_read(connection._from_ssl, self._buffer, OUTPUT_BYTES)
+        return self._view[:size] if size > 0 else b""
 
     def put(self, connection: SSL.Connection, ciphertext: bytes) -> None:
         if lib.BIO_write(connection._into_ssl, ciphertext, len(ciphertext)) != len(ciphertext):

@@ -24,7 +24,7 @@ from gateway.tls.client_hello import (
     ClientHelloRejected,
     alert_record,
 )
-from gateway.tls.records import PUBLIC_RECORDS, Records
+from gateway.tls.records import PUBLIC_RECORDS, Records, bytes_missing
 
 # What a peer may present above its own certificate. OpenSSL bounds the message itself to 100 KB.
 _MAX_PRESENTED_CHAIN: Final = 16
@@ -66,6 +66,7 @@ class TlsSession:
     __slots__ = (
         "_connection",
         "_hello",
+        "_missing",
         "_output",
         "_records",
         "_select_context",
@@ -81,6 +82,7 @@ class TlsSession:
         self._hello: ClientHelloReader | None = ClientHelloReader()
         self._connection: SSL.Connection | None = None
         self._output = b""
+        self._missing = 0
         self.established = False
         self.peer_closed = False
         self.peer_certificate: PeerCertificate | None = None
@@ -94,12 +96,25 @@ class TlsSession:
     def feed(self, ciphertext: bytes) -> bytes:
         """Take bytes from the wire, return the plaintext they held. Raises TlsFailure."""
         connection = self._connection
+        if self.established:
+            assert connection is not None
+            size = len(ciphertext)
+            # The usual request: one segment, one record.
+            whole = not self._missing and size > 5 and (ciphertext[3] << 8) + ciphertext[4] == size - 5
+            if not whole:
+                self._missing = bytes_missing(self._missing, ciphertext)
+            try:
+                plaintext, self.peer_closed = self._records.open(connection, ciphertext, is_one_record=whole)
+            except SSL.Error as error:
+                raise TlsFailure(FailureKind.PROTOCOL_ERROR, _describe(error)) from error
+            return plaintext
+        self._missing = bytes_missing(self._missing, ciphertext)
         if connection is None:
             connection, ciphertext = self._begin(ciphertext)
             if connection is None:
                 return b""
         self._records.put(connection, ciphertext)
-        if not self.established and not self._shake_hands(connection):
+        if not self._shake_hands(connection):
             return b""
         return self._read(connection)
 
@@ -108,6 +123,14 @@ class TlsSession:
         assert self._connection is not None
         try:
             self._records.write(self._connection, plaintext)
+        except SSL.Error as error:
+            raise TlsFailure(FailureKind.PROTOCOL_ERROR, _describe(error)) from error
+
+    def seal(self, plaintext: bytes) -> bytes:
+        """`send` and `take_output` in one."""
+        assert self._connection is not None
+        try:
+            return self._records.seal(self._connection, plaintext)
         except SSL.Error as error:
             raise TlsFailure(FailureKind.PROTOCOL_ERROR, _describe(error)) from error
 
