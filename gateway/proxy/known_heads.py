@@ -1,12 +1,13 @@
 """Requests whose header fields came before, byte for byte, on the same connection.
 
-A browser sends the same fields with many requests: only the request line differs. Reading them again costs more
-than all else that a small request needs. So the fields of plain requests are remembered as the bytes they were,
-and a request that brings the very same bytes gets what llhttp once made of them.
+A browser sends the same fields with many requests: only the request line differs. Reading them again costs
+more than all else that a small request needs. So the fields of plain requests are remembered as the bytes
+they were, and a request that brings the very same bytes gets what llhttp once made of them.
 
-Plain is GET or HEAD in HTTP/1.1 without body, Upgrade and Expect, on a connection that is kept alive, alone in
-what was read. Everything else, and every first time, goes through `RequestParser`. Nothing is accepted here that
-it has not accepted: what differs is a request line of method, path and version, which leaves nothing to interpret.
+Plain is GET or HEAD in HTTP/1.1 without body, Upgrade and Expect, on a connection that is kept alive, alone
+in what was read. Everything else, and every first time, goes through `RequestParser`. Nothing is accepted
+here that it has not accepted: what differs is a request line of method, path and version, which leaves
+nothing to interpret.
 """
 
 import re

@@ -71,6 +71,21 @@ def query_names_message(query: bytes) -> bool:
     return _QUERY_MESSAGE.search(query) is not None
 
 
+def is_unremarkable(target: bytes) -> bool:
+    """True for a target that, in a request without a body, is no reserved path, carries no ticket and no
+    sign-on message, in whatever spelling: the checks above and below would all pass it as it is."""
+    lowered = target.lower()
+    return not (
+        b"%" in lowered
+        or b"\\" in lowered
+        or b";" in lowered
+        or b"devicetrust" in lowered
+        or b"dt_ticket" in lowered
+        or b"saml" in lowered
+        or b"wresult" in lowered
+    )
+
+
 def take_ticket(target: bytes) -> tuple[bytes, str | None]:
     """(target without our parameter, its value or None). Of several the first counts; all are removed."""
     path, mark, query = target.partition(b"?")

@@ -4,22 +4,30 @@ them."""
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
+from gateway.federation.requests import authn_request_seen
+from gateway.model.http import Headers, header
 from gateway.model.pages import Page, PageKind
 from gateway.proxy.http1 import HttpRefused, RequestStart
+from gateway.proxy.targets import is_unremarkable
 from gateway.server.answers import Answers
 from gateway.server.app_request import AppRequest
 from gateway.server.boundary import Boundary
 from gateway.server.collect import HeldBodies
 from gateway.server.exchange import Requester
+from gateway.server.plain_request import Passage, PlainRequest
 from gateway.server.requests import HeadRefused, checked_head, logged_address, request_served
 from gateway.server.trusted_connections import TrustedConnections
+from gateway.server.upstream import UpstreamFailed
 from gateway.server.upstream_pool import UpstreamPool
 from gateway.services.access import Access
 from gateway.services.ports import Clock, EventSink, SeenRequests
 from gateway.services.sessions import Sessions
 from gateway.services.snapshot import App, Live, Snapshot
 from gateway.services.statements import StatementSigner
+
+_REDIRECTS: Final = frozenset((302, 303, 307))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,28 @@ class AppServices:
     stopwatch: Callable[[], float]  # seconds; the loop's own clock ticks in milliseconds
     trusted_connections: TrustedConnections
 
+    def show_failure(
+        self,
+        connection: Requester,
+        app: App,
+        reference_id: str,
+        failure: UpstreamFailed,
+        headers: Headers,
+    ) -> None:
+        """The page for an app that did not answer."""
+        page = Page(PageKind.ERROR, failure.status, "", reference_id, app.settings.label)
+        again = failure.retry_after_seconds
+        fields = () if again is None else ((b"Retry-After", b"%d" % again),)
+        self.answers.show(connection, page, headers, fields, close=True)
+
+    def look_at_redirect(self, app: App, status: int, headers: Headers) -> None:
+        """Remember an AuthnRequest that leaves for the identity provider (SAML Bindings §3.4)."""
+        if status in _REDIRECTS and app.sso_urls:
+            location = header(headers, b"location")
+            request_id = None if location is None else authn_request_seen(location, app.sso_urls)
+            if request_id is not None:
+                self.seen_requests.remember(app.settings.name, request_id, self.clock.now())
+
 
 class AppHandler:
     """A `Handler` for the connections of all app hosts."""
@@ -50,6 +80,16 @@ class AppHandler:
         self._boundary = boundary
 
     def begin(self, start: RequestStart, connection: Requester) -> None:
+        known = start.known
+        if known is not None:
+            passage = known.passage
+            if (
+                isinstance(passage, Passage)
+                and passage.snapshot is self._services.live.current
+                and is_unremarkable(start.head.target)
+            ):
+                PlainRequest(self._services, passage, start, connection)
+                return
         server_name = connection.channel.server_name
         try:
             head = checked_head(start.head, server_name)

@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
 from gateway.federation.kinds import MessageKind, query_kind
-from gateway.federation.requests import authn_request_seen
 from gateway.model.events import MAX_LOGGED_PATH_CHARACTERS, MessageRefused, RequestServed
 from gateway.model.http import Headers, RequestHead, header, header_values
 from gateway.model.pages import Page, PageKind
@@ -25,6 +24,7 @@ from gateway.proxy.targets import PathKind, classify_path, query_names_message, 
 from gateway.server.collect import Collect
 from gateway.server.exchange import Requester
 from gateway.server.forward import BODY_REFUSED, BodyPasses, Errand, ForwardExchange
+from gateway.server.plain_request import Passage
 from gateway.server.requests import request_address
 from gateway.server.upstream import UpstreamFailed
 from gateway.services.arrivals import Arrival, PostedMessage
@@ -44,7 +44,6 @@ _CREDENTIALS: Final = frozenset(
         *(b"x-auth-key", b"x-access-token", b"x-session-token", b"private-token", b"job-token"),
     )
 )
-_REDIRECTS: Final = frozenset((302, 303, 307))
 # What clients compress. No browser compresses a form.
 _MAY_BE_COMPRESSED: Final = frozenset((BodyKind.JSON, BodyKind.MULTIPART))
 
@@ -208,7 +207,9 @@ class AppRequest:
             case Forward():
                 own = outcome.body if outcome.body is not None else body
                 self._rest_on_device(outcome)
-                self._forward(self._errand(outcome, own, body_begun), body_passes)
+                errand = self._errand(outcome, own, body_begun)
+                self._leave_passage(errand)
+                self._forward(errand, body_passes)
             case ShowPage(page, fields):
                 self._served(page.status)
                 answers.show(connection, page, headers, fields)
@@ -225,6 +226,13 @@ class AppRequest:
             self._services.trusted_connections.rests_on(
                 self._connection.channel, statement.verdict, outcome.session_ends
             )
+
+    def _leave_passage(self, errand: Errand) -> None:
+        """For the next request with the same fields, where passing it on is all there is to do."""
+        known, services = self._start.known, self._services
+        if known is not None and self._app.settings.enforcement is Enforcement.SIGN_ON:
+            fields = b"".join(b"%s: %s\r\n" % field for field in errand.headers)
+            known.passage = Passage(services.live.current, self._app, fields, self._ip)
 
     def _forward(self, errand: Errand, body_passes: BodyPasses | None) -> None:
         ForwardExchange(
@@ -269,14 +277,7 @@ class AppRequest:
     # What is told to others.
 
     def _response_seen(self, status: int, headers: Headers) -> None:
-        """Remember an AuthnRequest that leaves for the identity provider (SAML Bindings §3.4)."""
-        if status in _REDIRECTS and self._app.sso_urls:
-            location = header(headers, b"location")
-            request_id = None if location is None else authn_request_seen(location, self._app.sso_urls)
-            if request_id is not None:
-                self._services.seen_requests.remember(
-                    self._app.settings.name, request_id, self._services.clock.now()
-                )
+        self._services.look_at_redirect(self._app, status, headers)
 
     def _failed(self, failure: UpstreamFailed, response_begun: bool) -> None:
         if failure.kind == BODY_REFUSED and not response_begun:
@@ -287,10 +288,9 @@ class AppRequest:
         if response_begun:
             self._connection.channel.abort()  # cut off: the browser must not take it for the whole
             return
-        page = Page(PageKind.ERROR, failure.status, "", self.reference_id, self._app.settings.label)
-        again = failure.retry_after_seconds
-        fields = () if again is None else ((b"Retry-After", b"%d" % again),)
-        self._services.answers.show(self._connection, page, self._head.headers, fields, close=True)
+        self._services.show_failure(
+            self._connection, self._app, self.reference_id, failure, self._head.headers
+        )
 
     def _page(self, status: int, *, close: bool = False) -> None:
         page = Page(PageKind.ERROR, status, "", self.reference_id, self._app.settings.label)

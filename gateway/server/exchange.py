@@ -133,6 +133,11 @@ class Requester(Protocol):
         """A piece of the response's body, or none yet; after the ``last`` one comes `finish`."""
         ...
 
+    def pass_on(self, response: bytes) -> bool:
+        """Send a whole HTTP/1.1 response as it is: framed by Content-Length, without fields of a connection.
+        After it comes `finish`. False, and nothing done, where it has to be taken apart."""
+        ...
+
     def finish(self, *, close: bool = False) -> None:
         """The response is complete, or a tunnel's end is reached."""
         ...

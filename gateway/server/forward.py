@@ -11,8 +11,7 @@ connection before it answered a byte (RFC 9112 §9.3.1).
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from gateway.model.http import Headers, ResponseHead
 from gateway.proxy.headers import response_headers
@@ -25,8 +24,7 @@ _SAFE_METHODS: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
 BODY_REFUSED: Final = "body_refused"  # the kind of failure when `body_passes` said no
 
 
-@dataclass(frozen=True, slots=True)
-class Errand:
+class Errand(NamedTuple):
     """What to send, and what to add to the answer."""
 
     method: bytes
@@ -35,6 +33,7 @@ class Errand:
     body: bytes | None = None  # replaces the request's own body
     body_begun: bytes = b""  # of the request's own body, what was already taken from the connection
     response_fields: tuple[HeaderField, ...] = ()
+    fields_on_wire: bytes = b""  # instead of ``headers``, each with its line end
 
 
 ResponseSeen = Callable[[int, Headers], None]
@@ -45,6 +44,30 @@ BodyPasses = Callable[[bytes], bool]  # looks at each piece of the body; False s
 
 class ForwardExchange:
     """See the module's docstring. An `Exchange` for the browser's side, a `ResponseReader` for the app's."""
+
+    __slots__ = (
+        "_body_bytes",
+        "_body_passes",
+        "_connecting",
+        "_connection",
+        "_errand",
+        "_max_body_bytes",
+        "_on_failed",
+        "_on_finished",
+        "_on_response",
+        "_over",
+        "_pool",
+        "_repeated",
+        "_request_chunked",
+        "_request_done",
+        "_response_begun",
+        "_response_keeps",
+        "_start",
+        "_status",
+        "_tunnel",
+        "_upstream",
+        "_waiting",
+    )
 
     def __init__(
         self,
@@ -155,6 +178,23 @@ class ForwardExchange:
         if complete:
             self._finish()
 
+    def upstream_whole(self, status: int, response: bytes) -> bool:
+        """The whole response, ready to be passed on as it is; False where this exchange has to take it apart.
+
+        It is no redirect, so that nobody has to look at its fields.
+        """
+        upstream = self._upstream
+        if self._over or not self._request_done or self._errand.response_fields or upstream is None:
+            return False
+        if not self._connection.pass_on(response):
+            return False
+        self._over = True
+        self._response_begun = True
+        upstream.release()
+        self._on_finished(status)
+        self._connection.finish()
+        return True
+
     def upstream_data(self, data: bytes) -> None:
         self._connection.write(data)
 
@@ -225,6 +265,12 @@ class ForwardExchange:
         errand, start = self._errand, self._start
         self._upstream = upstream
         upstream.begin(self, head_only=errand.method == b"HEAD", request_complete=self._request_done)
+        if errand.fields_on_wire:  # a plain request: nothing frames a body
+            request = errand.method, errand.target, errand.fields_on_wire
+            upstream.write(b"%s %s HTTP/1.1\r\n%s\r\n" % request)
+            if self._connection.writing_paused:
+                upstream.pause_reading()
+            return
         lines = [b"%s %s HTTP/1.1" % (errand.method, errand.target)]
         lines.extend(b"%s: %s" % field for field in errand.headers)
         if errand.body is not None:

@@ -8,14 +8,15 @@ exchange answers through the connection itself.
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import replace
 from functools import partial
 from typing import Final
 
 from gateway.model.http import RequestHead, ResponseHead
 from gateway.model.settings import Limits
 from gateway.proxy.http1 import Event, HttpRefused, RequestParser, RequestStart
+from gateway.proxy.known_heads import KnownHeads
 from gateway.server.channel import Channel
+from gateway.server.deadlines import NEVER
 from gateway.server.exchange import REASON_PHRASES, Exchange, Handler, HeaderField
 
 # What is read and thrown away of a body that nobody wants any more, before the connection is closed instead.
@@ -30,6 +31,7 @@ class HttpConnection:
         self._handler = handler
         self._limits = limits
         self._parser = RequestParser(limits.max_head_bytes, limits.max_target_bytes)
+        self._known_heads = KnownHeads(limits.max_target_bytes)
         self._events: deque[Event] = deque()
         self._exchange: Exchange | None = None
         self._start: RequestStart | None = None
@@ -64,11 +66,18 @@ class HttpConnection:
         if self._parser.switched:
             self._parser.leftover += data
             return
+        is_first = self._start is None and not self._events and self._parser.is_between_requests
+        if is_first and (plain := self._known_heads.find(data)) is not None:
+            self._begin_plain(plain)
+            return
         try:
-            self._events.extend(self._parser.feed(data))
+            events = self._parser.feed(data)
         except HttpRefused as refused:
             self._refuse(refused)
             return
+        if is_first:
+            self._known_heads.learn(data, events)
+        self._events.extend(events)
         if self._start is None and not self._events and not self._head_begun:
             # The first bytes of a head: from here its own deadline counts, and more bytes do not extend it.
             self._head_begun = True
@@ -140,7 +149,7 @@ class HttpConnection:
             self._answer_closes = True
         else:
             self._answer_chunked = request.method != b"HEAD"
-            head = replace(head, headers=(*head.headers, (b"Transfer-Encoding", b"chunked")))
+            head = head._replace(headers=(*head.headers, (b"Transfer-Encoding", b"chunked")))
         self._head_waits = self._head_bytes(head, close=self._answer_closes)
 
     def send(self, data: bytes, *, last: bool = False) -> None:
@@ -157,6 +166,14 @@ class HttpConnection:
 
     def write(self, data: bytes) -> None:
         self.channel.write(data)
+
+    def pass_on(self, response: bytes) -> bool:
+        start = self._start
+        if start is None or start.head.http_version == "1.0" or self._closes_behind(False):
+            return False
+        self._answer_begun = True
+        self.channel.write(response)
+        return True
 
     def answer(
         self, status: int, headers: Iterable[HeaderField], body: bytes, *, close: bool = False
@@ -222,6 +239,9 @@ class HttpConnection:
             return
         if not self._exchange_reads:
             self.resume_reading()
+        if not (self._events or self._held_back or self._parser.switched or self._pumping):
+            self.channel.set_deadline(self._limits.idle_timeout_seconds)  # nothing waits
+            return
         if self._parser.switched and not any(isinstance(event, RequestStart) for event in self._events):
             # The app declined to switch protocols: what came behind the request is HTTP again.
             rest = self._parser.resume()
@@ -291,7 +311,28 @@ class HttpConnection:
         if self._start is None and not self._head_begun and self.channel.is_open:
             self.channel.set_deadline(self._limits.idle_timeout_seconds)
 
+    def _begin_plain(self, start: RequestStart) -> None:
+        """A request that is complete with its head, and the only one."""
+        self._pumping = True
+        self._take_up(start)
+        self.channel.deadline = NEVER
+        try:
+            self._handler.begin(start, self)
+            self._request_complete = True
+            if self._exchange is not None:
+                self._exchange.body_end()
+        finally:
+            self._pumping = False
+        if self._start is None:
+            self._pump()
+
     def _begin(self, start: RequestStart) -> None:
+        self._take_up(start)
+        self.channel.set_deadline(self._limits.body_timeout_seconds if start.has_body else None)
+        # Not every request begins while bytes are received: its defects must find the boundary all the same.
+        self._handler.guard(partial(self._handler.begin, start, self), self)
+
+    def _take_up(self, start: RequestStart) -> None:
         self._start = start
         self.request_head = start.head
         self._answer_begun = False
@@ -302,9 +343,6 @@ class HttpConnection:
         self._head_begun = False
         self._body_in_one_time = False
         self._discarded = 0
-        self.channel.set_deadline(self._limits.body_timeout_seconds if start.has_body else None)
-        # Not every request begins while bytes are received: its defects must find the boundary all the same.
-        self._handler.guard(partial(self._handler.begin, start, self), self)
 
     def _body(self, data: bytes) -> None:
         if self._exchange is not None:

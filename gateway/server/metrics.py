@@ -18,10 +18,10 @@ from gateway.model.events import (
     SignOnDecided,
     TicketRefused,
 )
+from gateway.server.request_series import RequestSeries
 from gateway.tls.contexts import ServerCertificate
 
 _HANDSHAKE_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
-_REQUEST_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 _WITHIN_DAYS: Final = (7, 30)
 
 
@@ -51,15 +51,8 @@ class Metrics:
         )
         self._decisions = counter("decisions_total", "Sign-on decisions.", "app", "access", "reason")
         self._messages = counter("messages_total", "Federation messages.", "app", "protocol", "result")
-        self._requests = counter("requests_total", "Requests answered.", "app", "status")
-        self._request_seconds = Histogram(
-            prefix + "request_seconds",
-            "From the request's head to the end of its answer.",
-            ("app",),
-            buckets=_REQUEST_BUCKETS,
-            registry=registry,
-        )
-        self._request_series: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+        self._requests = RequestSeries(prefix)
+        registry.register(self._requests)
         self._upstream_errors = counter("upstream_errors_total", "Failures of apps.", "app", "kind")
         self.upstreams_out = gauge(
             "upstreams_out", "Addresses of apps that failed and are passed over for a while.", "app"
@@ -113,21 +106,10 @@ class Metrics:
             if next_update is not None:
                 self._crl_next_update.labels(authority).set(next_update.timestamp())
 
-    def _of_request(self, app: str, status: int) -> tuple[Counter, Histogram]:
-        """Finding a series by its labels costs more than counting; these two are needed for every request.
-        There are as many as apps and status codes."""
-        found = self._request_series.get((app, status))
-        if found is None:
-            found = self._requests.labels(app, str(status)), self._request_seconds.labels(app)
-            self._request_series[(app, status)] = found
-        return found
-
     def count(self, event: Event) -> None:
         match event:
             case RequestServed():
-                requests, seconds = self._of_request(event.app, event.status)
-                requests.inc()
-                seconds.observe(event.seconds)
+                self._requests.count(event.app, event.status, event.seconds)
                 if event.upstream_error is not None:
                     self._upstream_errors.labels(event.app, event.upstream_error).inc()
             case SignOnDecided():

@@ -5,6 +5,7 @@ from typing import Final, Protocol
 
 from gateway.model.settings import Limits
 from gateway.proxy.http1 import HttpRefused, ResponseEvent, ResponseParser
+from gateway.proxy.whole_response import WholeResponses
 from gateway.server.deadlines import NEVER, Deadlines
 
 # Most app servers close an idle connection after 5 to 75 seconds; nginx's own upstream default is 60.
@@ -26,6 +27,10 @@ class UpstreamFailed(Exception):
 class ResponseReader(Protocol):
     """The exchange that a connection works for."""
 
+    def upstream_whole(self, status: int, response: bytes) -> bool:
+        """The whole response as it may be passed on; False: it comes again as events."""
+        ...
+
     def upstream_events(self, events: list[ResponseEvent]) -> None: ...
 
     def upstream_data(self, data: bytes) -> None:
@@ -46,6 +51,9 @@ class ResponseReader(Protocol):
 class ConnectionOwner(Protocol):
     """The server that a connection belongs to; see `UpstreamServer`."""
 
+    @property
+    def whole_responses(self) -> WholeResponses: ...
+
     def release(self, connection: "UpstreamConnection") -> None: ...
 
     def answered(self, connection: "UpstreamConnection") -> None: ...
@@ -65,6 +73,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._reader: ResponseReader | None = None
         self._parser: ResponseParser | None = None
+        self._head_only = False
+        self._tunnel = False
         self._answered = False
         self._reading_paused = False
         self._request_complete = True
@@ -77,7 +87,8 @@ class UpstreamConnection(asyncio.Protocol):
         """Take the next response for this exchange. The app's time runs once it has the whole request, and
         while it takes none of it."""
         self._reader = reader
-        self._parser = ResponseParser(head_only, self._limits.max_head_bytes)
+        self._parser = None
+        self._head_only = head_only
         self._answered = False
         self._request_complete = request_complete
         self.deadline = NEVER
@@ -112,6 +123,7 @@ class UpstreamConnection(asyncio.Protocol):
         """The protocol was switched: bytes pass, however long nothing is said."""
         self._owner.answered(self)
         self._parser = None
+        self._tunnel = True
         self.deadline = NEVER
 
     def release(self) -> None:
@@ -151,10 +163,15 @@ class UpstreamConnection(asyncio.Protocol):
         if reader is None:
             self.abort()  # an app that speaks unasked
             return
-        self._answered = True
         if parser is None:
-            reader.upstream_data(data)
-            return
+            if self._tunnel:
+                reader.upstream_data(data)
+                return
+            self._answered = True
+            whole = self._owner.whole_responses.read(data, head_only=self._head_only)
+            if whole is not None and reader.upstream_whole(*whole):
+                return
+            parser = self._parser = ResponseParser(self._head_only, self._limits.max_head_bytes)
         try:
             events = parser.feed(data)
         except HttpRefused as refused:
@@ -167,8 +184,8 @@ class UpstreamConnection(asyncio.Protocol):
             reader.upstream_data(parser.leftover)
 
     def eof_received(self) -> bool:
-        reader, parser = self._reader, self._parser
-        if reader is not None and parser is None:
+        reader = self._reader
+        if reader is not None and self._tunnel:
             reader.upstream_closed()
         return False
 
@@ -180,10 +197,10 @@ class UpstreamConnection(asyncio.Protocol):
         self._reader = None
         if reader is None:
             return
-        if parser is None:
+        if self._tunnel:
             reader.upstream_closed()
             return
-        final = parser.end_of_stream() if exc is None else None
+        final = parser.end_of_stream() if exc is None and parser is not None else None
         if final is not None:
             reader.upstream_events(final)
         else:
@@ -195,7 +212,7 @@ class UpstreamConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         if self._reader is not None:
             self._reader.upstream_pause_writing()
-            if self._parser is not None:
+            if not self._tunnel:
                 self.deadline = self._deadlines.after(self._limits.upstream_response_timeout_seconds)
 
     def resume_writing(self) -> None:
@@ -211,7 +228,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._fail(UpstreamFailed("timeout", 504, "the app did not answer in time"))
 
     def _expect_more(self) -> None:
-        if self._reader is None or self._parser is None:
+        if self._reader is None or self._tunnel:
             return
         if self._request_complete and not self._reading_paused:
             self.deadline = self._deadlines.after(self._limits.upstream_response_timeout_seconds)

@@ -18,6 +18,7 @@ import aiohappyeyeballs
 
 from gateway.model.settings import Limits, Upstream
 from gateway.proxy.upstream_health import UpstreamHealth
+from gateway.proxy.whole_response import WholeResponses
 from gateway.server.deadlines import Deadlines
 from gateway.server.name_lookup import AddressInfo, NameLookup, NameUnknown, with_port
 from gateway.server.upstream import UpstreamConnection, UpstreamFailed
@@ -71,6 +72,7 @@ class UpstreamServer:
         self._probes: set[UpstreamConnection] = set()
         self._line: dict[asyncio.Future[Turn], None] = {}
         self._closed = False
+        self.whole_responses = WholeResponses(limits.max_head_bytes)
 
     @property
     def in_use(self) -> int:
