@@ -356,7 +356,8 @@ class LimitsSection(_Section):
         default=timedelta(seconds=75), description="Between two requests on one connection."
     )
     body_timeout: Annotated[timedelta, duration_between("1s", "1h")] = Field(
-        default=timedelta(seconds=60), description="Between two pieces of a request's body."
+        default=timedelta(seconds=60),
+        description="Between two pieces of a request's body, or of a response that a browser takes.",
     )
     upstream_connect_timeout: _NetworkTime = Field(
         default=timedelta(seconds=10), description="To connect to an app, in all."
@@ -391,6 +392,13 @@ class LimitsSection(_Section):
     )
     max_body_bytes: int | None = Field(
         default=None, ge=1_024, description="Body of any other request, bytes. Left out: no bound."
+    )
+    min_body_bytes_per_second: int = Field(
+        default=500,
+        ge=1,
+        le=_MEBIBYTE,
+        description="How fast a request's body has to come: a slower one is cut off when it is body_timeout "
+        "behind.",
     )
     max_connections: int = Field(
         default=50_000, ge=16, le=1_000_000, description="Open connections of one worker; more are closed."

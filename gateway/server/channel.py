@@ -113,6 +113,10 @@ class Channel(asyncio.Protocol):
     def set_deadline(self, seconds: float | None) -> None:
         self.deadline = NEVER if seconds is None else self._deadlines.after(seconds)
 
+    def extend_deadline(self, seconds: float, *, at_most: float) -> None:
+        """Give the peer this much more time, but not more than ``at_most`` from now."""
+        self.deadline = min(self.deadline + seconds, self._deadlines.after(at_most))
+
     def write(self, plaintext: bytes) -> None:
         if self._closing or self._transport is None:
             return

@@ -347,7 +347,10 @@ class HttpConnection:
     def _body(self, data: bytes) -> None:
         if self._exchange is not None:
             if not self._body_in_one_time:
-                self.channel.set_deadline(self._limits.body_timeout_seconds)
+                limits = self._limits
+                # Time is earned by bytes: a few now and then do not hold the app's connection for ever.
+                earned = len(data) / limits.min_body_bytes_per_second
+                self.channel.extend_deadline(earned, at_most=limits.body_timeout_seconds)
             self._exchange.body(data)
             return
         self._discarded += len(data)
