@@ -81,7 +81,7 @@ class HttpConnection:
         if self._start is None and not self._events and not self._head_begun:
             # The first bytes of a head: from here its own deadline counts, and more bytes do not extend it.
             self._head_begun = True
-            self.channel.set_deadline(self._limits.request_head_timeout_seconds)
+            self._allow(self._limits.request_head_timeout_seconds)
         self._pump()
 
     def closed(self) -> None:
@@ -97,8 +97,11 @@ class HttpConnection:
 
     def resume_writing(self) -> None:
         self._writing_paused = False
-        if self._start is not None:
-            self.channel.set_deadline(None if self._request_complete else self._limits.body_timeout_seconds)
+        if self._start is None:
+            self._allow(self._limits.idle_timeout_seconds)
+        else:
+            waits_for_body = self._exchange_reads and not self._request_complete
+            self._allow(self._limits.body_timeout_seconds if waits_for_body else None)
         if self._exchange is not None:
             self._exchange.resume_writing()
 
@@ -212,19 +215,19 @@ class HttpConnection:
         self._exchange_reads = False
         self.channel.pause_reading()
         if not self._request_complete:
-            self.channel.set_deadline(None)
+            self._allow(None)
 
     def resume_reading(self) -> None:
         self._exchange_reads = True
         if not self._request_complete and self._start is not None:
-            self.channel.set_deadline(self._limits.body_timeout_seconds)
+            self._allow(self._limits.body_timeout_seconds)
         if not self._held_back:
             self.channel.resume_reading()
 
     def become_tunnel(self) -> bytes:
         """The protocol was switched; returns what the browser already sent behind its request."""
         self._tunnel = True
-        self.channel.set_deadline(None)
+        self._allow(None)
         leftover = self._parser.resume()
         self._hold_back()
         return leftover
@@ -240,7 +243,7 @@ class HttpConnection:
         if not self._exchange_reads:
             self.resume_reading()
         if not (self._events or self._held_back or self._parser.switched or self._pumping):
-            self.channel.set_deadline(self._limits.idle_timeout_seconds)  # nothing waits
+            self._allow(self._limits.idle_timeout_seconds)  # nothing waits
             return
         if self._parser.switched and not any(isinstance(event, RequestStart) for event in self._events):
             # The app declined to switch protocols: what came behind the request is HTTP again.
@@ -303,13 +306,13 @@ class HttpConnection:
                     continue
                 self._request_complete = True
                 if self._exchange is not None:
-                    self.channel.set_deadline(None)  # now it is the app's turn
+                    self._allow(None)  # now it is the app's turn
                     self._exchange.body_end()
         finally:
             self._pumping = False
         self._hold_back()
         if self._start is None and not self._head_begun and self.channel.is_open:
-            self.channel.set_deadline(self._limits.idle_timeout_seconds)
+            self._allow(self._limits.idle_timeout_seconds)
 
     def _begin_plain(self, start: RequestStart) -> None:
         """A request that is complete with its head, and the only one."""
@@ -328,7 +331,7 @@ class HttpConnection:
 
     def _begin(self, start: RequestStart) -> None:
         self._take_up(start)
-        self.channel.set_deadline(self._limits.body_timeout_seconds if start.has_body else None)
+        self._allow(self._limits.body_timeout_seconds if start.has_body else None)
         # Not every request begins while bytes are received: its defects must find the boundary all the same.
         self._handler.guard(partial(self._handler.begin, start, self), self)
 
@@ -346,7 +349,7 @@ class HttpConnection:
 
     def _body(self, data: bytes) -> None:
         if self._exchange is not None:
-            if not self._body_in_one_time:
+            if not (self._body_in_one_time or self._writing_paused):
                 limits = self._limits
                 # Time is earned by bytes: a few now and then do not hold the app's connection for ever.
                 earned = len(data) / limits.min_body_bytes_per_second
@@ -356,6 +359,12 @@ class HttpConnection:
         self._discarded += len(data)
         if self._discarded > MAX_DISCARDED_BYTES:
             self.channel.close(linger=True)
+
+    def _allow(self, seconds: float | None) -> None:
+        """Set the deadline, unless the browser has to take first what is written: whoever sends on and reads
+        nothing would never be late."""
+        if not self._writing_paused:
+            self.channel.set_deadline(seconds)
 
     def _hold_back(self) -> None:
         """Read nothing more while a whole request, or bytes of another protocol, already wait."""

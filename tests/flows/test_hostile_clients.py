@@ -144,7 +144,7 @@ async def test_many_answers_that_nobody_reads_end() -> None:
         async with client_of(gateway) as client:
             client.writer.transport.pause_reading()  # type: ignore[attr-defined]  # uvloop's has it
             client.send(GET * 400)
-            await until(lambda: not gateway.connections)
+            await until(lambda: not gateway.connections, BOUND_SECONDS)
         assert await still_answers(gateway)
 
 
@@ -251,7 +251,7 @@ async def test_connections_past_a_bound_are_reset_and_those_before_them_go_on() 
 
 async def test_a_flood_of_handshakes_does_not_stop_who_is_signed_on() -> None:
     """200 ClientHellos at once, whose senders never go on."""
-    limits = replace(PATIENT, max_handshakes=150, handshake_timeout_seconds=0.5)
+    limits = replace(PATIENT, max_handshakes=150)
     async with app_server(answering_app) as upstream, gateway_before(upstream, limits=limits) as gateway:
         async with client_of(gateway) as signed_on, contextlib.AsyncExitStack() as stack:
             for _ in range(200):
@@ -262,7 +262,7 @@ async def test_a_flood_of_handshakes_does_not_stop_who_is_signed_on() -> None:
                 signed_on.send(GET)
                 assert (await signed_on.head()).startswith(b"HTTP/1.1 200 ")
                 await signed_on.reader.readuntil(b"\r\n0\r\n\r\n")
-            assert set(gateway.report.shed) == {"handshakes"}
+            await until(lambda: gateway.report.shed == ["handshakes"] * 50)
         assert await still_answers(gateway)
 
 

@@ -31,6 +31,7 @@ QUICK = Limits(
     request_head_timeout_seconds=0.2,
     idle_timeout_seconds=0.3,
     body_timeout_seconds=0.2,
+    min_body_bytes_per_second=1,
     upstream_connect_timeout_seconds=0.2,
     upstream_response_timeout_seconds=0.2,
 )
