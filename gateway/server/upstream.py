@@ -7,6 +7,7 @@ from gateway.model.settings import Limits
 from gateway.proxy.http1 import HttpRefused, ResponseEvent, ResponseParser
 from gateway.proxy.whole_response import WholeResponses
 from gateway.server.deadlines import NEVER, Deadlines
+from gateway.server.last_words import LastWords, last_words_of
 
 # Most app servers close an idle connection after 5 to 75 seconds; nginx's own upstream default is 60.
 IDLE_SECONDS: Final = 30.0
@@ -78,6 +79,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._answered = False
         self._reading_paused = False
         self._request_complete = True
+        self._last_words: LastWords | None = None
         self.reused = False
         self.idle_since = 0.0
         self.is_open = False
@@ -91,6 +93,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._head_only = head_only
         self._answered = False
         self._request_complete = request_complete
+        if not request_complete and self._transport is not None:
+            self._last_words = last_words_of(self._transport)
         self.deadline = NEVER
         self._expect_more()
 
@@ -130,6 +134,7 @@ class UpstreamConnection(asyncio.Protocol):
         """The response is complete: keep the connection for the next request."""
         self._reader = None
         self._parser = None
+        self._close_last_words()
         if self._transport is None or self._transport.get_write_buffer_size():
             self.abort()  # the app answered without reading all: what it does with the rest nobody knows
             return
@@ -193,6 +198,11 @@ class UpstreamConnection(asyncio.Protocol):
         self.is_open = False
         self._deadlines.forget(self)
         self._owner.forget(self)
+        last_words, self._last_words = self._last_words, None
+        if last_words is not None:
+            if exc is not None and self._reader is not None and (said := last_words.read()):
+                self.data_received(said)
+            last_words.close()
         reader, parser = self._reader, self._parser
         self._reader = None
         if reader is None:
@@ -232,6 +242,11 @@ class UpstreamConnection(asyncio.Protocol):
             return
         if self._request_complete and not self._reading_paused:
             self.deadline = self._deadlines.after(self._limits.upstream_response_timeout_seconds)
+
+    def _close_last_words(self) -> None:
+        if self._last_words is not None:
+            self._last_words.close()
+            self._last_words = None
 
     def _fail(self, failure: UpstreamFailed) -> None:
         reader, self._reader = self._reader, None

@@ -30,6 +30,8 @@ MAX_IDLE_CONNECTIONS: Final = 128
 FRESH_SECONDS: Final = 2.0
 # RFC 8305 §5: how long one of several addresses has before the next one is tried beside it.
 _NEXT_ADDRESS_SECONDS: Final = 0.25
+# Of the time to connect, so that a resolver that hangs is named as what it is.
+_LOOKUP_SHARE: Final = 0.5
 
 # What a request that waits in line is given: a connection, or the right to open one at this server.
 Turn = tuple["UpstreamServer", UpstreamConnection | None]
@@ -194,13 +196,13 @@ class UpstreamServer:
     async def _first_to_answer(self, seconds: float) -> socket.socket:
         """A socket to one of the name's addresses, looked up once more if none of them answers."""
         host = self.upstream.host
-        found = await self._names.addresses(host, seconds)
+        found = await self._names.addresses(host, seconds * _LOOKUP_SHARE)
         try:
             return await self._race(found)
         except OSError:
             if not self._names.doubt(host):
                 raise
-            again = await self._names.addresses(host, seconds)
+            again = await self._names.addresses(host, seconds * _LOOKUP_SHARE)
             if again == found:
                 raise
             return await self._race(again)

@@ -1,11 +1,14 @@
 """In which state a connection to an app goes back to its pool, and when the app's time runs."""
 
 import asyncio
+import socket
+from pathlib import Path
 
+import pytest
 from support.proxy_in_process import HealthChanges
 
 from gateway.model.settings import Limits, Upstream
-from gateway.proxy.http1 import ResponseEvent
+from gateway.proxy.http1 import End, ResponseEvent
 from gateway.proxy.upstream_health import UpstreamHealth
 from gateway.server.deadlines import Deadlines
 from gateway.server.name_lookup import NameLookup
@@ -21,6 +24,10 @@ class Wire(asyncio.Transport):
         self.reading = True
         self.aborted = False
         self.unsent = 0
+        self.socket: socket.socket | None = None
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        return self.socket if name == "socket" else default
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         pass
@@ -44,9 +51,15 @@ class Reader:
     def __init__(self) -> None:
         self.events: list[ResponseEvent] = []
         self.failures: list[str] = []
+        self.ended = lambda: None
+
+    def upstream_whole(self, status: int, response: bytes) -> bool:
+        return False
 
     def upstream_events(self, events: list[ResponseEvent]) -> None:
         self.events += events
+        if End.MESSAGE in events:
+            self.ended()
 
     def upstream_data(self, data: bytes) -> None: ...
 
@@ -60,8 +73,8 @@ class Reader:
     def upstream_resume_writing(self) -> None: ...
 
 
-async def in_use(*, request_complete: bool = True) -> tuple[UpstreamServer, UpstreamConnection, Wire, Reader]:
-    """A connection in the middle of an exchange."""
+async def made() -> tuple[UpstreamServer, UpstreamConnection, Wire, Reader]:
+    """A connection that is open, and an exchange for it."""
     loop = asyncio.get_running_loop()
     deadlines, limits = Deadlines(loop), Limits()
     upstream, changes = Upstream("http", "127.0.0.1", 1), HealthChanges()
@@ -70,6 +83,12 @@ async def in_use(*, request_complete: bool = True) -> tuple[UpstreamServer, Upst
     )
     connection, wire, reader = UpstreamConnection(server, deadlines, limits), Wire(), Reader()
     connection.connection_made(wire)
+    return server, connection, wire, reader
+
+
+async def in_use(*, request_complete: bool = True) -> tuple[UpstreamServer, UpstreamConnection, Wire, Reader]:
+    """A connection in the middle of an exchange."""
+    server, connection, wire, reader = await made()
     connection.begin(reader, head_only=False, request_complete=request_complete)
     return server, connection, wire, reader
 
@@ -125,3 +144,52 @@ async def test_an_app_that_speaks_unasked_loses_its_connection() -> None:
 
     assert wire.aborted
     assert reader.events == []
+
+
+@pytest.mark.parametrize(
+    ("said", "failures"),
+    [
+        pytest.param(b"HTTP/1.1 413 X\r\nContent-Length: 2\r\n\r\nno", [], id="all of it"),
+        pytest.param(
+            b"HTTP/1.1 413 X\r\nContent-Length: 9\r\n\r\nno", ["closed_in_response"], id="half of it"
+        ),
+        pytest.param(b"HTTP/1.1 413 X\r\n\r\nno", ["closed_in_response"], id="as much as came"),
+        pytest.param(b"", ["closed_before_response"], id="nothing"),
+    ],
+)
+async def test_what_the_app_answered_before_a_write_to_it_failed_is_read(
+    said: bytes, failures: list[str]
+) -> None:
+    app, ours = socket.socketpair()
+    ours.setblocking(False)
+    _, connection, wire, reader = await made()
+    wire.socket, reader.ended = ours, connection.retire
+    connection.begin(reader, head_only=False, request_complete=False)
+    app.sendall(said)
+    app.close()
+    ours.close()  # as the event loop does
+    connection.connection_lost(BrokenPipeError())
+
+    assert b"no" in reader.events or not said
+    assert reader.failures == failures
+
+
+async def test_no_descriptor_outlives_its_exchange() -> None:
+    def descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    before = descriptors()
+    app, ours = socket.socketpair()
+    _, connection, wire, reader = await made()
+    wire.socket = ours
+    for _ in range(3):
+        connection.begin(reader, head_only=False, request_complete=False)
+        assert descriptors() == before + 3
+        connection.request_complete()
+        connection.release()
+        assert descriptors() == before + 2
+    connection.begin(reader, head_only=False, request_complete=False)
+    connection.connection_lost(None)
+    app.close()
+    ours.close()
+    assert descriptors() == before
