@@ -17,6 +17,7 @@ from benchmarks import (
     mtls_handshake,
     revocation,
     sign_on,
+    soak_report,
     worker_scaling,
 )
 from benchmarks.chart import bars_of, draw
@@ -51,6 +52,7 @@ def main() -> None:
     print(f"{how}: {time.monotonic() - began:.0f} s")
     if not arguments.quick and not arguments.workloads:
         write_results(RESULTS, machine, results, how)
+        soak_report.add_section(RESULTS)
         caption = f"{machine.date[:10]}; {machine.cpu.partition(' (cpu')[0]}, {machine.cores} cores"
         (RESULTS / "chart.svg").write_text(draw(bars_of(results), caption))
 

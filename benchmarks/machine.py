@@ -73,9 +73,12 @@ def _python_openssl() -> str:
 
 
 def _found(pattern: str, name: str, *arguments: str) -> str:
-    """What the pattern's group finds in a program's output; all of them are installed by `make bench`."""
-    match = re.search(pattern, _output(program(name) or name, *arguments))
-    return match[1] if match else "of an unknown version"
+    """What the pattern's group finds in a program's output."""
+    executable = program(name)
+    if executable is None:
+        return "(not installed)"
+    match = re.search(pattern, _output(executable, *arguments))
+    return match[1] if match else "(unknown version)"
 
 
 def _cpu_model() -> str:

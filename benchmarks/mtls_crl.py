@@ -26,8 +26,7 @@ def run(site: Site, load: Load, *, connections: int, repetitions: int) -> Worklo
     negotiated = {}
     for entries, share in _PEERS_SHARE.items():
         site.write_crl(crl_of(site.corp, entries))
-        lists = [(site.directory / name).read_bytes() for name in ("corp-root.crl", "corp.crl")]
-        (site.directory / "all.crl").write_bytes(b"".join(lists))
+        site.write_all_crls()
         with ExitStack() as stack:
             stack.enter_context(kilobyte_app(site))
             running = [

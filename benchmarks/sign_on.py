@@ -30,9 +30,7 @@ def run(site: Site, load: Load, *, sign_ons: int, repetitions: int) -> Workload:
     numbers = count(1)
     parts = {part: list[Sample]() for part in _PARTS}
     whole = {OURS: list[Sample](), "Apache": list[Sample]()}
-    (site.directory / "all.crl").write_bytes(
-        b"".join((site.directory / name).read_bytes() for name in ("corp-root.crl", "corp.crl"))
-    )
+    site.write_all_crls()
     with ExitStack() as stack:
         stack.enter_context(kilobyte_app(site))
         ours = stack.enter_context(gateway(site))

@@ -43,7 +43,10 @@ class Site:
         self.web_pem = web.pem.decode()
         self._device_key = self.corp.issue_client(DEVICE, USER).key
         (directory / "corp-ca.pem").write_bytes(self.corp.trust_pem)
-        (directory / "corp-root.crl").write_bytes(self.corp_root.crl())
+        # Apart from logs and keys: a directory in which much is written is looked at less often.
+        self._crls = directory / "crls"
+        self._crls.mkdir()
+        (self._crls / "corp-root.crl").write_bytes(self.corp_root.crl())
         self.write_crl(self.corp.crl())
         descriptor = messages.key_descriptor(messages.rsa_key())
         self.metadata = directory / "idp-metadata.xml"
@@ -52,9 +55,14 @@ class Site:
 
     def write_crl(self, content: bytes) -> None:
         """Replace the CRL of the device authority, as publishers do: write beside it, then rename."""
-        new = self.directory / "corp.crl.new"
+        new = self._crls / "corp.crl.new"
         new.write_bytes(content)
-        new.replace(self.directory / "corp.crl")
+        new.replace(self._crls / "corp.crl")
+
+    def write_all_crls(self) -> None:
+        """``all.crl``: both lists in one file, for the peers."""
+        lists = [(self._crls / name).read_bytes() for name in ("corp-root.crl", "corp.crl")]
+        (self.directory / "all.crl").write_bytes(b"".join(lists))
 
     def device(self, user: str = USER) -> Credential:
         """A certificate of its own. All share one key, which nothing here looks at and which saves time."""
@@ -78,8 +86,10 @@ class Site:
         user: str = USER,
         audience: str = messages.AUDIENCE,
         assertion_url: str | None = None,
+        altered_user: str | None = None,
     ) -> bytes:
-        """The posted form of a signed SAML Response, different for each identifier."""
+        """The posted form of a signed SAML Response, different for each identifier. ``altered_user`` is put
+        in after it was signed."""
         now = datetime.now(UTC)
         recipient = assertion_url or self.assertion_url
         assertion_id = f"_assertion{identifier}"
@@ -96,6 +106,8 @@ class Site:
             response_id=f"_response{identifier}", destination=recipient, in_response_to=None, now=now
         )
         signed = messages.sign(response.xml(assertion.xml()), "assertion", assertion_id=assertion_id)
+        if altered_user is not None:
+            signed = signed.replace(user.encode(), altered_user.encode())
         return messages.body_of(messages.saml_form(signed))
 
     def configuration(self, *, enforcement: str = "sign_on", workers: int = 1) -> dict[str, Any]:
@@ -111,7 +123,11 @@ class Site:
             "device_trust": {
                 "enabled": True,
                 "authorities": [
-                    {"name": "corp", "certificates": "corp-ca.pem", "crls": ["corp-root.crl", "corp.crl"]}
+                    {
+                        "name": "corp",
+                        "certificates": "corp-ca.pem",
+                        "crls": ["crls/corp-root.crl", "crls/corp.crl"],
+                    }
                 ],
             },
             "identity_providers": [{"name": "idp", "protocol": "saml2", "metadata": self.metadata.name}],

@@ -56,6 +56,10 @@ class GatewayProcess:
         """The end of all that it wrote, for messages."""
         return self._process.log()
 
+    def stderr_text(self) -> str:
+        """All that it wrote to standard error, where defects go."""
+        return self._process.stderr_path.read_text(errors="replace")
+
     def log_records(self) -> list[dict[str, Any]]:
         """Every JSON line that it wrote so far, standard output first."""
         records = []
