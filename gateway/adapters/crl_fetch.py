@@ -12,13 +12,13 @@ from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 
+from gateway.adapters.crl_content import PIECE_BYTES, ContentRefused, ContentWriter, CrlContent
 from gateway.pki.crl import MAX_CRL_BYTES
 
 # An authority's host, a mirror, a content network: nobody needs more hops.
 MAX_REDIRECTS: Final = 3
 # A validator is sent back with every request; entity tags are a hash or two in practice.
 _MAX_VALIDATOR_CHARACTERS: Final = 256
-_CHUNK_BYTES: Final = 65_536
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 
@@ -41,7 +41,7 @@ class Validators:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    body: bytes
+    content: CrlContent
     validators: Validators
 
 
@@ -101,21 +101,19 @@ def _next_url(url: str, location: str) -> str:
     return target
 
 
-async def _bounded_body(response: aiohttp.ClientResponse, limit_bytes: int) -> bytes:
+async def _bounded_body(response: aiohttp.ClientResponse, limit_bytes: int) -> CrlContent:
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding != "identity":
         raise CrlFetchFailed("answered with an encoding, which was not asked for")
-    too_large = CrlFetchFailed(f"larger than {limit_bytes} bytes")
-    if response.content_length is not None and response.content_length > limit_bytes:
-        raise too_large
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
-        size += len(chunk)
-        if size > limit_bytes:
-            raise too_large
-        chunks.append(chunk)
-    return b"".join(chunks)
+    try:
+        with ContentWriter(limit_bytes) as writer:
+            if response.content_length is not None and response.content_length > limit_bytes:
+                raise ContentRefused(f"is larger than {limit_bytes} bytes")
+            async for chunk in response.content.iter_chunked(PIECE_BYTES):
+                writer.write(chunk)
+            return writer.finish()
+    except ContentRefused as refused:
+        raise CrlFetchFailed(f"its answer {refused.detail}") from refused
 
 
 def _validators(url: str, response: aiohttp.ClientResponse) -> Validators:

@@ -1,4 +1,4 @@
-"""CRL files as they are on disk: read whole and bounded, told apart by what the file system says of them,
+"""CRL files as they are on disk: copied whole and bounded, told apart by what the file system says of them,
 and the cache that keeps the last good answer of each CRL URL."""
 
 import hashlib
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from gateway.adapters.crl_content import PIECE_BYTES, ContentRefused, ContentWriter, CrlContent
 from gateway.pki.crl import MAX_CRL_BYTES
 
 # An authority's full and delta CRLs, partitioned or not, fit many times; a bound on the work of one file.
@@ -45,7 +46,7 @@ class CrlFile:
     """``identity`` is None when the file was written to a moment ago: it may have changed since, and look
     the same, so it has to be read once more."""
 
-    data: bytes
+    content: CrlContent
     identity: FileIdentity | None
 
 
@@ -58,8 +59,8 @@ def file_identity(path: str) -> FileIdentity | None:
 
 
 def read_crl_file(path: str) -> CrlFile:
-    """A CRL file of at most MAX_CRL_BYTES. Raises CrlFileUnusable. Nothing is parsed. Who owns the file and
-    who may write to it is not checked: CRLs are signed."""
+    """A CRL file of 1 to MAX_CRL_BYTES bytes. Raises CrlFileUnusable. Nothing is parsed. Who owns the file
+    and who may write to it is not checked: CRLs are signed."""
     try:
         # Non-blocking: opening a FIFO must not wait for somebody to write to it.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -67,15 +68,18 @@ def read_crl_file(path: str) -> CrlFile:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise CrlFileUnusable("is not a regular file")
-            data = file.read(MAX_CRL_BYTES + 1)
+            with ContentWriter(MAX_CRL_BYTES) as writer:
+                while piece := file.read(PIECE_BYTES):
+                    writer.write(piece)
+                content = writer.finish()
     except OSError as error:
         raise CrlFileUnusable(f"cannot be read: {error.strerror}") from error
     except ValueError as error:  # a NUL in the path
         raise CrlFileUnusable("is not the path of a file") from error
-    if len(data) > MAX_CRL_BYTES:
-        raise CrlFileUnusable(f"is larger than {MAX_CRL_BYTES} bytes")
+    except ContentRefused as refused:
+        raise CrlFileUnusable(refused.detail) from refused
     is_settled = time.time_ns() - status.st_mtime_ns > _CLOCK_TICK_NS
-    return CrlFile(data, _identity(status) if is_settled else None)
+    return CrlFile(content, _identity(status) if is_settled else None)
 
 
 def split_crls(data: bytes) -> tuple[bytes, ...]:
@@ -110,14 +114,14 @@ class CrlCache:
     def path_of(self, url: str) -> Path:
         return self._directory / f"{hashlib.sha256(url.encode()).hexdigest()}.crl"
 
-    def read(self, url: str) -> bytes | None:
+    def read(self, url: str) -> CrlContent | None:
         """The last answer kept, or None where there is none that can be read."""
         try:
-            return read_crl_file(str(self.path_of(url))).data
+            return read_crl_file(str(self.path_of(url))).content
         except CrlFileUnusable:
             return None
 
-    def keep(self, url: str, data: bytes) -> None:
+    def keep(self, url: str, content: CrlContent) -> None:
         """Replace the file of a URL in one step, mode 0600. Raises CrlFileUnusable."""
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -125,7 +129,7 @@ class CrlCache:
             unfinished = Path(name)
             try:
                 with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
-                    file.write(data)
+                    file.write(content.memory)
                     file.flush()
                     os.fsync(descriptor)
                 unfinished.replace(self.path_of(url))

@@ -7,13 +7,14 @@ where nothing is held the index says UNKNOWN.
 """
 
 import asyncio
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import SystemRandom
 from typing import Final, Never, ParamSpec, Protocol, TypeVar
 
+from gateway.adapters.crl_content import CrlContent
 from gateway.adapters.crl_fetch import CrlFetchFailed, fetch_crl
 from gateway.adapters.crl_files import (
     CrlCache,
@@ -21,7 +22,7 @@ from gateway.adapters.crl_files import (
     file_identity,
     read_crl_file,
 )
-from gateway.adapters.crl_parsing import parse_crls
+from gateway.adapters.crl_parsing import is_parsed_apart, parse_crls
 from gateway.adapters.crl_source import CrlPace, CrlSource
 from gateway.adapters.file_watch import watch_files
 from gateway.pki.authority import Authority
@@ -96,7 +97,8 @@ class CrlStore:
         self._index = self._published = RevocationIndex()
         self._replaced = asyncio.Event()
         self._forgets_when_tried = False
-        # One at a time: parsing takes several times the memory of a CRL.
+        # One large one at a time: parsing takes several times the memory of a CRL. Small ones do not wait for
+        # it.
         self._parsing = asyncio.Lock()
 
     @property
@@ -154,7 +156,7 @@ class CrlStore:
     async def _load_first(self, source: CrlSource) -> None:
         if source.is_url:
             await self._read_cached(source)
-            await self._fetch(source, self._pace.first_fetch_timeout)
+            await self._fetch(source, self._pace.first_fetch_timeout, is_start=True)
         else:
             await self._read(source)
 
@@ -163,23 +165,40 @@ class CrlStore:
         self._settle()
         while True:
             await asyncio.sleep(source.next_fetch - asyncio.get_running_loop().time())
-            await self._fetch(source, self._pace.fetch_timeout)
+            await self._fetch(source, self._pace.fetch_timeout, is_start=False)
             self._settle()
 
     async def _keep_reading(self, sources: Sequence[CrlSource]) -> Never:
-        async def check() -> None:
-            for source in sources:
-                found = await _in_thread(file_identity, source.location)
-                if found is None or found != source.identity:
-                    await self._read(source)
-            self._settle()
+        bells = {source.location: asyncio.Event() for source in sources}
 
-        await watch_files([s.location for s in sources], check, poll_seconds=self._pace.file_poll)
+        async def ring() -> None:
+            for bell in bells.values():
+                bell.set()
+
+        async with asyncio.TaskGroup() as group:
+            for source in sources:
+                reading = self._keep_reading_one(source, bells[source.location])
+                group.create_task(reading, name=f"CRL file {source.location}")
+            await watch_files(list(bells), ring, poll_seconds=self._pace.file_poll)
+
+    async def _keep_reading_one(self, source: CrlSource, bell: asyncio.Event) -> Never:
+        """Each file by itself: a small one does not wait until a large one is read."""
+        while True:
+            await bell.wait()
+            bell.clear()
+            try:
+                found = await _in_thread(file_identity, source.location)
+            except TimeoutError:
+                found = None
+            if found is None or found != source.identity:
+                await self._read(source)
+            self._settle()
 
     async def _read(self, source: CrlSource) -> None:
         try:
             file = await _in_thread(read_crl_file, source.location)
-            await self._take(source, file.data)
+            async with _discarding(file.content):
+                await self._take(source, file.content)
             source.identity = file.identity
             source.unreachable = ""
         except (CrlFileUnusable, TimeoutError) as problem:
@@ -187,16 +206,20 @@ class CrlStore:
             source.unreachable = _sentence(problem)
         source.was_tried = True
 
-    async def _fetch(self, source: CrlSource, within_seconds: float) -> None:
+    async def _fetch(self, source: CrlSource, within_seconds: float, *, is_start: bool) -> None:
         # Some servers say "not modified" for ever: when a new CRL is due, the whole of it is asked for.
         known = source.validators if source.left(self._clock.now()) > timedelta(0) else None
         try:
             fetched = await fetch_crl(source.location, known, within_seconds=within_seconds)
             if fetched is not None:
-                is_new = await self._take(source, fetched.body)
-                source.validators = None if source.refused else fetched.validators
-                if is_new and not source.refused:
-                    await self._keep_in_cache(source, fetched.body)
+                async with _discarding(fetched.content):
+                    is_new = await self._take(source, fetched.content)
+                    source.validators = None if source.refused else fetched.validators
+                    source.unreachable = ""
+                    if is_new and not source.refused:
+                        if not is_start:
+                            self._settle()  # before it is kept: no revocation waits for a disk
+                        await self._keep_in_cache(source, fetched.content)
             source.unreachable = ""
         except (CrlFetchFailed, CrlFileUnusable, TimeoutError) as problem:
             source.unreachable = _sentence(problem)
@@ -217,35 +240,35 @@ class CrlStore:
             return
         source.was_cache_read = True
         try:
-            data = await _in_thread(self._cache.read, source.location)
-            if data is not None:
-                await self._take(source, data)
+            content = await _in_thread(self._cache.read, source.location)
+            if content is not None:
+                async with _discarding(content):
+                    await self._take(source, content)
                 if source.refused:
                     source.cache_problem = f"its copy in the cache is refused: {'; '.join(source.refused)}"
         except (CrlFileUnusable, TimeoutError) as problem:
             source.cache_problem = f"its copy in the cache: {_sentence(problem)}"
 
-    async def _keep_in_cache(self, source: CrlSource, data: bytes) -> None:
+    async def _keep_in_cache(self, source: CrlSource, content: CrlContent) -> None:
         if self._cache is None:
             return
         try:
-            await _in_thread(self._cache.keep, source.location, data)
+            await _in_thread(self._cache.keep, source.location, content)
             source.cache_problem = ""
         except (CrlFileUnusable, TimeoutError) as problem:
             source.cache_problem = _sentence(problem)
 
     # Applying.
 
-    async def _take(self, source: CrlSource, data: bytes) -> bool:
+    async def _take(self, source: CrlSource, content: CrlContent) -> bool:
         """Look into content and apply what is good in it; False if it is the same as the last time.
         Raises CrlFileUnusable, and TimeoutError."""
-        async with self._parsing:
-            digest = await _in_thread(_sha256, data)
-            if digest == source.content_sha256:
-                return False
-            results = await _in_thread(parse_crls, data, source.authority.certificates)
+        if content.sha256 == source.content_sha256:
+            return False
+        async with self._parsing if is_parsed_apart(content.memory) else nullcontext():
+            results = await _in_thread(parse_crls, content.memory, source.authority.certificates)
         source.accepted = source.waiting = ()
-        source.content_sha256 = digest
+        source.content_sha256 = content.sha256
         source.refused = tuple(r.detail for r in results if isinstance(r, CrlRejected))
         for crl in results:
             if isinstance(crl, CrlSnapshot):
@@ -340,6 +363,15 @@ def _locations(authority: Authority) -> tuple[str, ...]:
     return tuple(dict.fromkeys(authority.settings.crls))
 
 
+@asynccontextmanager
+async def _discarding(content: CrlContent) -> AsyncIterator[None]:
+    """Gives the memory back in a thread: for 100 MB that takes milliseconds, which the loop does not have."""
+    try:
+        yield
+    finally:
+        await _in_thread(content.memory.close)
+
+
 def _sentence(problem: CrlFetchFailed | CrlFileUnusable | TimeoutError) -> str:
     return f"takes longer than {_THREAD_SECONDS:g} s" if isinstance(problem, TimeoutError) else problem.detail
 
@@ -348,7 +380,3 @@ async def _in_thread(function: Callable[P, T], *arguments: P.args, **named: P.kw
     """Raises TimeoutError; the thread itself cannot be stopped, and what it does then goes nowhere."""
     async with asyncio.timeout(_THREAD_SECONDS):
         return await asyncio.to_thread(function, *arguments, **named)
-
-
-def _sha256(data: bytes) -> bytes:
-    return hashlib.sha256(data).digest()

@@ -4,12 +4,13 @@ A seal is kept by the kernel, whoever has the descriptor. So who maps it needs t
 change after they were checked, nor the SIGBUS that reading past a file's new end brings.
 """
 
-import contextlib
 import fcntl
 import mmap
 import os
 import stat
 from typing import BinaryIO, Final, Self
+
+from typing_extensions import override
 
 _SEALS: Final = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 
@@ -48,10 +49,16 @@ class SealedMemory(mmap.mmap):
         mapping.descriptor = descriptor
         return mapping
 
+    @override
+    def close(self) -> None:
+        """Give it back, before the last reference to it does. Nothing may be read from it any more."""
+        super().close()
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
     def __del__(self) -> None:
-        if self.descriptor >= 0:
-            with contextlib.suppress(OSError):
-                os.close(self.descriptor)
+        self.close()
 
 
 def sealed(file: BinaryIO) -> SealedMemory:

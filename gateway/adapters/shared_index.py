@@ -69,7 +69,7 @@ def open_index(
     """The index that another process described. Owns ``descriptors`` from the call on, also when it raises.
 
     A CRL that ``previous`` (what an earlier description gave) holds is taken from there, with its mapping.
-    Raises SharedIndexInvalid; what was held before is untouched. Tables are looked through (3 ms for a
+    Raises SharedIndexInvalid; what was held before is untouched. Tables are looked through (2 ms for a
     million serial numbers that are new), so a process that must not stall does this in a thread.
     """
     received = _Received(descriptors)

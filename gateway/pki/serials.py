@@ -19,7 +19,7 @@ look-up reads a few hundred bytes in a table of any size, and what it finds is e
 """
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from struct import Struct, unpack
 from typing import Final, Protocol, Self
@@ -33,8 +33,8 @@ _BOUNDS: Final = Struct("<II")
 _BOUND_BYTES: Final = 4
 # The smallest prime above every serial number.
 _PRIME: Final = 2 ** (8 * _WIDTH) + 7
-# Half a byte for each serial number then finds the right 160 of 20,000,000.
-_NUMBERS_IN_A_BUCKET: Final = 8
+# A quarter of a byte for each serial number then finds the right 320 of 20,000,000.
+_NUMBERS_IN_A_BUCKET: Final = 16
 # What is checked in one step when a table is opened: far below a millisecond.
 _BOUNDS_AT_A_TIME: Final = 8_192
 
@@ -53,7 +53,7 @@ class TableBytes(Protocol):
 class SerialSet:
     """Serial numbers of certificates, as numbers: `in` is exact and takes about a microsecond at any size.
 
-    A million take 20.5 MB. Two sets are never equal: what they were read from says whether they are.
+    A million take 20.3 MB. Two sets are never equal: what they were read from says whether they are.
     """
 
     __slots__ = ("_buckets", "_count", "_first_bound", "_first_number", "_multiplier", "data", "offset")
@@ -67,23 +67,18 @@ class SerialSet:
         self._first_number = self._first_bound + (self._buckets + 1) * _BOUND_BYTES
 
     @classmethod
-    def of(cls, serial_numbers: Iterable[bytes] = (), key: bytes = b"") -> Self:
+    def of(cls, serial_numbers: Sequence[bytes] = (), key: bytes = b"") -> Self:
         """From the contents of INTEGER elements: not negative, at most 20 bytes, in any order.
 
         ``key`` (20 bytes; a fixed one if there are fewer) spreads them over the buckets. Who chooses the
         numbers must not know it while choosing. The hash of the signed CRL that they come from is such a key.
         """
-        joined = b"".join(number.rjust(_WIDTH, b"\0") for number in serial_numbers)
         multiplier = int.from_bytes(key[:_WIDTH]) if len(key) >= _WIDTH else _PRIME // 3
         multiplier = multiplier or 1
-        count = len(joined) // _WIDTH
+        count = len(serial_numbers)
         buckets = count // _NUMBERS_IN_A_BUCKET + 1
         bucket_of = array(
-            "I",
-            (
-                int.from_bytes(joined[at : at + _WIDTH]) * multiplier % _PRIME % buckets
-                for at in range(0, len(joined), _WIDTH)
-            ),
+            "I", [int.from_bytes(number) * multiplier % _PRIME % buckets for number in serial_numbers]
         )
         sizes = [0] * buckets
         for bucket in bucket_of:
@@ -91,14 +86,14 @@ class SerialSet:
         bounds = list(accumulate(sizes, initial=0))
         header = _HEADER.pack(_MAGIC, count, buckets, multiplier.to_bytes(_WIDTH))
         first_number = len(header) + len(bounds) * _BOUND_BYTES
-        table = bytearray(first_number + len(joined))
+        table = bytearray(first_number + count * _WIDTH)
         table[: len(header)] = header
         Struct(f"<{len(bounds)}I").pack_into(table, len(header), *bounds)
-        next_free = [first_number + bound * _WIDTH for bound in bounds]
-        for at, bucket in zip(range(0, len(joined), _WIDTH), bucket_of, strict=True):
-            place = next_free[bucket]
-            table[place : place + _WIDTH] = joined[at : at + _WIDTH]
-            next_free[bucket] = place + _WIDTH
+        ends = [first_number + (bound + 1) * _WIDTH for bound in bounds]
+        for number, bucket in zip(serial_numbers, bucket_of, strict=True):
+            end = ends[bucket]
+            table[end - len(number) : end] = number
+            ends[bucket] = end + _WIDTH
         return cls(bytes(table), 0, (count, buckets, multiplier))
 
     @classmethod

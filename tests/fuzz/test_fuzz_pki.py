@@ -251,7 +251,7 @@ def test_the_held_crl_number_never_goes_down(crls: list[tuple[int, int | None, s
             TEMPLATE,
             number=number,
             base_number=base,
-            revoked=SerialSet.of(serial.to_bytes() for serial in revoked),
+            revoked=SerialSet.of([serial.to_bytes() for serial in revoked]),
         )
         snapshot = replace(snapshot, sha256=repr((number, base, sorted(revoked))).encode())
         try:

@@ -12,8 +12,10 @@ from aiohttp.test_utils import TestServer
 from cryptography.hazmat.primitives.serialization import Encoding
 from support import pki
 
+from gateway.adapters.crl_content import ContentWriter
 from gateway.adapters.crl_source import CrlPace
 from gateway.adapters.crl_store import CrlStore
+from gateway.adapters.sealed_memory import SealedMemory
 from gateway.model.device import CertificateId
 from gateway.model.settings import AuthoritySettings, DeviceFrom, UserFrom
 from gateway.pki.authority import Authority, authority_from
@@ -131,6 +133,13 @@ class World:
         async with asyncio.timeout(seconds):
             while not condition():
                 await asyncio.sleep(0.005)
+
+
+def memory_with(data: bytes) -> SealedMemory:
+    """``data`` as the parser gets it."""
+    with ContentWriter(len(data)) as writer:
+        writer.write(data)
+        return writer.finish().memory
 
 
 def replace(path: Path, content: bytes) -> None:

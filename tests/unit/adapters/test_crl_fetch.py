@@ -72,7 +72,7 @@ async def test_a_request_asks_for_plain_bytes_and_carries_no_cookie() -> None:
         # By name, because a cookie jar takes nothing from an address anyway.
         fetched = await fetch(url.replace("127.0.0.1", "localhost"))
     assert fetched is not None
-    assert fetched.body == b"crl"
+    assert fetched.content.memory[:] == b"crl"
     assert [request.headers["Accept-Encoding"] for request in requests] == ["identity", "identity"]
     assert "Cookie" not in requests[1].headers
     assert "If-None-Match" not in requests[1].headers
@@ -117,10 +117,10 @@ async def test_validators_are_sent_only_to_the_address_that_gave_them() -> None:
     async with serving(handler) as url:
         first = await fetch(url)
         assert first is not None
-        assert (first.body, first.validators.url) == (b"none", url.replace("ca.crl", "real.crl"))
+        assert (first.content.memory[:], first.validators.url) == (b"none", url.replace("ca.crl", "real.crl"))
         second = await fetch(url, first.validators)
         assert second is not None
-        assert second.body == b'"1"'
+        assert second.content.memory[:] == b'"1"'
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ async def test_only_a_complete_answer_counts(status: int) -> None:
 async def test_a_content_length_beyond_the_limit_is_refused_before_the_body_is_read() -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 10001\r\n\r\n"
     async with answering(head, then_wait=True) as url:
-        assert await failure(url) == "larger than 10000 bytes"
+        assert await failure(url) == "its answer is larger than 10000 bytes"
 
 
 async def test_an_endless_body_is_cut_off_at_the_limit() -> None:
@@ -213,7 +213,7 @@ async def test_an_endless_body_is_cut_off_at_the_limit() -> None:
         return response
 
     async with serving(handler) as url:
-        assert await failure(url) == "larger than 10000 bytes"
+        assert await failure(url) == "its answer is larger than 10000 bytes"
     assert sent < 20_000_000  # what fits into the buffers of the two sockets
 
 
@@ -224,7 +224,7 @@ async def test_a_body_of_exactly_the_limit_is_taken() -> None:
     async with serving(handler) as url:
         fetched = await fetch(url)
         assert fetched is not None
-        assert len(fetched.body) == LIMIT
+        assert len(fetched.content.memory) == LIMIT
 
 
 LIES = {

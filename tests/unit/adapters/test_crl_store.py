@@ -192,7 +192,7 @@ REFUSED: list[tuple[str, bytes, str]] = [
     ("a lower number", CA.crl([], number=9), "CRL number 9 is lower than 10, which is held"),
     ("a number used twice", CA.crl([], number=10), "another CRL with number 10 is held"),
     ("something else", b"hello", "not an acceptable CRL: "),
-    ("an empty file", b"", "not an acceptable CRL: "),
+    ("an empty file", b"", "is empty"),
     ("too many CRLs", CA.crl([], number=20) * 65, "holds more than 64 CRLs"),
 ]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from support.crl_world import CA, OTHER, authority
+from support.crl_world import CA, OTHER, authority, memory_with
 from support.forge import crl_entry, forge_authority, forge_crl
 
 from gateway.adapters import crl_parsing, shared_index
@@ -35,7 +35,7 @@ def partition(name: str, serials: Iterable[int], number: int) -> bytes:
 def index_of(*contents: bytes) -> RevocationIndex:
     index = RevocationIndex()
     for content in contents:
-        for crl in parse_crls(content, ISSUERS):
+        for crl in parse_crls(memory_with(content), ISSUERS):
             assert isinstance(crl, CrlSnapshot)
             index = index.with_crl(crl)
     return index

@@ -30,7 +30,7 @@ NUMBERS = {
 
 
 def table(numbers: list[int], key: bytes = b"") -> SerialSet:
-    return SerialSet.of((number.to_bytes(20) for number in numbers), key)
+    return SerialSet.of([number.to_bytes(20) for number in numbers], key)
 
 
 @pytest.mark.parametrize("numbers", NUMBERS.values(), ids=NUMBERS.keys())
@@ -62,9 +62,9 @@ def test_numbers_made_for_one_key_crowd_no_bucket_under_another() -> None:
     def bucket(number: int, key: bytes, buckets: int) -> int:
         return number * int.from_bytes(key[:20]) % (2**160 + 7) % buckets
 
-    chosen = [number for number in scattered(60_000) if bucket(number, keys[0], 51) == 0][:400]
+    chosen = [number for number in scattered(60_000) if bucket(number, keys[0], 26) == 0][:400]
     assert len(chosen) == 400
-    assert [fullest_bucket(table(chosen, key)) for key in keys] == [400, pytest.approx(18, abs=8)]
+    assert [fullest_bucket(table(chosen, key)) for key in keys] == [400, pytest.approx(28, abs=12)]
 
 
 def fullest_bucket(serials: SerialSet) -> int:
@@ -84,20 +84,20 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "something else": lambda data: b"serials\x02" + data[8:],
     "its end is missing": lambda data: data[:-1],
     "more than a table": lambda data: data + b"\0",
-    "another count": with_word(8, 19),
+    "another count": with_word(8, 39),
     "no buckets": with_word(12, 0),
     "more buckets than fit": with_word(12, 2**32 - 1),
     "does not begin at its begin": with_word(HEADER_BYTES, 1),
-    "buckets overlap": with_word(HEADER_BYTES + 4, 21),
-    "a bucket beyond the end": with_word(HEADER_BYTES + 12, 21),
-    "numbers that no bucket reaches": with_word(HEADER_BYTES + 12, 19),
+    "buckets overlap": with_word(HEADER_BYTES + 4, 41),
+    "a bucket beyond the end": with_word(HEADER_BYTES + 12, 41),
+    "numbers that no bucket reaches": with_word(HEADER_BYTES + 12, 39),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
 def test_what_is_no_table_is_not_opened(damage: Callable[[bytes], bytes]) -> None:
-    good = table(list(range(1, 21))).table()
-    assert struct.unpack_from("<II", good, 8) == (20, 3)
+    good = table(list(range(1, 41))).table()
+    assert struct.unpack_from("<II", good, 8) == (40, 3)
     damaged = damage(good)
     assert damaged != good
     with pytest.raises(SerialTableInvalid):
@@ -115,8 +115,8 @@ def test_a_place_outside_of_the_memory_is_not_read(offset: int, length: int) -> 
 def test_overlapping_buckets_are_found_in_every_part_of_a_large_table() -> None:
     good = table(scattered(140_000)).table()
     (buckets,) = struct.unpack_from("<I", good, 12)
-    assert buckets > 2 * 8_192
-    for bucket in (8_191, 8_192, 16_384, buckets - 1):
+    assert buckets > 8_192
+    for bucket in (8_191, 8_192, buckets - 1):
         at = HEADER_BYTES + 4 * bucket
         damaged = with_word(at, struct.unpack_from("<I", good, at)[0] + 1_000)(good)
         with pytest.raises(SerialTableInvalid):
