@@ -20,6 +20,8 @@ from gateway.model.http import Headers, RequestHead, ResponseHead
 MAX_HEADER_FIELDS: Final = 200
 # Chunk extensions and trailers are dropped, but the tokenizer gathers each of them whole. Nobody sends any.
 MAX_BYTES_BETWEEN_BODY: Final = 16_384
+# Early hints come once, or a few times while a page is made.
+MAX_INTERIM_HEADS: Final = 16
 # So many events of one read are chunks of a few bytes: passed on one by one, each would cost a hundred times
 # what it costs its sender.
 _MANY_EVENTS: Final = 8
@@ -176,7 +178,7 @@ class RequestParser:
     def on_headers_complete(self) -> None:
         parser = self._parser
         fields: Headers = tuple(self._fields)
-        if sum(len(name) + len(value) for name, value in fields) > self._max_head_bytes:
+        if self._head_bytes > self._max_head_bytes and _size(fields) > self._max_head_bytes:
             raise HttpRefused(431, "the request head is too large")
         self._in_head = False
         self._head_bytes = 0
@@ -226,6 +228,7 @@ class ResponseParser:
         "_head_only",
         "_in_head",
         "_interim",
+        "_interims",
         "_max_head_bytes",
         "_parser",
         "_reason",
@@ -244,6 +247,7 @@ class ResponseParser:
         self._bodiless_bytes = 0
         self._in_head = True
         self._interim = False
+        self._interims = 0
         self._until_close = False
         self._done = False
         self.leftover = b""
@@ -304,9 +308,11 @@ class ResponseParser:
 
     def on_headers_complete(self) -> None:
         parser = self._parser
+        fields: Headers = tuple(self._fields)
+        if self._head_bytes > self._max_head_bytes and _size(fields) > self._max_head_bytes:
+            raise HttpRefused(502, "the response head is too large")
         self._in_head = False
         self._head_bytes = 0
-        fields: Headers = tuple(self._fields)
         status = parser.get_status_code()
         if not 100 <= status <= 599:
             raise HttpRefused(502, "a status code out of range")
@@ -315,6 +321,10 @@ class ResponseParser:
             raise HttpRefused(502, "only HTTP/1.0 and HTTP/1.1")
         content_length, chunked = _framing(fields, "1.1", error_status=502)
         self._interim = status < 200 and status != 101
+        if self._interim:
+            self._interims += 1
+            if self._interims > MAX_INTERIM_HEADS:
+                raise HttpRefused(502, "too many interim responses")
         bodiless = self._head_only or status < 200 or status in (204, 304)
         self._until_close = not bodiless and content_length is None and not chunked
         self._events.append(
@@ -363,6 +373,10 @@ def _tokenize(
     except httptools.HttpParserError as error:
         raise HttpRefused(error_status, str(error) or type(error).__name__) from None
     return None
+
+
+def _size(fields: Headers) -> int:
+    return sum(len(name) + len(value) for name, value in fields)
 
 
 def _joined(events: list[Event]) -> list[Event]:

@@ -318,7 +318,8 @@ class HttpConnection:
         """A request that is complete with its head, and the only one."""
         self._pumping = True
         self._take_up(start)
-        self.channel.deadline = NEVER
+        if not self._writing_paused:
+            self.channel.deadline = NEVER
         try:
             self._handler.begin(start, self)
             self._request_complete = True
