@@ -38,7 +38,12 @@ def preferred_media_type(accept: bytes | None) -> str:
 
 def preferred_language(accept_language: bytes | None, available: tuple[str, ...], default: str) -> str:
     """The available language that the client likes best (RFC 4647 §3.4, look-up: ``de-AT`` finds ``de``)."""
-    ranges = _qualities(_bounded(accept_language))
+    return _best_language(_bounded(accept_language), available, default)
+
+
+@lru_cache(maxsize=1024)
+def _best_language(accept_language: bytes, available: tuple[str, ...], default: str) -> str:
+    ranges = _qualities(accept_language)
     for language_range, quality in sorted(ranges.items(), key=lambda item: -item[1]):
         if quality == 0:
             continue

@@ -43,6 +43,8 @@ _logger = logging.getLogger(__name__)
 _NONCE = re.compile(r"[A-Za-z0-9+/_-]{16,128}={0,2}")
 _FORM_ACTION_SOURCE = re.compile(r"'self'|https?://(?:\*\.)?[A-Za-z0-9.\-\[\]:]+(?:/[A-Za-z0-9._~/%-]*)?")
 
+_MARK = "\ue000"  # a private character: no text has it, and no escaping changes it
+
 _HTML_TYPE = b"text/html; charset=utf-8"
 _COMMON_HEADERS: Headers = (
     (b"Cache-Control", b"no-store"),
@@ -80,6 +82,7 @@ class PageRenderer:
             self._try_replacements()
         # Our own templates need no image; a replacement may want a logo, and can bring it as a data: URL.
         self._image_sources = "img-src data:; " if self._replaced else ""
+        self._challenge_pieces: dict[tuple[str, str], tuple[bytes, ...]] = {}
 
     def render(
         self, page: Page, accept: bytes | None, accept_language: bytes | None, nonce: str
@@ -112,7 +115,7 @@ class PageRenderer:
         if urlsplit(form.action).scheme not in ("https", "http"):
             raise ValueError(f"not an http(s) form action: {form.action!r}")
         language = self._language(accept_language)
-        body = self._html(CHALLENGE, _challenge_values(form, language, self._org_name, nonce))
+        body = self._challenge_html(form, language, nonce)
         policy = self._content_security_policy(
             nonce, script=True, form_action=_form_action(form.form_action_sources)
         )
@@ -120,6 +123,32 @@ class PageRenderer:
 
     def _language(self, accept_language: bytes | None) -> Language:
         return self._languages[preferred_language(accept_language, self._tags, DEFAULT_LANGUAGE)]
+
+    def _challenge_html(self, form: ChallengeForm, language: Language, nonce: str) -> bytes:
+        """Nearly every sign-on sees this page. Between two of one app only three values differ, so our own is
+        rendered once and then filled in; an administrator's may do anything with them."""
+        if CHALLENGE in self._replaced or _MARK in form.app_label or _MARK in self._org_name:
+            return self._html(CHALLENGE, _challenge_values(form, language, self._org_name, nonce))
+        key = language.tag, form.app_label
+        pieces = self._challenge_pieces.get(key)
+        if pieces is None:  # as many as labels in the configuration that this renderer was made for
+            pieces = self._challenge_pieces[key] = self._cut_challenge(form.app_label, language)
+        values = {
+            b"nonce": nonce.encode("utf-8", "replace"),
+            b"action": str(escape(form.action)).encode("utf-8", "replace"),
+            b"fields": _hidden_fields(form.fields).encode("utf-8", "replace"),
+        }
+        filled = list(pieces)
+        for index in range(1, len(pieces), 2):
+            filled[index] = values[pieces[index]]
+        return b"".join(filled)
+
+    def _cut_challenge(self, app_label: str, language: Language) -> tuple[bytes, ...]:
+        """The page's text, with the name of a value in each odd place."""
+        form = ChallengeForm(f"{_MARK}action{_MARK}", (), app_label, ())
+        values = _challenge_values(form, language, self._org_name, f"{_MARK}nonce{_MARK}")
+        values["hidden_fields"] = Markup(f"{_MARK}fields{_MARK}")  # noqa: S704 - ours
+        return tuple(_rendered(self._own[CHALLENGE], values).split(_MARK.encode()))
 
     def _html(self, name: str, values: Mapping[str, object]) -> bytes:
         replacement = self._replaced.get(name)
@@ -235,7 +264,7 @@ def _challenge_values(
         "app_label": form.app_label,
         "lead": _with_app(language, "challenge", form.app_label),
         "action": form.action,
-        "hidden_fields": Markup("\n".join(_hidden_fields(form.fields))),  # noqa: S704 - built of escaped parts below
+        "hidden_fields": Markup(_hidden_fields(form.fields)),  # noqa: S704 - built of escaped parts below
     }
 
 
@@ -245,9 +274,11 @@ def _with_app(language: Language, key: str, app_label: str) -> str:
     return language.interface[f"{key}_app"].replace("{app}", app_label)
 
 
-def _hidden_fields(fields: Iterable[tuple[str, str]]) -> Iterator[str]:
-    for name, value in exact_fields(tuple(fields)):
-        yield f'<input type="hidden" name="{_attribute(name)}" value="{_attribute(value)}">'
+def _hidden_fields(fields: Iterable[tuple[str, str]]) -> str:
+    return "\n".join(
+        f'<input type="hidden" name="{_attribute(name)}" value="{_attribute(value)}">'
+        for name, value in exact_fields(tuple(fields))
+    )
 
 
 def _attribute(text: str) -> str:

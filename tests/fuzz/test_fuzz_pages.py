@@ -9,7 +9,14 @@ from typing_extensions import override
 from gateway.model.form_fields import EXACT_FIELD, FormFieldsMalformed, exact_fields, original_fields
 from gateway.model.pages import ChallengeForm, Page, PageKind
 from gateway.server.page_negotiation import HTML, PROBLEM_JSON, preferred_language, preferred_media_type
-from gateway.server.pages import MAX_REASON_HEADER_BYTES, PageRenderer, reason_header_value
+from gateway.server.page_templates import CHALLENGE, own_templates
+from gateway.server.page_texts import load_languages
+from gateway.server.pages import (
+    MAX_REASON_HEADER_BYTES,
+    PageRenderer,
+    _challenge_values,
+    reason_header_value,
+)
 
 NONCE = "bm9uY2Utbm9uY2Utbm9uY2U"
 PAGES = PageRenderer(org_name="Acme")
@@ -49,6 +56,25 @@ PAGE_TAGS, FORM_TAGS = page_tags(""), form_tags("a", "b")
 def test_no_value_makes_an_element_or_an_attribute(name: str, value: str) -> None:
     assert page_tags(value) == PAGE_TAGS
     assert form_tags(name, value) == FORM_TAGS
+
+
+OWN_CHALLENGE = own_templates()[CHALLENGE]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(["", "Wiki", "<b>&'\"", "\ue000nonce\ue000", "\ud800", "ü"]),
+    st.lists(st.tuples(st.one_of(ANY_TEXT, MARKUP), st.one_of(ANY_TEXT, MARKUP)), max_size=3),
+    st.one_of(UTF8_TEXT, MARKUP),
+    st.sampled_from([b"en", b"de"]),
+)
+def test_the_challenge_is_filled_in_as_its_template_says(
+    label: str, fields: list[tuple[str, str]], query: str, language: bytes
+) -> None:
+    form = ChallengeForm(f"https://n1.mtls.test/?{query}", tuple(fields), label, ())
+    values = _challenge_values(form, load_languages()[language.decode()], "Acme", NONCE)
+    expected = "".join(OWN_CHALLENGE.generate(values)).encode("utf-8", "replace")
+    assert PAGES.render_challenge_form(form, language, NONCE).body == expected
 
 
 @settings(max_examples=300, deadline=None)
