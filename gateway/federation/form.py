@@ -9,9 +9,10 @@ the app is not the body that came in but the canonical encoding of the fields th
 import binascii
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.federation.errors import MessageRejected, malformed
+from gateway.federation.structure import decode_base64
 from gateway.model.form_fields import FormFields, FormFieldsMalformed, original_fields
 from gateway.model.reasons import MessageReason
 
@@ -53,6 +54,17 @@ class MessageForm:
     """The decoded fields of a form, in order, no two of which any server could take for one."""
 
     fields: FormFields
+    _decoded: dict[str, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def octets(self, name: str) -> bytes | None:
+        """The base64 value of a field, decoded once, without white space around; None when it is absent.
+
+        Raises MessageRejected (MALFORMED).
+        """
+        octets = self._decoded.get(name)
+        if octets is None and (value := self.value(name)) is not None:
+            octets = self._decoded[name] = decode_base64(value, name).strip(b" \t\r\n")
+        return octets
 
     def value(self, name: str) -> str | None:
         """The value of a field by its exact name; None when it is absent."""

@@ -12,7 +12,7 @@ from gateway.federation import names
 from gateway.federation.errors import MessageRejected, malformed
 from gateway.federation.form import MessageForm, message_field_like
 from gateway.federation.requests import redirect_message
-from gateway.federation.structure import Element, decode_base64, parse_message
+from gateway.federation.structure import Element, parse_message
 from gateway.federation.ws_fed import SIGN_IN
 from gateway.model.utf16_escapes import plain_utf16_escapes
 
@@ -54,9 +54,9 @@ def message_kind(form: MessageForm) -> MessageKind:
                 raise malformed(f"the form has a wresult, but wa is not {SIGN_IN}")
             return MessageKind.SIGN_ON
         case "SAMLResponse":
-            return _posted_response(form.value("SAMLResponse") or "")
+            return _posted_response(form.octets("SAMLResponse") or b"")
         case "SAMLRequest":
-            request = _decoded(form.value("SAMLRequest") or "", "SAMLRequest")
+            request = form.octets("SAMLRequest") or b""
             return _sign_out_or_other(parse_message(request), _LOGOUT_REQUEST)
         case "SAMLart" | "wresultptr":
             raise malformed(f"{carrier} points to a message elsewhere, which the gateway cannot check")
@@ -91,8 +91,7 @@ def query_kind(query: bytes) -> MessageKind:
     return MessageKind.SIGN_ON
 
 
-def _posted_response(encoded: str) -> MessageKind:
-    xml = _decoded(encoded, "SAMLResponse")
+def _posted_response(xml: bytes) -> MessageKind:
     # Only what might be a sign-out is parsed here. All else goes to the full verification, which accepts
     # nothing but a Response.
     if _LOGOUT_IN_SIGHT.search(xml) is None:
@@ -119,10 +118,6 @@ def _redirected(query: bytes, field: str, tag: str, otherwise: MessageKind) -> M
         return _sign_out_or_other(root, tag)
     except MessageRejected:
         return MessageKind.SIGN_ON
-
-
-def _decoded(encoded: str, what: str) -> bytes:
-    return decode_base64(encoded, what).strip(b" \t\r\n")
 
 
 def _loosely(raw: bytes) -> str:

@@ -16,7 +16,6 @@ from gateway.federation.form import MessageForm, rebuild_form, relay_state
 from gateway.federation.signature import SIGNATURE, signature_of, verify_enveloped
 from gateway.federation.structure import (
     Element,
-    decode_base64,
     no_stray_text,
     only_child,
     parse_message,
@@ -45,11 +44,11 @@ def verify_response(form: MessageForm, expectation: Expectation, now: datetime) 
     ``now`` is aware UTC. Raises MessageRejected. Not checked here: that the assertion was not used before
     (``replay_key``) and that its ``in_response_to`` is a request of this app.
     """
-    encoded = form.value("SAMLResponse")
-    if encoded is None:
+    xml = form.octets("SAMLResponse")
+    if xml is None:
         raise malformed("the form has no SAMLResponse")
     state = relay_state(form, "RelayState")
-    response = parse_message(decode_base64(encoded, "SAMLResponse").strip(b" \t\r\n"))
+    response = parse_message(xml)
     if response.tag != RESPONSE:
         raise malformed(f"the message is a {names.local_name(response.tag)[:60]!r}, not a SAML 2.0 Response")
     signed = signature_of(response) is not None

@@ -141,14 +141,18 @@ def open_session(sealer: Sealer, token: str, *, now_seconds: float) -> Session:
         raise TokenRefused("the token is of another version") from error
 
 
+# `json.dumps` would make an encoder for each call.
+_JSON: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+
+
 def _encode(content: dict[str, Any]) -> bytes:
-    return json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
+    return _JSON.encode(content).encode()
 
 
 def _decode(plaintext: bytes) -> dict[str, Any]:
     """What the seal covered was written by this module, perhaps by another version of it."""
     try:
-        content = json.loads(plaintext)
+        content = json.loads(plaintext.decode())
     except (ValueError, RecursionError) as error:
         raise TokenRefused("the token is of another version") from error
     if not isinstance(content, dict):

@@ -60,6 +60,20 @@ def test_a_trusted_device_is_stated_with_its_certificate() -> None:
     }
 
 
+def test_the_statement_names_the_key_that_verifies_it() -> None:
+    signs = signer()
+    token = dict(signs.headers(TRUSTED, NOW))[b"X-Device-Trust-Assertion"]
+    (published,) = signs.jwks()["keys"]
+    assert jwt.get_unverified_header(token.decode()) == {
+        "alg": "ES256",
+        "kid": published["kid"],
+        "typ": "JWT",
+    }
+    key = jwt.PyJWK(published)
+    options = {"verify_exp": False, "verify_iat": False}
+    assert jwt.decode(token.decode(), key, ["ES256"], audience="wiki", options=options)["iss"] == "acme"
+
+
 def test_one_that_is_not_trusted_is_not_named() -> None:
     headers = signer().headers(REVOKED, NOW)
     assert b"X-Device-Trust-Device" not in dict(headers)
