@@ -317,7 +317,7 @@ class AppRequest:
         self._services.answers.show(self._connection, page, self._head.headers, close=True)
 
     def _served(self, status: int) -> None:
-        self._services.trusted_connections.forget(self._connection.channel)
+        self._services.trusted_connections.served(self._connection.channel)
         self._services.events.emit(
             RequestServed(
                 at=self._services.clock.now(),

@@ -6,10 +6,12 @@ when the handshake is done and the server name is known.
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
 from time import perf_counter
 from typing import Protocol
 
-from gateway.model.device import PeerCertificate
+from gateway.model.device import PeerCertificate, TrustVerdict
 from gateway.server.deadlines import NEVER, Deadlines
 from gateway.tls.records import PUBLIC_RECORDS, Records
 from gateway.tls.session import ContextSelector, TlsFailure, TlsSession
@@ -65,6 +67,15 @@ class Visit(Protocol):
     def left(self) -> None: ...
 
 
+@dataclass(slots=True)
+class Resting:
+    """What the requests on a connection rest on (see `gateway.server.trusted_connections`)."""
+
+    verdict: TrustVerdict
+    session_ends: datetime | None
+    runs: bool  # a request does
+
+
 SpeakerFactory = Callable[["Channel"], Speaker]
 
 
@@ -93,6 +104,7 @@ class Channel(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self.peer_host = visit.client_host  # of the socket's peer, or of whom it speaks for by PROXY protocol
         self._role = ""
+        self.resting: Resting | None = None
         self._closing = False
         self.deadline = NEVER
 

@@ -82,7 +82,7 @@ class Worker:
         self._tasks: set[asyncio.Task[None]] = set()
         self._servers: list[asyncio.Server] = []
         self._background: list[asyncio.Task[None]] = []
-        self._trusted = TrustedConnections()
+        self._trusted = TrustedConnections(self._loop, self._connections, self._lost_trust)
         self._pending = PendingChallenges()
         self._references = b""
         self._reference_at = 0
@@ -348,19 +348,17 @@ class Worker:
 
     def _crls_changed(self, revocation: RevocationIndex) -> None:
         """A new index: in force for the next request at once, and for connections that last."""
-        began = perf_counter()
-        now = self._clock.now()
         self._live.replace(self._live.current.with_revocation(revocation))
-        if self._close_untrusted(now):
-            self._metrics.revocation_seconds.observe(perf_counter() - began)
+        self._close_untrusted(self._clock.now())
         self._report_crls()
         self._changed()
 
-    def _close_untrusted(self, now: datetime) -> int:
-        closed = self._trusted.close_untrusted(self._live.current.trust, now)
-        if closed:
-            self._metrics.closed_by_revocation.inc(closed)
-        return closed
+    def _close_untrusted(self, now: datetime) -> None:
+        self._trusted.close_untrusted(self._live.current.trust, now)
+
+    def _lost_trust(self, connections: int, seconds: float) -> None:
+        self._metrics.closed_by_revocation.inc(connections)
+        self._metrics.revocation_seconds.observe(seconds)
 
     def _report_crls(self) -> None:
         trust = self._live.current.trust

@@ -1,15 +1,21 @@
-"""What ends a connection that lasts, and what of it counts as lost trust."""
+"""What ends a connection that lasts, what of it is lost trust, and that others are served meanwhile."""
 
+import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
-from gateway.model.device import NotTrusted, VerifiedDevice
+import pytest
+
+from gateway.model.device import NotTrusted, TrustVerdict, VerifiedDevice
 from gateway.model.reasons import TrustReason
 from gateway.pki.authority import TrustSnapshot
-from gateway.server.channel import Channel
+from gateway.server import trusted_connections
+from gateway.server.channel import Channel, Resting
 from gateway.server.trusted_connections import TrustedConnections
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
+LATER = NOW + timedelta(hours=1)
 NOBODY_IS_TRUSTED = TrustSnapshot(enabled=False, authorities=())
 NO_DEVICE = NotTrusted(TrustReason.NO_CERTIFICATE)
 DEVICE = VerifiedDevice(
@@ -24,25 +30,139 @@ DEVICE = VerifiedDevice(
 
 
 class _Channel:
-    def __init__(self) -> None:
-        self.aborted = False
+    def __init__(self, order: "list[_Channel]") -> None:
+        self.resting: Resting | None = None
+        self.is_open = True
+        self.end = "none"
+        self._order = order
 
     def abort(self) -> None:
-        self.aborted = True
+        self._ended("aborted")
+
+    def close_when_idle(self) -> None:
+        self._ended("closed")
+
+    def _ended(self, end: str) -> None:
+        self.end, self.is_open = end, False
+        self._order.append(self)
 
 
-def test_a_session_that_ends_closes_its_connection_and_is_no_lost_trust() -> None:
-    connections, ended, goes_on = TrustedConnections(), _Channel(), _Channel()
-    connections.rests_on(cast(Channel, ended), NO_DEVICE, NOW)
-    connections.rests_on(cast(Channel, goes_on), NO_DEVICE, NOW + timedelta(seconds=1))
-    assert connections.close_untrusted(NOBODY_IS_TRUSTED, NOW) == 0
-    assert (ended.aborted, goes_on.aborted) == (True, False)
+class World:
+    def __init__(self) -> None:
+        self.open: set[_Channel] = set()
+        self.ended: list[_Channel] = []
+        self.lost: list[int] = []
+        self.connections = TrustedConnections(
+            asyncio.get_running_loop(),
+            cast(set[Channel], self.open),
+            lambda count, seconds: self.lost.append(count),
+        )
+
+    def connection(self, verdict: TrustVerdict, session_ends: datetime, *, runs: bool = True) -> _Channel:
+        channel = _Channel(self.ended)
+        self.open.add(channel)
+        self.connections.rests_on(cast(Channel, channel), verdict, session_ends)
+        if not runs:
+            self.connections.served(cast(Channel, channel))
+        return channel
+
+    def look(self) -> None:
+        self.connections.close_untrusted(NOBODY_IS_TRUSTED, NOW)
 
 
-def test_a_device_that_is_not_trusted_any_more_is_counted_once_for_each_connection() -> None:
-    connections, channels = TrustedConnections(), [_Channel(), _Channel()]
-    for channel in channels:
-        connections.rests_on(cast(Channel, channel), DEVICE, NOW + timedelta(hours=1))
-    assert connections.close_untrusted(NOBODY_IS_TRUSTED, NOW) == 2
-    assert all(channel.aborted for channel in channels)
-    assert connections.close_untrusted(NOBODY_IS_TRUSTED, NOW) == 0
+@pytest.mark.parametrize(
+    ("verdict", "session_ends", "runs", "end", "lost"),
+    [
+        (NO_DEVICE, LATER, True, "none", []),
+        (NO_DEVICE, NOW, True, "aborted", []),
+        (NO_DEVICE, NOW, False, "none", []),
+        (DEVICE, LATER, True, "aborted", [1]),
+        (DEVICE, LATER, False, "closed", [1]),
+        (DEVICE, NOW, True, "aborted", [1]),
+    ],
+    ids=[
+        "no device was asked for, the session goes on",
+        "a session ends: no lost trust",
+        "a session ends between two requests",
+        "a device loses trust",
+        "a device loses trust between two requests",
+        "both",
+    ],
+)
+async def test_what_happens_to_a_connection(
+    verdict: TrustVerdict, session_ends: datetime, runs: bool, end: str, lost: list[int]
+) -> None:
+    world = World()
+    channel = world.connection(verdict, session_ends, runs=runs)
+    world.look()
+    assert (channel.end, world.lost) == (end, lost)
+    world.look()
+    assert world.lost == lost, "and nothing is counted twice"
+
+
+async def test_connections_that_carry_no_session_or_are_gone_are_left_alone() -> None:
+    world = World()
+    world.open.add(_Channel(world.ended))
+    world.connection(DEVICE, LATER).is_open = False
+    world.look()
+    assert (world.ended, world.lost) == ([], [])
+
+
+async def test_a_device_is_judged_once_for_all_its_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged: list[str] = []
+
+    def recheck(device: VerifiedDevice, trust: TrustSnapshot, now: datetime) -> TrustVerdict:
+        judged.append(device.certificate_thumbprint)
+        return device
+
+    monkeypatch.setattr(trusted_connections, "recheck", recheck)
+    world = World()
+    for name in ("a", "a", "b", "a"):
+        world.connection(replace(DEVICE, certificate_thumbprint=name), LATER)
+    world.look()
+    assert sorted(judged) == ["a", "b"]
+    assert world.ended == []
+
+
+async def test_others_are_served_between_steps_and_all_is_told_at_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(trusted_connections, "STEP_SECONDS", 0.0001)
+    world = World()
+    for number in range(3_000):
+        world.connection(replace(DEVICE, certificate_thumbprint=str(number)), LATER)
+    world.look()
+    seen = []
+    while len(world.ended) < 3_000:
+        seen.append(len(world.ended))
+        assert world.lost == []
+        await asyncio.sleep(0)
+    assert len(set(seen)) > 3
+    assert world.lost == [3_000]
+
+
+async def test_a_look_that_begins_during_another_goes_on_with_what_was_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    judged: list[str] = []
+
+    def recheck(device: VerifiedDevice, trust: TrustSnapshot, now: datetime) -> TrustVerdict:
+        judged.append(device.certificate_thumbprint)
+        return NotTrusted(TrustReason.REVOKED) if trust is NOBODY_IS_TRUSTED else device
+
+    monkeypatch.setattr(trusted_connections, "recheck", recheck)
+    monkeypatch.setattr(trusted_connections, "perf_counter", iter(range(10_000)).__next__)
+    world = World()
+    for number in range(4):
+        world.connection(replace(DEVICE, certificate_thumbprint=str(number)), LATER)
+    everybody = TrustSnapshot(enabled=True, authorities=())
+    monkeypatch.setattr(trusted_connections, "STEP_SECONDS", 1.5)  # of this clock: one look a step
+    world.connections.close_untrusted(everybody, NOW)
+    first = list(judged)
+    assert len(first) == 1
+    world.look()
+    while len(world.ended) < 4:
+        await asyncio.sleep(0)
+    assert judged[-1] == first[0], "what was seen before comes last"
+    assert len(world.ended) == 4
+    assert world.lost == [4]
