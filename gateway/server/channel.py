@@ -6,8 +6,6 @@ when the handshake is done and the server name is known.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
 from time import perf_counter
 from typing import Protocol
 
@@ -67,15 +65,6 @@ class Visit(Protocol):
     def left(self) -> None: ...
 
 
-@dataclass(slots=True)
-class Resting:
-    """What the requests on a connection rest on (see `gateway.server.trusted_connections`)."""
-
-    verdict: TrustVerdict
-    session_ends: datetime | None
-    runs: bool  # a request does
-
-
 SpeakerFactory = Callable[["Channel"], Speaker]
 
 
@@ -104,7 +93,8 @@ class Channel(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self.peer_host = visit.client_host  # of the socket's peer, or of whom it speaks for by PROXY protocol
         self._role = ""
-        self.resting: Resting | None = None
+        # Of the last session whose request was answered here (see `gateway.server.trusted_connections`).
+        self.rested_on: TrustVerdict | None = None
         self._closing = False
         self.deadline = NEVER
 
@@ -117,6 +107,10 @@ class Channel(asyncio.Protocol):
     @property
     def peer_certificate(self) -> PeerCertificate | None:
         return self._session.peer_certificate
+
+    @property
+    def connection(self) -> "Channel":
+        return self
 
     @property
     def is_open(self) -> bool:

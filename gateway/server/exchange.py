@@ -9,7 +9,7 @@ Line        what can be known of the connection below, and cut off: the connecti
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
-from gateway.model.device import PeerCertificate
+from gateway.model.device import PeerCertificate, TrustVerdict
 from gateway.model.http import RequestHead, ResponseHead
 from gateway.proxy.http1 import HttpRefused, RequestStart
 
@@ -37,6 +37,17 @@ REASON_PHRASES: Final = {
 }
 
 
+class Connection(Protocol):
+    """A connection between its requests."""
+
+    rested_on: TrustVerdict | None
+
+    @property
+    def is_open(self) -> bool: ...
+
+    def close_when_idle(self) -> None: ...
+
+
 class Line(Protocol):
     """Where a request came from. Hashable: what lasts is remembered by it."""
 
@@ -50,6 +61,11 @@ class Line(Protocol):
 
     @property
     def peer_certificate(self) -> PeerCertificate | None: ...
+
+    @property
+    def connection(self) -> "Connection":
+        """The one below, which lasts longer than a request."""
+        ...
 
     @property
     def is_open(self) -> bool: ...

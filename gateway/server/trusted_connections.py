@@ -6,16 +6,18 @@ between two requests is closed, too, when its device loses trust.
 """
 
 import asyncio
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
 from datetime import datetime
 from time import perf_counter
-from typing import Final
+from typing import Final, TypeVar
 
 from gateway.model.device import TrustVerdict, VerifiedDevice
 from gateway.pki.authority import TrustSnapshot
 from gateway.pki.trust import recheck
-from gateway.server.channel import Channel, Resting
+from gateway.server.exchange import Connection, Line
+
+T = TypeVar("T")
 
 # Looking at a device takes 5 microseconds, closing a connection 30. Between two steps the loop serves others.
 STEP_SECONDS: Final = 0.002
@@ -33,31 +35,35 @@ class _Look:
 
 
 class TrustedConnections:
-    """``connections`` are all that are open. ``lost`` is told, at the end of a look that closed some, how
-    many connections were closed because their device lost trust, and how many seconds after its begin."""
+    """``connections`` are all that are open. ``lost`` is told, at the end of a look that cut off some, how
+    many requests and idle connections that was for lost trust, and how many seconds after its begin."""
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        connections: Set[Channel],
+        connections: Set[Connection],
         lost: Callable[[int, float], None],
     ) -> None:
         self._loop = loop
         self._connections = connections
         self._lost = lost
+        self._running: dict[Line, tuple[TrustVerdict, datetime | None]] = {}
         self._look: _Look | None = None
-        self._left: list[Channel] = []
+        self._lines_left: list[Line] = []
+        self._idle_left: list[Connection] = []
         self._next_step: asyncio.Handle | None = None
 
-    def rests_on(self, channel: Channel, verdict: TrustVerdict, session_ends: datetime | None) -> None:
+    def rests_on(self, line: Line, verdict: TrustVerdict, session_ends: datetime | None) -> None:
         """A request runs. ``verdict`` need not be a device: where the policy asks for none, the session ends
         all the same."""
-        channel.resting = Resting(verdict, session_ends, runs=True)
+        self._running[line] = verdict, session_ends
+        line.connection.rested_on = None
 
-    def served(self, channel: Channel) -> None:
-        """The request on this connection is answered."""
-        if channel.resting is not None:
-            channel.resting.runs = False
+    def served(self, line: Line) -> None:
+        """The request that ran is answered."""
+        rested = self._running.pop(line, None)
+        if rested is not None:
+            line.connection.rested_on = rested[0]
 
     def close_untrusted(self, trust: TrustSnapshot, now: datetime) -> None:
         """Cut off every request whose session has ended or whose device is no longer trusted, and close the
@@ -67,9 +73,9 @@ class TrustedConnections:
         """
         lost = 0 if self._look is None else self._look.lost
         self._look = _Look(trust, now, perf_counter(), {}, lost)
-        left = set(self._left)
-        others = [c for c in self._connections if c.resting is not None and c not in left]
-        self._left = others + self._left
+        self._lines_left = _last(self._running, self._lines_left)
+        idle = [each for each in self._connections if each.rested_on is not None]
+        self._idle_left = _last(idle, self._idle_left)
         if self._next_step is None:
             self._step()
 
@@ -79,28 +85,41 @@ class TrustedConnections:
         if look is None:
             return
         ends = perf_counter() + STEP_SECONDS
-        while self._left:
+        while self._lines_left or self._idle_left:
             if perf_counter() >= ends:
                 self._next_step = self._loop.call_soon(self._step)
                 return
-            self._look_at(self._left.pop(), look)
+            if self._lines_left:
+                self._look_at_running(self._lines_left.pop(), look)
+            else:
+                self._look_at_idle(self._idle_left.pop(), look)
         self._look = None
         if look.lost:
             self._lost(look.lost, perf_counter() - look.began)
 
-    def _look_at(self, channel: Channel, look: _Look) -> None:
-        resting = channel.resting
-        if resting is None or not channel.is_open:
+    def _look_at_running(self, line: Line, look: _Look) -> None:
+        resting = self._running.get(line)
+        if resting is None:
             return
-        if not _is_trusted(resting.verdict, look):
+        verdict, session_ends = resting
+        trusted = _is_trusted(verdict, look)
+        if not trusted or (session_ends is not None and session_ends <= look.now):
+            del self._running[line]
+            look.lost += not trusted
+            line.abort()
+
+    def _look_at_idle(self, connection: Connection, look: _Look) -> None:
+        verdict = connection.rested_on
+        if verdict is not None and connection.is_open and not _is_trusted(verdict, look):
+            connection.rested_on = None
             look.lost += 1
-        elif not resting.runs or resting.session_ends is None or resting.session_ends > look.now:
-            return
-        channel.resting = None
-        if resting.runs:
-            channel.abort()
-        else:
-            channel.close_when_idle()
+            connection.close_when_idle()
+
+
+def _last(all_of_them: Iterable[T], left: list[T]) -> list[T]:
+    """Each once, what was left at the end, which is taken first."""
+    known = set(left)
+    return [each for each in all_of_them if each not in known] + left
 
 
 def _is_trusted(verdict: TrustVerdict, look: _Look) -> bool:

@@ -3,7 +3,6 @@
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import cast
 
 import pytest
 
@@ -11,7 +10,6 @@ from gateway.model.device import NotTrusted, TrustVerdict, VerifiedDevice
 from gateway.model.reasons import TrustReason
 from gateway.pki.authority import TrustSnapshot
 from gateway.server import trusted_connections
-from gateway.server.channel import Channel, Resting
 from gateway.server.trusted_connections import TrustedConnections
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
@@ -31,10 +29,16 @@ DEVICE = VerifiedDevice(
 
 class _Channel:
     def __init__(self, order: "list[_Channel]") -> None:
-        self.resting: Resting | None = None
+        self.rested_on: TrustVerdict | None = None
+        self.server_name = self.peer_host = ""
+        self.peer_certificate = None
         self.is_open = True
         self.end = "none"
         self._order = order
+
+    @property
+    def connection(self) -> "_Channel":
+        return self
 
     def abort(self) -> None:
         self._ended("aborted")
@@ -54,16 +58,16 @@ class World:
         self.lost: list[int] = []
         self.connections = TrustedConnections(
             asyncio.get_running_loop(),
-            cast(set[Channel], self.open),
+            self.open,
             lambda count, seconds: self.lost.append(count),
         )
 
     def connection(self, verdict: TrustVerdict, session_ends: datetime, *, runs: bool = True) -> _Channel:
         channel = _Channel(self.ended)
         self.open.add(channel)
-        self.connections.rests_on(cast(Channel, channel), verdict, session_ends)
+        self.connections.rests_on(channel, verdict, session_ends)
         if not runs:
-            self.connections.served(cast(Channel, channel))
+            self.connections.served(channel)
         return channel
 
     def look(self) -> None:
@@ -103,7 +107,7 @@ async def test_what_happens_to_a_connection(
 async def test_connections_that_carry_no_session_or_are_gone_are_left_alone() -> None:
     world = World()
     world.open.add(_Channel(world.ended))
-    world.connection(DEVICE, LATER).is_open = False
+    world.connection(DEVICE, LATER, runs=False).is_open = False
     world.look()
     assert (world.ended, world.lost) == ([], [])
 
