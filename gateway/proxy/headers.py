@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from gateway.model.http import Headers
+from gateway.model.http import Headers, RequestHead
 
 # RFC 9110 §7.6.1. `Upgrade` is dealt with by the one exchange that may pass it.
 _HOP_BY_HOP: Final = frozenset(
@@ -64,6 +64,23 @@ _NEVER_BY_CONNECTION: Final = frozenset(
 )
 # Fields that say how a body is read: to some servers `Content_Length` is the same variable as the real one.
 _READING: Final = frozenset((b"content-length", b"content-type", b"content-encoding"))
+
+# Fields that say how a message is framed, routed, judged, read or stored mean nothing behind it, and an app
+# server that merges trailers into the head would take them for what was checked there (RFC 9110 §6.5.1).
+_NEVER_IN_TRAILERS: Final = frozenset(
+    (
+        *(b"host", b"content-length", b"transfer-encoding", b"te", b"trailer", b"upgrade", b"max-forwards"),
+        *(b"authorization", b"www-authenticate", b"cookie", b"set-cookie", b"origin", b"referer"),
+        *(b"content-type", b"content-encoding", b"content-range", b"content-language", b"content-location"),
+        *(b"cache-control", b"pragma", b"expires", b"date", b"age", b"vary", b"warning", b"location"),
+        *(b"retry-after", b"range", b"accept-ranges", b"user-agent", b"expect", b"strict-transport-security"),
+        *(b"content-security-policy", b"refresh", b"clear-site-data", b"alt-svc", b"link", b"connection"),
+    )
+)
+_NEVER_IN_TRAILERS_FAMILIES: Final = (
+    *(b"if-", b"proxy-", b"access-control-", b"sec-"),
+    b"x-http-method",
+)
 
 _NOT_NAME = re.compile(rb"[^a-z0-9-]")
 
@@ -133,6 +150,40 @@ def response_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
             continue
         passed.append(field)
     return passed
+
+
+def accepts_trailers(headers: Headers) -> bool:
+    """True if the sender of this request takes trailers in its answer: ``TE: trailers``, RFC 9110 §10.1.4."""
+    return any(
+        option.partition(b";")[0].strip() == b"trailers"
+        for name, value in headers
+        if len(name) == 2 and name.lower() == b"te"
+        for option in value.lower().split(b",")
+    )
+
+
+def asks_before_body(head: RequestHead) -> bool:
+    """True if the sender waits for a 100 before it sends the body (RFC 9110 §10.1.1)."""
+    return head.http_version != "1.0" and any(
+        len(name) == 6 and name.lower() == b"expect" and value.lower() == b"100-continue"
+        for name, value in head.headers
+    )
+
+
+def passed_trailers(fields: Headers, head: Headers) -> Headers:
+    """The trailer fields that pass, in either direction. ``head`` are their message's fields: what those name
+    in `Connection` ends here, too."""
+    named = _named_by_connection(head)
+    return tuple(field for field in fields if _passes_in_trailers(field[0]) and field[0].lower() not in named)
+
+
+def _passes_in_trailers(name: bytes) -> bool:
+    folded = _NOT_NAME.sub(b"-", name.lower())
+    return (
+        _passes(name)
+        and folded not in _NEVER_IN_TRAILERS
+        and not folded.startswith(_NEVER_IN_TRAILERS_FAMILIES)
+    )
 
 
 def _passes(name: bytes) -> bool:

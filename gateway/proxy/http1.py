@@ -9,6 +9,7 @@ would not read that body), and everything past the limits below.
 """
 
 import re
+from collections.abc import Iterable
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -18,7 +19,7 @@ from gateway.model.http import Headers, RequestHead, ResponseHead
 
 # More header fields than any browser sends; each costs us a tuple.
 MAX_HEADER_FIELDS: Final = 200
-# Chunk extensions and trailers are dropped, but the tokenizer gathers each of them whole. Nobody sends any.
+# Chunk extensions are dropped and trailers few, but the tokenizer gathers each of them whole.
 MAX_BYTES_BETWEEN_BODY: Final = 16_384
 # Early hints come once, or a few times while a page is made.
 MAX_INTERIM_HEADS: Final = 16
@@ -34,6 +35,12 @@ class End(Enum):
     """The end of one message's body."""
 
     MESSAGE = "message"
+
+
+class Trailers(NamedTuple):
+    """The fields behind a chunked body, if there are any (RFC 9112 §7.1.2); comes right before `End`."""
+
+    fields: Headers
 
 
 class KnownHead:
@@ -70,8 +77,8 @@ class ResponseStart(NamedTuple):
     keep_alive: bool
 
 
-Event = RequestStart | bytes | End
-ResponseEvent = ResponseStart | bytes | End
+Event = RequestStart | bytes | Trailers | End
+ResponseEvent = ResponseStart | bytes | Trailers | End
 
 
 class HttpRefused(Exception):
@@ -169,17 +176,16 @@ class RequestParser:
             raise HttpRefused(414, "the request target is too long")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._in_head:
-            return  # a trailer field: nothing in front of the app needs one, and merging it would be wrong
         self._fields.append((name, value))
         if len(self._fields) > MAX_HEADER_FIELDS:
-            raise HttpRefused(431, "too many header fields")
+            raise HttpRefused(431 if self._in_head else 400, "too many header fields, or trailers")
 
     def on_headers_complete(self) -> None:
         parser = self._parser
         fields: Headers = tuple(self._fields)
         if self._head_bytes > self._max_head_bytes and _size(fields) > self._max_head_bytes:
             raise HttpRefused(431, "the request head is too large")
+        self._fields = []  # from here, those of the trailer
         self._in_head = False
         self._head_bytes = 0
         version = parser.get_http_version()
@@ -207,6 +213,8 @@ class RequestParser:
         self._events.append(body)
 
     def on_message_complete(self) -> None:
+        if self._fields:
+            self._events.append(_trailers(self._fields, error_status=400))
         self._events.append(End.MESSAGE)
         self._in_head = True
         self._begun = False
@@ -300,8 +308,6 @@ class ResponseParser:
             raise HttpRefused(502, "a reason phrase with control characters")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._in_head:
-            return
         self._fields.append((name, value))
         if len(self._fields) > MAX_HEADER_FIELDS:
             raise HttpRefused(502, "too many header fields in the response")
@@ -313,6 +319,7 @@ class ResponseParser:
             raise HttpRefused(502, "the response head is too large")
         self._in_head = False
         self._head_bytes = 0
+        self._fields = []  # from here, those of the trailer
         status = parser.get_status_code()
         if not 100 <= status <= 599:
             raise HttpRefused(502, "a status code out of range")
@@ -351,8 +358,17 @@ class ResponseParser:
         if self._interim:
             self._in_head = True
             return  # the answer is still to come
+        if self._fields:
+            self._events.append(_trailers(self._fields, error_status=502))
         self._events.append(End.MESSAGE)
         self._done = True
+
+
+def last_chunk(trailers: Headers) -> bytes:
+    """The end of a chunked body on the wire (RFC 9112 §7.1)."""
+    if not trailers:
+        return b"0\r\n\r\n"
+    return b"0\r\n%s\r\n" % b"".join(b"%s: %s\r\n" % field for field in trailers)
 
 
 def _tokenize(
@@ -373,10 +389,6 @@ def _tokenize(
     except httptools.HttpParserError as error:
         raise HttpRefused(error_status, str(error) or type(error).__name__) from None
     return None
-
-
-def _size(fields: Headers) -> int:
-    return sum(len(name) + len(value) for name, value in fields)
 
 
 def _joined(events: list[Event]) -> list[Event]:
@@ -409,6 +421,19 @@ def _framing(fields: Headers, version: str, error_status: int = 400) -> tuple[in
                 raise HttpRefused(error_status, "Transfer-Encoding other than one chunked")
             chunked = True
     return content_length, chunked
+
+
+def _trailers(fields: list[tuple[bytes, bytes]], error_status: int) -> Trailers:
+    """What stands behind a body. llhttp lets some of it frame a message that is over."""
+    if _size(fields) > MAX_BYTES_BETWEEN_BODY:
+        raise HttpRefused(error_status, "chunk extensions or trailers are too large")
+    if any(name.lower() in (b"content-length", b"transfer-encoding") for name, _ in fields):
+        raise HttpRefused(error_status, "a body that is framed again behind its end")
+    return Trailers(tuple(fields))
+
+
+def _size(fields: Iterable[tuple[bytes, bytes]]) -> int:
+    return sum(len(name) + len(value) for name, value in fields)
 
 
 def _persists(fields: Headers, version: str) -> bool:

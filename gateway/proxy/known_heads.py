@@ -4,10 +4,10 @@ A browser sends the same fields with many requests: only the request line differ
 more than all else that a small request needs. So the fields of plain requests are remembered as the bytes
 they were, and a request that brings the very same bytes gets what llhttp once made of them.
 
-Plain is GET or HEAD in HTTP/1.1 without body, Upgrade and Expect, on a connection that is kept alive, alone
-in what was read. Everything else, and every first time, goes through `RequestParser`. Nothing is accepted
-here that it has not accepted: what differs is a request line of method, path and version, which leaves
-nothing to interpret.
+Plain is GET or HEAD in HTTP/1.1 without body, Upgrade, Expect and TE, on a connection that is kept alive,
+alone in what was read. Everything else, and every first time, goes through `RequestParser`. Nothing is
+accepted here that it has not accepted: what differs is a request line of method, path and version, which
+leaves nothing to interpret.
 """
 
 import re
@@ -23,7 +23,7 @@ MAX_KNOWN_BYTES: Final = 2_048
 # A target with characters that some check would have to look at, such as "#", is no plain one.
 _REQUEST_LINE: Final = re.compile(rb"(GET|HEAD) (/[!\"$-~]*) HTTP/1\.1")
 _HEAD_END: Final = b"\r\n\r\n"
-_NOT_PLAIN: Final = frozenset((b"upgrade", b"expect", b"content-length", b"transfer-encoding"))
+_NOT_PLAIN: Final = frozenset((b"upgrade", b"expect", b"te", b"content-length", b"transfer-encoding"))
 
 
 class KnownHeads:

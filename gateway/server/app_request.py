@@ -272,6 +272,7 @@ class AppRequest:
             body,
             body_begun,
             outcome.response_fields,
+            trailers_pass=not outcome.anonymous,  # where an app may find credentials, nobody need look
         )
 
     # What is told to others.

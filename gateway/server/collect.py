@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from gateway.model.http import Headers
 from gateway.server.exchange import Requester
 
 # Bodies that one worker holds at the same time: some thousand sign-ons of 50 KB, or 256 senders of 1 MiB who
@@ -80,7 +81,7 @@ class Collect:
         elif self._keep:
             self._hold(data)
 
-    def body_end(self) -> None:
+    def body_end(self, trailers: Headers = ()) -> None:
         if self._over:
             return
         self._over = True

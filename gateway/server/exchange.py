@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from gateway.model.device import PeerCertificate, TrustVerdict
-from gateway.model.http import RequestHead, ResponseHead
+from gateway.model.http import Headers, RequestHead, ResponseHead
 from gateway.proxy.http1 import HttpRefused, RequestStart
 
 HeaderField = tuple[bytes, bytes]
@@ -80,7 +80,9 @@ class Exchange(Protocol):
 
     def body(self, data: bytes) -> None: ...
 
-    def body_end(self) -> None: ...
+    def body_end(self, trailers: Headers = ()) -> None:
+        """The body is complete. ``trailers`` as they came (RFC 9110 §6.5)."""
+        ...
 
     def cancelled(self) -> None:
         """The browser is gone; nothing can be answered any more."""
@@ -145,8 +147,9 @@ class Requester(Protocol):
         exchange cannot be followed by another on the same HTTP/1.1 connection."""
         ...
 
-    def send(self, data: bytes, *, last: bool = False) -> None:
-        """A piece of the response's body, or none yet; after the ``last`` one comes `finish`."""
+    def send(self, data: bytes, *, last: bool = False, trailers: Headers = ()) -> None:
+        """A piece of the response's body, or none yet; after the ``last`` one comes `finish`. ``trailers`` go
+        with the last one, and only to who takes them."""
         ...
 
     def pass_on(self, response: bytes) -> bool:

@@ -5,6 +5,8 @@
     response    head by our header rules, body as it comes; 1xx passed on; 101 makes a tunnel
     end         the connection goes back to the pool if both sides are done with it
 
+A browser that asks before it sends its body (`Expect`) asks the app; trailers pass where they may.
+
 Only a request without a body and with a safe method is sent a second time, when the app closed a kept-alive
 connection before it answered a byte (RFC 9112 §9.3.1).
 """
@@ -14,13 +16,16 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from gateway.model.http import Headers, ResponseHead
-from gateway.proxy.headers import response_headers
-from gateway.proxy.http1 import RequestStart, ResponseEvent, ResponseStart
+from gateway.proxy.headers import accepts_trailers, asks_before_body, passed_trailers, response_headers
+from gateway.proxy.http1 import RequestStart, ResponseEvent, ResponseStart, Trailers, last_chunk
 from gateway.server.exchange import HeaderField, Requester
 from gateway.server.upstream import UpstreamConnection, UpstreamFailed
 from gateway.server.upstream_pool import UpstreamPool
 
 _SAFE_METHODS: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
+# How long an app may keep a browser waiting that asks before it sends its body. Those that know `Expect`
+# answer at once, and curl, too, waits no longer than a second.
+CONTINUE_SECONDS: Final = 1.0
 BODY_REFUSED: Final = "body_refused"  # the kind of failure when `body_passes` said no
 
 
@@ -34,6 +39,7 @@ class Errand(NamedTuple):
     body_begun: bytes = b""  # of the request's own body, what was already taken from the connection
     response_fields: tuple[HeaderField, ...] = ()
     fields_on_wire: bytes = b""  # instead of ``headers``, each with its line end
+    trailers_pass: bool = True  # those of the request
 
 
 ResponseSeen = Callable[[int, Headers], None]
@@ -46,6 +52,7 @@ class ForwardExchange:
     """See the module's docstring. An `Exchange` for the browser's side, a `ResponseReader` for the app's."""
 
     __slots__ = (
+        "_asks_first",
         "_body_bytes",
         "_body_passes",
         "_connecting",
@@ -61,9 +68,12 @@ class ForwardExchange:
         "_request_chunked",
         "_request_done",
         "_response_begun",
+        "_response_fields",
         "_response_keeps",
         "_start",
         "_status",
+        "_trailers",
+        "_trailers_wanted",
         "_tunnel",
         "_upstream",
         "_waiting",
@@ -99,6 +109,10 @@ class ForwardExchange:
         self._status = 0
         self._response_begun = False
         self._response_keeps = False
+        self._response_fields: Headers = ()
+        self._trailers: Headers = ()  # of the request
+        self._trailers_wanted = False
+        self._asks_first = False
         self._tunnel = False
         self._repeated = False
         self._over = False
@@ -132,13 +146,15 @@ class ForwardExchange:
         else:
             self._upstream.write(self._framed(data))
 
-    def body_end(self) -> None:
+    def body_end(self, trailers: Headers = ()) -> None:
         if self._over or self._request_done:
             return
         self._request_done = True
+        if trailers and self._errand.trailers_pass:
+            self._trailers = passed_trailers(trailers, self._start.head.headers)
         if self._upstream is not None:
             if self._request_chunked:
-                self._upstream.write(b"0\r\n\r\n")
+                self._upstream.write(last_chunk(self._trailers))
             self._upstream.request_complete()
 
     def cancelled(self) -> None:
@@ -164,6 +180,7 @@ class ForwardExchange:
     def upstream_events(self, events: list[ResponseEvent]) -> None:
         pieces: list[bytes] = []
         complete = False
+        trailers: Headers = ()
         for event in events:
             if isinstance(event, bytes):
                 pieces.append(event)
@@ -171,10 +188,14 @@ class ForwardExchange:
                 self._response_head(event)
                 if self._over:
                     return
+            elif isinstance(event, Trailers):
+                if self._trailers_wanted:
+                    trailers = passed_trailers(event.fields, self._response_fields)
             elif not self._tunnel:
                 complete = True
         if self._response_begun and not self._tunnel:
-            self._connection.send(pieces[0] if len(pieces) == 1 else b"".join(pieces), last=complete)
+            data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            self._connection.send(data, last=complete, trailers=trailers)
         if complete:
             self._finish()
 
@@ -279,19 +300,33 @@ class ForwardExchange:
             lines.append(b"Transfer-Encoding: chunked")
         if start.websocket:
             lines.append(b"Connection: Upgrade\r\nUpgrade: websocket")
+        elif accepts_trailers(start.head.headers):
+            self._trailers_wanted = True
+            lines.append(b"Connection: TE\r\nTE: trailers")
+        if not (self._request_done or self._body_bytes or errand.body_begun) and asks_before_body(start.head):
+            self._asks_first = True
+            lines.append(b"Expect: 100-continue")
         lines.append(b"\r\n")
         head = b"\r\n".join(lines)
         own_body = errand.body
         if own_body is None:
             own_body = self._framed(b"".join(self._waiting))
             if self._request_chunked and self._request_done:
-                own_body += b"0\r\n\r\n"
+                own_body += last_chunk(self._trailers)
             self._waiting.clear()
         upstream.write(head + own_body)
-        if not self._request_done:
+        if self._asks_first:
+            asyncio.get_running_loop().call_later(CONTINUE_SECONDS, self._let_body_come)
+        elif not self._request_done:
             self._connection.body_expected()
         if self._connection.writing_paused:
             upstream.pause_reading()
+
+    def _let_body_come(self) -> None:
+        """The app wants the body, or says nothing, as one does that does not know `Expect`."""
+        if self._asks_first and not (self._over or self._response_begun or self._body_bytes):
+            self._asks_first = False
+            self._connection.body_expected()
 
     def _framed(self, data: bytes) -> bytes:
         if not self._request_chunked or not data:
@@ -303,7 +338,9 @@ class ForwardExchange:
         if head.status < 200:
             if head.status == 101:
                 self._switch(response)
-            elif self._start.head.http_version != "1.0" and head.status != 100:
+            elif head.status == 100:
+                self._let_body_come()
+            elif self._start.head.http_version != "1.0":
                 fields = tuple(response_headers(head.headers))
                 self._connection.interim(ResponseHead(head.status, head.reason_phrase, fields))
             return
@@ -314,6 +351,7 @@ class ForwardExchange:
         self._status = head.status
         self._response_begun = True
         self._response_keeps = response.keep_alive
+        self._response_fields = head.headers
         self._connection.send_head(
             ResponseHead(head.status, head.reason_phrase, fields),
             length_unknown=(response.chunked and not bodiless)

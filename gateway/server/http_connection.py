@@ -11,9 +11,10 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Final
 
-from gateway.model.http import RequestHead, ResponseHead
+from gateway.model.http import Headers, RequestHead, ResponseHead
 from gateway.model.settings import Limits
-from gateway.proxy.http1 import Event, HttpRefused, RequestParser, RequestStart
+from gateway.proxy.headers import asks_before_body
+from gateway.proxy.http1 import Event, HttpRefused, RequestParser, RequestStart, Trailers, last_chunk
 from gateway.proxy.known_heads import KnownHeads
 from gateway.server.channel import Channel
 from gateway.server.deadlines import NEVER
@@ -38,6 +39,7 @@ class HttpConnection:
         self.request_head: RequestHead | None = None  # longer than _start: refused requests are logged, too
         self._head_begun = False
         self._request_complete = True
+        self._trailers: Headers = ()
         self._discarded = 0
         self._answer_begun = False
         self._answer_chunked = False
@@ -155,13 +157,13 @@ class HttpConnection:
             head = head._replace(headers=(*head.headers, (b"Transfer-Encoding", b"chunked")))
         self._head_waits = self._head_bytes(head, close=self._answer_closes)
 
-    def send(self, data: bytes, *, last: bool = False) -> None:
+    def send(self, data: bytes, *, last: bool = False, trailers: Headers = ()) -> None:
         head, self._head_waits = self._head_waits, b""
         if self._answer_chunked:
             if data:
                 data = b"%x\r\n%s\r\n" % (len(data), data)
             if last:
-                data += b"0\r\n\r\n"
+                data += last_chunk(trailers)
         if head:
             data = head + data
         if data:
@@ -202,11 +204,9 @@ class HttpConnection:
         """
         self._body_in_one_time = in_one_time
         start = self._start
-        if start is None or start.head.http_version == "1.0" or not start.has_body:
+        if start is None or not start.has_body or self._told_to_continue:
             return
-        if self._told_to_continue:
-            return
-        if any(n.lower() == b"expect" and v.lower() == b"100-continue" for n, v in start.head.headers):
+        if asks_before_body(start.head):
             self._told_to_continue = True
             self.channel.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -304,10 +304,14 @@ class HttpConnection:
                 if isinstance(event, bytes):
                     self._body(event)
                     continue
+                if isinstance(event, Trailers):
+                    self._trailers = event.fields
+                    continue
                 self._request_complete = True
+                trailers, self._trailers = self._trailers, ()
                 if self._exchange is not None:
                     self._allow(None)  # now it is the app's turn
-                    self._exchange.body_end()
+                    self._exchange.body_end(trailers)
         finally:
             self._pumping = False
         self._hold_back()

@@ -2,8 +2,17 @@
 
 import pytest
 
+from gateway.model.http import RequestHead
 from gateway.proxy import headers as header_rules
-from gateway.proxy.headers import forwarded_headers, is_identity_header, request_headers, response_headers
+from gateway.proxy.headers import (
+    accepts_trailers,
+    asks_before_body,
+    forwarded_headers,
+    is_identity_header,
+    passed_trailers,
+    request_headers,
+    response_headers,
+)
 
 FAMILIES = [
     b"X-Device-Trust",
@@ -196,3 +205,65 @@ def test_a_long_name_is_judged_and_not_remembered() -> None:
     name = b"X-" + b"a" * 1_000
     assert request_headers(((name, b"1"),), host=b"wiki", added=(), cookie=None)[1:] == [(name, b"1")]
     assert name not in header_rules._REQUEST_NAME_CACHE
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *FAMILIES,
+        *(
+            b"Content-Length",
+            b"Transfer-Encoding",
+            b"TE",
+            b"Trailer",
+            b"Connection",
+            b"Upgrade",
+            b"Host",
+            b"Expect",
+        ),
+        *(b"Cookie", b"Set-Cookie", b"Authorization", b"WWW-Authenticate", b"Proxy-Authorization", b"Origin"),
+        *(
+            b"Content-Type",
+            b"content_type",
+            b"Content-Encoding",
+            b"Content-Range",
+            b"Cache-Control",
+            b"Location",
+        ),
+        *(
+            b"If-None-Match",
+            b"X-Forwarded-User",
+            b"Forwarded",
+            b"X-Real-IP",
+            b"Sec-Fetch-Site",
+            b"X-Original-URL",
+        ),
+        *(b"Access-Control-Allow-Origin", b"X-HTTP-Method-Override", b"Content-Security-Policy", b"Once"),
+    ],
+)
+def test_what_means_something_in_a_head_does_not_pass_behind_a_body(name: bytes) -> None:
+    """RFC 9110 §6.5.1. Some servers put trailers in among the fields of the head."""
+    fields = ((b"Checksum", b"abc"), (name, b"1"))
+    assert passed_trailers(fields, ((b"Connection", b"close, Once"),)) == ((b"Checksum", b"abc"),)
+
+
+@pytest.mark.parametrize(
+    ("value", "accepts"),
+    [
+        (b"trailers", True),
+        (b"gzip;q=0.5, Trailers", True),
+        (b"trailers;q=1", True),
+        (b"gzip", False),
+        (b"xtrailers", False),
+        (b"", False),
+    ],
+)
+def test_who_takes_trailers_says_so(value: bytes, accepts: bool) -> None:
+    assert accepts_trailers(((b"Accept", b"trailers"), (b"te", value))) is accepts
+
+
+def test_nobody_asks_before_a_body_in_http_1_0() -> None:
+    expect = ((b"Expect", b"100-Continue"),)
+    assert asks_before_body(RequestHead(b"POST", b"/", "1.1", expect))
+    assert not asks_before_body(RequestHead(b"POST", b"/", "1.0", expect))
+    assert not asks_before_body(RequestHead(b"POST", b"/", "1.1", ((b"Expect", b"more"),)))

@@ -11,6 +11,7 @@ from gateway.proxy.http1 import (
     HttpRefused,
     RequestParser,
     RequestStart,
+    Trailers,
 )
 
 HOST = b"Host: a\r\n"
@@ -331,3 +332,23 @@ def test_the_smallest_chunks_of_one_read_come_out_as_one_piece() -> None:
         "End",
     ]
     assert body(events) == b"x" * 1_000
+
+
+def test_trailers_come_before_the_end_of_their_request() -> None:
+    with_trailer = post(TE + b": chunked\r\n", b"3\r\nabc\r\n0\r\nChecksum: abc\r\n\r\n")
+    events = parser().feed(with_trailer + get())
+    assert events[1:4] == [b"abc", Trailers(((b"Checksum", b"abc"),)), End.MESSAGE]
+    assert [type(event).__name__ for event in events[4:]] == ["RequestStart", "End"]
+
+
+@pytest.mark.parametrize("field", [b"Content-Length: 3", b"transfer-encoding: chunked"])
+def test_a_body_is_not_framed_again_behind_its_end(field: bytes) -> None:
+    with pytest.raises(HttpRefused) as refused:
+        parser().feed(post(TE + b": chunked\r\n", b"0\r\n" + field + b"\r\n\r\n"))
+    assert refused.value.status == 400
+
+
+def test_trailers_of_one_read_are_bounded_too() -> None:
+    trailers = b"X: " + b"a" * MAX_BYTES_BETWEEN_BODY + b"\r\n"
+    with pytest.raises(HttpRefused, match="too large"):
+        parser().feed(post(TE + b": chunked\r\n", b"1\r\nx\r\n0\r\n" + trailers + b"\r\n"))

@@ -10,6 +10,7 @@ from gateway.proxy.http1 import (
     ResponseEvent,
     ResponseParser,
     ResponseStart,
+    Trailers,
 )
 
 
@@ -207,3 +208,21 @@ def test_what_has_no_body_inside_a_body_is_bounded(begun: bytes) -> None:
             reading.feed(b"a" * 1_000)
             fed += 1_000
     assert fed <= MAX_BYTES_BETWEEN_BODY
+
+
+def test_trailers_come_before_the_end() -> None:
+    events = parser().feed(response(CHUNKED, b"3\r\nabc\r\n0\r\nChecksum: abc\r\nX-B: 1\r\n\r\n"))
+    assert events[1:] == [b"abc", Trailers(((b"Checksum", b"abc"), (b"X-B", b"1"))), End.MESSAGE]
+
+
+@pytest.mark.parametrize("field", [b"Content-Length: 3", b"transfer-encoding: chunked"])
+def test_a_body_is_not_framed_again_behind_its_end(field: bytes) -> None:
+    with pytest.raises(HttpRefused) as refused:
+        parser().feed(response(CHUNKED, b"0\r\n" + field + b"\r\n\r\n"))
+    assert refused.value.status == 502
+
+
+def test_trailers_of_one_read_are_bounded_too() -> None:
+    trailers = b"X: " + b"a" * MAX_BYTES_BETWEEN_BODY + b"\r\n"
+    with pytest.raises(HttpRefused, match="too large"):
+        parser().feed(response(CHUNKED, b"1\r\nx\r\n0\r\n" + trailers + b"\r\n"))
