@@ -8,7 +8,8 @@ they get fewer connections.
 from contextlib import ExitStack
 from typing import Final
 
-from benchmarks.crl_file import crl_of
+from support.large_crl import crl_of
+
 from benchmarks.load import Load
 from benchmarks.mtls_handshake import begin_challenge
 from benchmarks.report import OURS, Row, Workload, cpu_and_rate, sampled_row

@@ -8,7 +8,8 @@ import time
 from contextlib import ExitStack
 from typing import Final
 
-from benchmarks.crl_file import crl_of
+from support.large_crl import crl_of
+
 from benchmarks.load import Held, Load, LoadFailed, expect_only
 from benchmarks.load_client import WINDOWS_CHROME
 from benchmarks.report import OURS, Quantity, Row, Workload

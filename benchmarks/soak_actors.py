@@ -18,9 +18,9 @@ from random import Random
 from typing import Any, Final
 
 from support.gateway_process import GatewayProcess
+from support.large_crl import crl_of
 from support.pki import Authority, Credential
 
-from benchmarks.crl_file import crl_of
 from benchmarks.load_client import WINDOWS_CHROME
 from benchmarks.site import APP_HOST, DEVICE, MTLS_DOMAIN, Site
 from benchmarks.soak_client import FORM, STEP_SECONDS, Answer, Client, Wire

@@ -398,6 +398,25 @@ def test_revocation_ends_the_session_and_cuts_off_what_lasts(world: World) -> No
     assert world.gateway.metric("devicetrust_connections_closed_by_revocation_total") >= 1
 
 
+def test_revocation_closes_the_idle_connections_of_a_session_and_no_other(world: World) -> None:
+    sessions = [signed_on(world, 22), signed_on(world, 23)]
+    with world.connect(PAYROLL) as lost, world.connect(PAYROLL) as kept:
+        for connection, (browser, _) in zip((lost, kept), sessions, strict=True):
+            cookie = browser.cookies.header_for(urlsplit(world.url("/", PAYROLL))) or ""
+            fields = (f"Host: {PAYROLL}", f"User-Agent: {browser.user_agent}", f"Cookie: {cookie}")
+            connection.sendall("\r\n".join(("GET /echo HTTP/1.1", *fields, "", "")).encode())
+            response = http.client.HTTPResponse(connection)
+            response.begin()
+            assert response.status == 200
+            response.read()
+        world.site.revoke(sessions[0][1])
+        lost.settimeout(5)
+        assert lost.recv(100) == b""
+        kept.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            kept.recv(100)
+
+
 # Running it.
 
 

@@ -1,9 +1,8 @@
 """The fast maker of revocation lists, judged by a reader that it shares no code with."""
 
 from cryptography import x509
+from support.large_crl import crl_of
 from support.pki import Authority
-
-from benchmarks.crl_file import crl_of
 
 
 def test_it_is_a_signed_list_with_that_many_different_serial_numbers() -> None:
