@@ -57,25 +57,30 @@ def load_one_use_table(directory: str, now: float) -> SharedTable:
     return table
 
 
-def save_one_use_table(table: SharedTable, directory: str, now: float) -> None:
-    """Write what counts. Raises OSError, and OneUseKeysFull where another process holds on to the table; the
-    former file then stays."""
+def save_one_use_table(table: SharedTable, directory: str, now: float, former_sha256: bytes = b"") -> bytes:
+    """Write what counts, unless ``former_sha256``, which the last call returned, says that it was the same
+    then. Raises OSError, and OneUseKeysFull where another process holds on to the table; the former file
+    stays in both cases."""
     path = Path(directory, ONE_USE_FILE)
     parts = [_MAGIC, table.hash_key]
     parts += (_ENTRY.pack(digest, until) for digest, until, _ in table.entries(now))
     body = b"".join(parts)
+    check = hashlib.sha256(body).digest()
+    if check == former_sha256:
+        return check
     unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor opened with O_EXCL and its mode
             file.write(body)
-            file.write(hashlib.sha256(body).digest())
+            file.write(check)
             file.flush()
             os.fsync(descriptor)
         unfinished.replace(path)
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
+    return check
 
 
 def _read(path: Path) -> bytes:

@@ -124,6 +124,7 @@ def _declared_errors() -> tuple[type[Exception], ...]:
     from gateway.config.load import ConfigErrors
     from gateway.server.hosts import NoCertificateFor
     from gateway.server.page_templates import PageTemplateRefused
+    from gateway.server.worker_link import WorkerLost, WorkerRefused
     from gateway.tls.contexts import ServerCertificateRefused
 
     return (
@@ -134,6 +135,8 @@ def _declared_errors() -> tuple[type[Exception], ...]:
         PageTemplateRefused,
         PlugInError,
         ServerCertificateRefused,
+        WorkerLost,
+        WorkerRefused,
     )
 
 

@@ -128,6 +128,7 @@ def _limits(section: LimitsSection) -> Limits:
         max_message_bytes=section.max_message_bytes,
         max_body_bytes=section.max_body_bytes,
         min_body_bytes_per_second=section.min_body_bytes_per_second,
+        drain_timeout_seconds=section.drain_timeout.total_seconds(),
         max_connections=section.max_connections,
         max_connections_per_address=section.max_connections_per_address,
         max_handshakes=section.max_handshakes,

@@ -130,9 +130,7 @@ class ListenSection(_Section):
         WithJsonSchema(
             {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": MAX_WORKERS}]}
         ),
-    ] = Field(
-        default=1, description="Number of worker processes, or auto: one per core. This version runs one."
-    )
+    ] = Field(default=1, description="Number of worker processes, or auto: one per core.")
     public_port: int | None = Field(
         default=None,
         ge=1,
@@ -399,6 +397,9 @@ class LimitsSection(_Section):
         le=_MEBIBYTE,
         description="How fast a request's body has to come: a slower one is cut off when it is body_timeout "
         "behind.",
+    )
+    drain_timeout: Annotated[timedelta, duration_between("1s", "1h")] = Field(
+        default=timedelta(seconds=30), description="When it is stopped, for what runs to finish."
     )
     max_connections: int = Field(
         default=50_000, ge=16, le=1_000_000, description="Open connections of one worker; more are closed."

@@ -138,6 +138,7 @@ class Limits:
     max_message_bytes: int = 1_048_576
     max_body_bytes: int | None = None  # of ordinary requests; None: no bound
     min_body_bytes_per_second: int = 500
+    drain_timeout_seconds: float = 30.0
     # For each worker. An address is an IPv4 address or an IPv6 /64; trusted proxies are not counted.
     max_connections: int = 50_000
     max_connections_per_address: int = 5_000

@@ -1,40 +1,41 @@
 """The metrics listener: `/metrics`, `/healthz` and `/readyz`. Bind it to an address that only the operators
 reach."""
 
-from collections.abc import Callable
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Final
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from gateway.model.settings import Address
+# Prometheus text format 0.0.4, which all that scrape understand.
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class MetricsListener:
-    """``not_ready`` gives the reasons why sign-ons cannot all be judged now; none means ready."""
+    """``scrape`` gives the page; ``not_ready`` the reasons why sign-ons cannot all be judged now, none means
+    ready."""
 
-    def __init__(self, registry: CollectorRegistry, not_ready: Callable[[], list[str]]) -> None:
-        self._registry = registry
+    def __init__(self, scrape: Callable[[], Awaitable[bytes]], not_ready: Callable[[], list[str]]) -> None:
+        self._scrape = scrape
         self._not_ready = not_ready
         self._runner: web.AppRunner | None = None
 
-    async def start(self, address: Address) -> None:
-        """Raises OSError where the address cannot be had."""
+    async def start(self, listening: socket.socket) -> None:
+        """``listening`` is the listener's from now on."""
         app = web.Application()
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
-        await web.TCPSite(self._runner, address.host, address.port).start()
+        await web.SockSite(self._runner, listening).start()
 
     async def stop(self) -> None:
         if self._runner is not None:
             await self._runner.cleanup()
 
     async def _metrics(self, _request: web.Request) -> web.Response:
-        return web.Response(
-            body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
-        )
+        return web.Response(body=await self._scrape(), headers={"Content-Type": CONTENT_TYPE})
 
     async def _healthz(self, _request: web.Request) -> web.Response:
         return web.json_response({"status": "alive"})

@@ -1,29 +1,32 @@
 """One worker: everything put together, started, reloaded and drained.
 
-start     listen, serve metrics, watch files and CRLs
-apply     new material: contexts, snapshot and pools are swapped at once; connections stay
+prepare   new material: contexts, snapshot and pages are made of it; may fail, and may be done in a thread
+commit    what was prepared is swapped in at once; connections stay
+revoked   a new revocation index: in force at once; connections of devices that lost trust are closed
 drain     stop listening, let exchanges finish until the deadline, then close what is left
+
+A worker reads no file and watches none: `gateway.server.supervisor` does, for all of them.
 """
 
 import asyncio
-import os
+import math
 import socket
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from time import perf_counter
 from typing import Final
 
-from gateway.adapters.crl_store import CrlStore
+from prometheus_client import CollectorRegistry
+
 from gateway.adapters.key_files import GatewayKeys
-from gateway.adapters.memory import MemoryOneUseKeys, MemorySeenRequests, SystemClock, SystemRandomness
-from gateway.adapters.openssl_symbols import find_ticket_switch
+from gateway.adapters.memory import SystemClock, SystemRandomness
+from gateway.adapters.openssl_symbols import find_ticket_key_setter, find_ticket_switch
 from gateway.adapters.tls_records import choose_records
 from gateway.model.events import Event
-from gateway.model.settings import Address, GatewaySettings
+from gateway.model.settings import GatewaySettings
 from gateway.pki.authority import TrustSnapshot
-from gateway.pki.revocation import HeldCrl, RevocationIndex
+from gateway.pki.revocation import RevocationIndex
 from gateway.policy.user_agent import preload
 from gateway.proxy.sealing import Sealer
 from gateway.server.admission import Admission, Visit
@@ -39,38 +42,53 @@ from gateway.server.hosts import HostTable, Role, host_table
 from gateway.server.http_connection import HttpConnection
 from gateway.server.log import LogWriter
 from gateway.server.metrics import Metrics
-from gateway.server.metrics_listener import MetricsListener
 from gateway.server.mtls_handler import MtlsHandler
 from gateway.server.org_handler import OrgHandler
 from gateway.server.pages import PageRenderer
 from gateway.server.pools import Pools
+from gateway.server.ticket_keys import TicketKeys
 from gateway.server.trusted_connections import TrustedConnections
 from gateway.services.access import Access
 from gateway.services.challenges import Challenges
 from gateway.services.decisions import Decisions
 from gateway.services.material import Material
-from gateway.services.pending import PendingChallenges
+from gateway.services.pending import ChallengeMarks, PendingChallenges
+from gateway.services.ports import OneUseKeys, SeenRequests
 from gateway.services.sessions import Sessions
 from gateway.services.snapshot import Live, Snapshot, build_snapshot
 from gateway.services.statements import StatementSigner
 
-LISTEN_BACKLOG: Final = 4_096
 DRAIN_SECONDS: Final = 30.0
 _ENDED_CHECK_SECONDS: Final = 5.0
 _REFERENCE_BYTES: Final = 8
 _REFERENCE_SUPPLY_BYTES: Final = 4_096
 
 
-class Worker:
-    """Made on the running loop."""
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all workers of a gateway have in common. ``ticket_secret`` is that of `TicketKeys`."""
 
-    def __init__(
-        self,
-        material: Material,
-        keys: GatewayKeys,
-        log: LogWriter,
-        crl_cache_directory: str | None,
-    ) -> None:
+    keys: GatewayKeys
+    one_use_keys: OneUseKeys
+    seen_requests: SeenRequests
+    challenge_marks: ChallengeMarks
+    ticket_secret: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A configuration that only has to be swapped in."""
+
+    material: Material
+    snapshot: Snapshot
+    hosts: HostTable
+    pages: PageRenderer
+
+
+class Worker:
+    """Made on the running loop. Raises what `prepare` raises."""
+
+    def __init__(self, material: Material, shared: Shared, log: LogWriter) -> None:
         preload()
         self._loop = asyncio.get_running_loop()
         self._log = log
@@ -83,14 +101,14 @@ class Worker:
         self._servers: list[asyncio.Server] = []
         self._background: list[asyncio.Task[None]] = []
         self._trusted = TrustedConnections(self._loop, self._connections, self._lost_trust)
-        self._pending = PendingChallenges()
+        self._pending = PendingChallenges(marks=shared.challenge_marks)
         self._references = b""
         self._reference_at = 0
-        self._changes = 0
-        self._draining = False
         self._generation = 0
+        self._drain_ends = math.inf
         self._send_no_tickets = find_ticket_switch()
         self._records = choose_records()
+        self._tickets = TicketKeys(shared.ticket_secret, find_ticket_key_setter())
         settings = material.settings
         self._listens = settings.listen_https
         self._proxy_protocol = settings.proxy_protocol
@@ -102,86 +120,86 @@ class Worker:
             capacity=connections_that_fit(raise_descriptor_limit()),
         )
         self._shed: dict[str, tuple[int, str]] = {}
-        self._crls = CrlStore(
-            material.authorities, crl_cache_directory, self._clock, self._crls_changed, self
-        )
-        self._live: Live[Snapshot] = Live(self._snapshot(material, RevocationIndex()))
-        self._hosts: Live[HostTable] = Live(self._host_table(self._live.current, material))
-        self._answers = Answers(
-            PageRenderer(settings.pages_directory, org_name=settings.org_name), self._randomness
-        )
+        prepared = self._make(material, RevocationIndex(), former=None)
+        self._generation = prepared.snapshot.trust.generation
+        self._live: Live[Snapshot] = Live(prepared.snapshot)
+        self._hosts: Live[HostTable] = Live(prepared.hosts)
+        self._tickets.apply(prepared.hosts)
+        self._answers = Answers(prepared.pages, self._randomness)
         self._pools = Pools(self._loop, self._deadlines, self)
         self._pools.replace(settings)
-        self._signer = StatementSigner(settings.org_name, keys.jwt_keys)
-        self._handlers = self._make_handlers(Sealer(keys.master_secret))
-        self._metrics_listener = MetricsListener(self._metrics.registry, self._not_ready)
-        self._metrics.certificates(material.certificates)
-        self._metrics.count_expiring(self._clock.now())
+        self._signer = StatementSigner(settings.org_name, shared.keys.jwt_keys)
+        self._handlers = self._make_handlers(shared)
 
-    async def start(self) -> None:
-        """Read the CRLs, then listen. Raises OSError where an address cannot be had."""
-        settings = self._live.current.settings
-        await self._crls.load()
+    async def start(self, sockets: Sequence[socket.socket]) -> None:
+        """Take connections from listening sockets, which are the worker's from now on."""
         self._deadlines.start()
         self._admission.start()
-        if settings.listen_metrics is not None:
-            with _names_address("listen.metrics", settings.listen_metrics):
-                await self._metrics_listener.start(settings.listen_metrics)
-        for address in self._listens:
-            with _names_address("listen.https", address):
-                self._servers.append(await self._listen(address))
+        for listening in sockets:
+            self._servers.append(await self._loop.create_server(self._accept, sock=listening))
         self._background = [
-            self._loop.create_task(self._crls.run(), name="CRLs"),
             self._loop.create_task(
                 self._look_for_what_has_ended(), name="abandoned challenges, ended sessions"
             ),
         ]
-        self._log.note(
-            "started",
-            https=[_text(address) for address in self._listens],
-            tls13_tickets_on_mtls_hosts=self._send_no_tickets is None,
-            tls_records=type(self._records).__name__,
-        )
+
+    @property
+    def features(self) -> Mapping[str, object]:
+        """For the log: what of OpenSSL was found."""
+        return {
+            "tls13_tickets_on_mtls_hosts": self._send_no_tickets is None,
+            "shared_ticket_keys": self._tickets.are_shared,
+            "tls_records": type(self._records).__name__,
+        }
+
+    @property
+    def registry(self) -> CollectorRegistry:
+        return self._metrics.registry
 
     @property
     def background(self) -> tuple["asyncio.Task[None]", ...]:
-        """Tasks that end only by a defect. Whoever runs the worker has to end it then: without them it would
-        go on with CRLs that grow stale."""
+        """Tasks that end only by a defect. Whoever runs the worker has to end it then."""
         return tuple(self._background)
 
-    def apply(self, material: Material) -> None:
-        """Swap in a new configuration. Raises NoCertificateFor, ServerCertificateRefused, PageTemplateRefused
-        or OSError (a CA file for an upstream) with nothing changed. Listening addresses, the org's name and
-        keys stay as they were."""
+    def prepare(self, material: Material) -> Prepared:
+        """Make all that a new configuration needs, and change nothing. Raises NoCertificateFor,
+        ServerCertificateRefused, PageTemplateRefused. Listening addresses, the org's name and keys stay as
+        they were."""
         material = replace(material, settings=self._reachable(material.settings))
-        settings = material.settings
-        snapshot = self._snapshot(material, self._live.current.trust.revocation)
-        hosts = self._host_table(snapshot, material)
-        pages = PageRenderer(settings.pages_directory, org_name=settings.org_name)
+        return self._make(material, self._live.current.trust.revocation, former=self._hosts.current)
+
+    def commit(self, prepared: Prepared) -> None:
+        """Swap in what was prepared. Raises OSError (a CA file for an upstream) with nothing changed."""
+        settings = prepared.material.settings
         self._pools.replace(settings)
         # Nothing below can fail.
+        self._generation = prepared.snapshot.trust.generation
         self._admission.limits = settings.limits
-        self._answers.replace_pages(pages)
-        self._live.replace(snapshot)
-        self._hosts.replace(hosts)
-        self._crls.replace_authorities(material.authorities)
-        self._metrics.certificates(material.certificates)
-        self._metrics.count_expiring(self._clock.now())
-        self._report_crls()
+        self._answers.replace_pages(prepared.pages)
+        # The index may have changed since.
+        self._live.replace(prepared.snapshot.with_revocation(self._live.current.trust.revocation))
+        self._hosts.replace(prepared.hosts)
+        self._tickets.apply(prepared.hosts)
         self._close_untrusted(self._clock.now())
-        self._changed()
+
+    def revoked(self, revocation: RevocationIndex) -> None:
+        """A new index: in force for the next request at once, and for connections that last."""
+        self._live.replace(self._live.current.with_revocation(revocation))
+        self._close_untrusted(self._clock.now())
+
+    def replace_ticket_secret(self, secret: bytes) -> None:
+        self._tickets.replace_secret(secret, self._hosts.current)
 
     async def drain(self, deadline_seconds: float = DRAIN_SECONDS) -> None:
         """Stop taking connections, let what runs finish, close the rest."""
-        self._draining = True
+        self._drain_ends = min(self._drain_ends, self._loop.time() + deadline_seconds)
         for server in self._servers:
             server.close()
         self._admission.stop()
         for channel in list(self._connections):
             channel.close_when_idle()
-        ends = self._loop.time() + deadline_seconds
         # Looked at now and then: an event would have to be set at every close, for the one drain there is.
-        while self._connections and self._loop.time() < ends:  # noqa: ASYNC110
+        while self._connections and self._loop.time() < self._drain_ends:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
         for channel in list(self._connections):
             channel.abort()
@@ -190,8 +208,10 @@ class Worker:
         await asyncio.gather(*self._background, *self._tasks, return_exceptions=True)
         self._pools.close()
         self._deadlines.stop()
-        await self._metrics_listener.stop()
-        self._log.note("stopped")
+
+    def hurry(self) -> None:
+        """Let a drain end at once."""
+        self._drain_ends = 0.0
 
     # Reports from below.
 
@@ -209,21 +229,6 @@ class Worker:
 
     def connection_closed(self, role: str) -> None:
         self._metrics.connections.labels(role).dec()
-
-    def crl_loaded(
-        self, authority: str, location: str, crl_number: int | None, entries: int, next_update: datetime
-    ) -> None:
-        self._log.note(
-            "crl_loaded",
-            authority=authority,
-            location=location,
-            crl_number=crl_number,
-            entries=entries,
-            next_update=next_update,
-        )
-
-    def crl_failed(self, authority: str, location: str, detail: str) -> None:
-        self._log.note("crl_failed", authority=authority, location=location, detail=detail)
 
     def upstream_down(self, address: str, apps: list[str], kind: str, pause_seconds: float) -> None:
         self._log.note(
@@ -257,20 +262,23 @@ class Worker:
             return replace(settings, public_port=self._live.current.settings.public_port)
         return settings
 
-    def _snapshot(self, material: Material, revocation: RevocationIndex) -> Snapshot:
-        self._generation += 1
+    def _make(self, material: Material, revocation: RevocationIndex, former: HostTable | None) -> Prepared:
         settings = material.settings
         trust = TrustSnapshot(
-            settings.device_trust_enabled, material.authorities, revocation, self._generation
+            settings.device_trust_enabled, material.authorities, revocation, self._generation + 1
         )
-        return build_snapshot(material, trust)
+        snapshot = build_snapshot(material, trust)
+        return Prepared(
+            material,
+            snapshot,
+            host_table(snapshot, material.certificates, self._send_no_tickets, former),
+            PageRenderer(settings.pages_directory, org_name=settings.org_name),
+        )
 
-    def _host_table(self, snapshot: Snapshot, material: Material) -> HostTable:
-        return host_table(snapshot, material.certificates, self._send_no_tickets)
-
-    def _make_handlers(self, sealer: Sealer) -> Mapping[Role, Handler]:
+    def _make_handlers(self, shared: Shared) -> Mapping[Role, Handler]:
         clock, randomness = self._clock, self._randomness
-        one_use_keys, seen_requests = MemoryOneUseKeys(), MemorySeenRequests()
+        sealer = Sealer(shared.keys.master_secret)
+        one_use_keys, seen_requests = shared.one_use_keys, shared.seen_requests
         decisions = Decisions(self._live, clock, self)
         challenges = Challenges(self._live, sealer, one_use_keys, self._pending, clock, randomness, self)
         sessions = Sessions(self._live, decisions, challenges, sealer, clock, randomness)
@@ -318,40 +326,26 @@ class Worker:
             role = Role.APP  # which answers 421
         return HttpConnection(channel, self._handlers[role], self._live.current.settings.limits)
 
-    async def _listen(self, address: Address) -> asyncio.Server:
-        def channel(visit: Visit) -> Channel:
-            return Channel(
-                lambda name: self._hosts.current.context(name),
-                self._speaker,
-                self,
-                self._deadlines,
-                self._live.current.settings.limits.handshake_timeout_seconds,
-                self._connections,
-                visit,
-                self._records,
-            )
+    def _accept(self) -> Visit:
+        return Visit(
+            self._admission,
+            self._channel,
+            self,
+            lambda: self._live.current.settings.trusted_proxies,
+            proxy_protocol=self._proxy_protocol,
+        )
 
-        def accept() -> Visit:
-            return Visit(
-                self._admission,
-                channel,
-                self,
-                lambda: self._live.current.settings.trusted_proxies,
-                proxy_protocol=self._proxy_protocol,
-            )
-
-        server = await self._loop.create_server(accept, address.host, address.port, backlog=LISTEN_BACKLOG)
-        for listening in server.sockets:
-            # Accepted sockets inherit it: a peer that is gone without a word does not hold a tunnel for ever.
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        return server
-
-    def _crls_changed(self, revocation: RevocationIndex) -> None:
-        """A new index: in force for the next request at once, and for connections that last."""
-        self._live.replace(self._live.current.with_revocation(revocation))
-        self._close_untrusted(self._clock.now())
-        self._report_crls()
-        self._changed()
+    def _channel(self, visit: Visit) -> Channel:
+        return Channel(
+            lambda name: self._hosts.current.context(name),
+            self._speaker,
+            self,
+            self._deadlines,
+            self._live.current.settings.limits.handshake_timeout_seconds,
+            self._connections,
+            visit,
+            self._records,
+        )
 
     def _close_untrusted(self, now: datetime) -> None:
         self._trusted.close_untrusted(self._live.current.trust, now)
@@ -360,38 +354,14 @@ class Worker:
         self._metrics.closed_by_revocation.inc(connections)
         self._metrics.revocation_seconds.observe(seconds)
 
-    def _report_crls(self) -> None:
-        trust = self._live.current.trust
-        report: dict[str, tuple[int, datetime | None]] = {}
-        for authority in trust.authorities:
-            held = [crl for c in authority.certificates for crl in trust.revocation.held_for(c.issuer_hash)]
-            earliest = min((crl.next_update for crl in held), default=None)
-            report[authority.name] = sum(map(_entries, held)), earliest
-        self._metrics.crls(report)
-
-    def _changed(self) -> None:
-        self._changes += 1
-        self._metrics.change_number.set(self._changes)
-
-    def _not_ready(self) -> list[str]:
-        if self._draining:
-            return ["draining"]
-        return [
-            f"{state.authority}: {state.location}: {state.detail or 'the CRL is stale'}"
-            for state in self._crls.freshness(self._clock.now())
-            if not state.fresh
-        ]
-
     async def _look_for_what_has_ended(self) -> None:
-        """Challenges that nobody came back from; connections whose certificate or session has run out; server
-        certificates that soon will."""
+        """Challenges that nobody came back from; connections whose certificate or session has run out."""
         while True:
             await asyncio.sleep(_ENDED_CHECK_SECONDS)
             now = self._clock.now()
             for event in self._pending.expire(now):
                 self.emit(event)
             self._close_untrusted(now)
-            self._metrics.count_expiring(now)
             self._report_shed()
 
     def _reference(self) -> str:
@@ -402,22 +372,3 @@ class Worker:
             at = 0
         self._reference_at = at + _REFERENCE_BYTES
         return self._references[at : at + _REFERENCE_BYTES].hex()
-
-
-@contextmanager
-def _names_address(key: str, address: Address) -> Iterator[None]:
-    """Say which key of the configuration asked for an address that cannot be had."""
-    try:
-        yield
-    except OSError as error:
-        cause = os.strerror(error.errno) if error.errno else str(error)
-        raise OSError(error.errno, f"{key}: cannot listen on {_text(address)}: {cause}") from error
-
-
-def _entries(crl: HeldCrl) -> int:
-    return len(crl.full.revoked) + (0 if crl.delta is None else len(crl.delta.revoked))
-
-
-def _text(address: Address) -> str:
-    host = f"[{address.host}]" if ":" in address.host else address.host
-    return f"{host}:{address.port}"

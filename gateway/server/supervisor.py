@@ -1,0 +1,349 @@
+"""The process above the workers: it holds what they share, keeps them running, and has no part in the data
+path.
+
+    start                   CRLs are read, workers are started; the first one that refuses ends it all
+    replace_configuration   every worker prepares; when all have, all commit; where one refuses, nothing
+    changes run                     a worker that ends is replaced; a new revocation index goes to all drain
+    workers finish what runs, until a deadline
+
+A worker is started with the configuration that is in force, from a copy: what the files hold by then is of no
+account.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, Never, Protocol
+
+from gateway.adapters.crl_store import CrlStore
+from gateway.adapters.memory import SystemClock
+from gateway.adapters.sealed_memory import SealedMemory, memory_file, sealed
+from gateway.adapters.shared_index import DescribedIndex, describe
+from gateway.adapters.shared_table import SharedTable
+from gateway.pki.revocation import RevocationIndex
+from gateway.server.configuration import Configuration
+from gateway.server.log import LogWriter
+from gateway.server.supervisor_metrics import SupervisorMetrics
+from gateway.server.ticket_keys import TICKET_SECRET_BYTES, TICKET_SECRET_SECONDS
+from gateway.server.worker_link import WorkerLink, WorkerLost, WorkerRefused
+
+# To read a configuration of thousands of apps on a machine that is busy.
+_PREPARE_SECONDS: Final = 120.0
+# What a worker does in a moment. One that needs longer than this hangs, and is replaced.
+_ANSWER_SECONDS: Final = 30.0
+_COUNT_SECONDS: Final = 5.0
+# On top of the time that workers have to drain.
+_END_SECONDS: Final = 5.0
+_HURRY_SECONDS: Final = 2.0
+_TICK_SECONDS: Final = 5.0
+# A worker that lived shorter than this failed at its start: the next attempt waits, each time longer.
+_STEADY_SECONDS: Final = 10.0
+_FIRST_PAUSE_SECONDS: Final = 0.1
+_LONGEST_PAUSE_SECONDS: Final = 10.0
+
+
+class HasDescriptor(Protocol):
+    def fileno(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What outlives every worker, and is handed on when another supervisor takes over."""
+
+    log_lock: int
+    one_use_keys: SharedTable
+    seen_requests: SharedTable
+    challenges: SharedTable
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        return tuple(table.descriptor for table in (self.one_use_keys, self.seen_requests, self.challenges))
+
+
+@dataclass(slots=True)
+class _Slot:
+    """The place of one worker, with the sockets that it and its replacements listen on."""
+
+    number: int
+    sockets: Sequence[HasDescriptor]
+    link: WorkerLink | None = None
+    is_ready: bool = False
+    failures: int = 0
+    started_at: float = field(default_factory=time.monotonic)
+
+    def pause_seconds(self) -> float:
+        """How long to wait before the next start; 0 for one that ran well until it ended."""
+        if time.monotonic() - self.started_at >= _STEADY_SECONDS:
+            self.failures = 0
+        else:
+            self.failures += 1
+        if not self.failures:
+            return 0.0
+        return min(_FIRST_PAUSE_SECONDS * 2.0 ** min(self.failures - 1, 16), _LONGEST_PAUSE_SECONDS)
+
+
+class Supervisor:
+    """Made on the running loop. ``command`` starts a worker; ``crl_cache_directory`` as in `CrlStore`."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        held: Held,
+        sockets: Sequence[Sequence[HasDescriptor]],
+        command: Sequence[str],
+        crl_cache_directory: str | None,
+        log: LogWriter,
+        ticket_secret: bytes | None = None,
+    ) -> None:
+        self._in_force = configuration
+        self._held = held
+        self._command = command
+        self._log = log
+        self._clock = SystemClock()
+        self._slots = [_Slot(number, own) for number, own in enumerate(sockets, start=1)]
+        self.metrics = SupervisorMetrics()
+        self.ticket_secret = ticket_secret or os.urandom(TICKET_SECRET_BYTES)
+        self._draining = False
+        # Workers are started and configurations replaced one after the other, so that none starts with what
+        # is about to be replaced.
+        self._turn = asyncio.Lock()
+        self._described: tuple[DescribedIndex, SealedMemory, float] | None = None
+        self._crls = CrlStore(
+            configuration.material.authorities, crl_cache_directory, self._clock, self._index_changed, self
+        )
+
+    async def start(self) -> None:
+        """Raises WorkerRefused, WorkerLost, OSError, when all that was begun has ended."""
+        loading = asyncio.create_task(self._crls.load(), name="first load of the CRLs")
+        starting = [asyncio.create_task(self._start(slot, loading)) for slot in self._slots]
+        try:
+            await asyncio.gather(loading, *starting)
+        except BaseException:
+            for task in (loading, *starting):
+                task.cancel()
+            await asyncio.gather(loading, *starting, return_exceptions=True)
+            await self._end_all()
+            raise
+        self._report()
+
+    @property
+    def features(self) -> dict[str, object]:
+        """What the workers found of OpenSSL, for the log."""
+        link = self._slots[0].link
+        return {} if link is None else dict(link.features)
+
+    async def run(self) -> Never:
+        """Until cancelled; ends otherwise only by a defect."""
+        async with asyncio.TaskGroup() as group:
+            for slot in self._slots:
+                group.create_task(self._keep(slot), name=f"worker {slot.number}")
+            group.create_task(self._crls.run(), name="CRLs")
+            group.create_task(self._renew_ticket_secret(), name="ticket keys")
+            await self._tick()
+        raise AssertionError("none of them returns")
+
+    async def replace_configuration(self, configuration: Configuration) -> None:
+        """Raises WorkerRefused; nothing has changed then, in any worker."""
+        async with self._turn:
+            links = self._ready()
+            prepared = await asyncio.gather(
+                *(self._prepared(link, configuration) for link in links), return_exceptions=True
+            )
+            for outcome in prepared:
+                if isinstance(outcome, BaseException):
+                    for link in links:
+                        link.tell("abandon")
+                    raise outcome
+            self._in_force = configuration
+            await asyncio.gather(*(self._commit(link) for link in links))
+        self._crls.replace_authorities(configuration.material.authorities)
+        self._report()
+        self.metrics.changed()
+
+    async def scrape(self) -> bytes:
+        """The metrics of all workers, past and present."""
+        await asyncio.gather(*(self._count(link) for link in self._ready()))
+        links = [slot.link for slot in self._slots if slot.link is not None]
+        return self.metrics.page((link.counted for link in links), len(self._ready()))
+
+    def not_ready(self) -> list[str]:
+        """Why sign-ons cannot all be judged now."""
+        if self._draining:
+            return ["draining"]
+        if not self._ready():
+            return ["no worker runs"]
+        return [
+            f"{state.authority}: {state.location}: {state.detail or 'the CRL is stale'}"
+            for state in self._crls.freshness(self._clock.now())
+            if not state.fresh
+        ]
+
+    async def drain(self, seconds: float, hurry: asyncio.Event) -> None:
+        """Have all workers finish what runs, within this time; at once when ``hurry`` is set."""
+        self._draining = True
+        links = [slot.link for slot in self._slots if slot.link is not None]
+        for link in links:
+            link.tell("drain", seconds=seconds)
+        ending = [
+            asyncio.create_task(link.ended(), name=f"end of worker {link.process_id}") for link in links
+        ]
+        hurrying = asyncio.create_task(hurry.wait(), name="hurry")
+        everyone = asyncio.gather(*ending)
+        await asyncio.wait(
+            (everyone, hurrying), timeout=seconds + _END_SECONDS, return_when=asyncio.FIRST_COMPLETED
+        )
+        hurrying.cancel()
+        if not everyone.done():
+            for link in links:
+                link.tell("hurry")
+            await asyncio.wait((everyone,), timeout=_HURRY_SECONDS)
+        everyone.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
+        await self._end_all()
+
+    # Reports of the CRL store.
+
+    def crl_loaded(
+        self, authority: str, location: str, crl_number: int | None, entries: int, next_update: datetime
+    ) -> None:
+        self._log.note(
+            "crl_loaded",
+            authority=authority,
+            location=location,
+            crl_number=crl_number,
+            entries=entries,
+            next_update=next_update,
+        )
+
+    def crl_failed(self, authority: str, location: str, detail: str) -> None:
+        self._log.note("crl_failed", authority=authority, location=location, detail=detail)
+
+    def _index_changed(self, index: RevocationIndex) -> None:
+        described = describe(index)
+        with memory_file("revocation index") as file:
+            file.write(described.description)
+            self._described = described, sealed(file), time.monotonic()
+        for slot in self._slots:
+            if slot.link is not None and slot.link.takes_indexes:
+                self._send_index(slot.link)
+        self._report()
+        self.metrics.changed()
+
+    def _send_index(self, link: WorkerLink) -> None:
+        if self._described is not None:
+            described, memory, since = self._described
+            link.tell("revocation", (memory.descriptor, *described.descriptors), since=since)
+
+    def _report(self) -> None:
+        material = self._in_force.material
+        self.metrics.certificates(material.certificates, self._clock.now())
+        self.metrics.crls(material.authorities, self._crls.index)
+
+    # One worker.
+
+    async def _start(self, slot: _Slot, crls: "asyncio.Task[None] | None" = None) -> None:
+        """Raises WorkerRefused, WorkerLost, OSError. What was begun has ended then."""
+        slot.started_at = time.monotonic()
+        link = slot.link = await WorkerLink.spawn(self._command)
+        try:
+            settings = self._in_force.material.settings
+            answer = await link.ask(
+                "start",
+                (
+                    self._held.log_lock,
+                    self._in_force.packed.descriptor,
+                    *self._held.descriptors,
+                    *(listening.fileno() for listening in slot.sockets),
+                ),
+                seconds=_PREPARE_SECONDS,
+                config_path=settings.source,
+                keys_directory=settings.keys_directory,
+                ticket_secret=self.ticket_secret.hex(),
+            )
+            link.features = answer.values["features"]
+            if crls is not None:
+                await asyncio.shield(crls)
+            link.takes_indexes = True
+            if self._described is not None:
+                described, memory, since = self._described
+                await link.ask(
+                    "revocation",
+                    (memory.descriptor, *described.descriptors),
+                    seconds=_ANSWER_SECONDS,
+                    since=since,
+                )
+            await link.ask("listen", seconds=_ANSWER_SECONDS)
+        except BaseException:
+            slot.link = None
+            await link.end_now()
+            raise
+        slot.is_ready = True
+
+    async def _keep(self, slot: _Slot) -> Never:
+        """Replace the worker of a slot whenever it ends."""
+        while True:
+            link = slot.link
+            assert link is not None, "it was started"
+            status = await link.ended()
+            slot.is_ready = False
+            slot.link = None
+            self.metrics.worker_has_ended(link.counted)
+            self._log.note("worker_exited", worker=slot.number, process=link.process_id, exit_status=status)
+            while not slot.is_ready:
+                await asyncio.sleep(slot.pause_seconds())
+                try:
+                    async with self._turn:
+                        await self._start(slot)
+                except (WorkerRefused, WorkerLost, OSError) as problem:
+                    self._log.note("worker_not_started", worker=slot.number, detail=str(problem))
+            self.metrics.worker_was_replaced()
+            self._log.note("worker_started", worker=slot.number, process=self._process_of(slot))
+
+    async def _prepared(self, link: WorkerLink, configuration: Configuration) -> None:
+        """Raises WorkerRefused. One that is lost meanwhile is replaced, and starts with what is in force
+        then."""
+        try:
+            await link.ask("prepare", (configuration.packed.descriptor,), seconds=_PREPARE_SECONDS)
+        except WorkerLost:
+            await link.end_now()
+
+    async def _commit(self, link: WorkerLink) -> None:
+        """Where a worker cannot, it is replaced: no two configurations may be in force."""
+        try:
+            await link.ask("commit", seconds=_ANSWER_SECONDS)
+        except (WorkerLost, WorkerRefused):
+            await link.end_now()
+
+    async def _count(self, link: WorkerLink) -> None:
+        try:
+            await link.count(_COUNT_SECONDS)
+        except WorkerLost:  # what it told before still counts
+            return
+
+    @staticmethod
+    def _process_of(slot: _Slot) -> int | None:
+        return None if slot.link is None else slot.link.process_id
+
+    def _ready(self) -> list[WorkerLink]:
+        return [slot.link for slot in self._slots if slot.link is not None and slot.is_ready]
+
+    async def _end_all(self) -> None:
+        links: Iterable[WorkerLink] = [slot.link for slot in self._slots if slot.link is not None]
+        await asyncio.gather(*(link.end_now() for link in links))
+
+    # What happens by itself.
+
+    async def _renew_ticket_secret(self) -> Never:
+        while True:
+            await asyncio.sleep(TICKET_SECRET_SECONDS)
+            self.ticket_secret = os.urandom(TICKET_SECRET_BYTES)
+            for link in self._ready():
+                link.tell("tickets", secret=self.ticket_secret.hex())
+
+    async def _tick(self) -> Never:
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            self.metrics.count_expiring(self._clock.now())

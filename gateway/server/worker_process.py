@@ -1,0 +1,219 @@
+"""A worker as a process of its own: does what the supervisor says, over the control channel.
+
+    start       → prepared | refused    the configuration, keys, shared tables and listening sockets
+    revocation  → applied               an index, to be in force at once
+    listen      → ready                 take connections
+    prepare     → prepared | refused    a new configuration; nothing changes yet
+    commit      → committed | refused   the prepared one is in force
+    abandon                             the prepared one is forgotten
+    tickets                             a new secret for session tickets
+    metrics     → metrics               the page, in memory that goes with the answer
+    drain                               stop taking connections, finish what runs, say the last metrics, exit
+    hurry                               the same, at once
+
+Every question has a number, which its answer repeats. When the channel ends, the supervisor is gone: the
+worker drains by itself, as on SIGTERM.
+"""
+
+import asyncio
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from prometheus_client import generate_latest
+
+from gateway.adapters.held_files import HeldFiles, taken_from, unpack
+from gateway.adapters.key_files import GatewayKeys, load_keys
+from gateway.adapters.one_use_file import save_one_use_table
+from gateway.adapters.sealed_memory import SealedMemory, memory_file, sealed
+from gateway.adapters.shared_index import MAX_DESCRIPTION_BYTES, open_index
+from gateway.adapters.shared_memories import SharedChallengeMarks, SharedOneUseKeys, SharedSeenRequests
+from gateway.adapters.shared_table import SharedTable
+from gateway.pki.revocation import RevocationIndex
+from gateway.server.configuration import LoadMaterial
+from gateway.server.control import PROTOCOL, ControlChannel, ControlClosed, Message
+from gateway.server.hosts import NoCertificateFor
+from gateway.server.log import LogWriter
+from gateway.server.log_output import SharedOutput
+from gateway.server.page_templates import PageTemplateRefused
+from gateway.server.worker import DRAIN_SECONDS, Prepared, Shared, Worker
+from gateway.services.material import Material
+from gateway.tls.contexts import ServerCertificateRefused
+
+_LOG_FLUSH_SECONDS: Final = 5.0
+# While a thread reads a configuration, the event loop gets its turn this soon. Python's default is five times
+# it.
+_SWITCH_SECONDS: Final = 0.001
+# What the supervisor cannot find wrong with a configuration, as it makes no contexts of it.
+REFUSALS: Final = (NoCertificateFor, ServerCertificateRefused, PageTemplateRefused, OSError)
+
+# Path of gateway.yaml → what reads it.
+LoaderFor = Callable[[str], LoadMaterial]
+
+
+def run_worker(
+    descriptor: int, loader_for: LoaderFor, run: Callable[[Coroutine[Any, Any, None]], object]
+) -> None:
+    """Until the supervisor or a signal ends it. ``run`` runs a coroutine on an event loop of its choice."""
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    # Ctrl-C reaches all processes of a terminal. What becomes of it is for the supervisor to say.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    run(_Process(loader_for).run(descriptor))
+
+
+class _Process:
+    def __init__(self, loader_for: LoaderFor) -> None:
+        self._loader_for = loader_for
+        self._load: LoadMaterial
+        self._channel: ControlChannel
+        self._worker: Worker
+        self._sockets: list[socket.socket] = []
+        self._prepared: Prepared | None = None
+        self._index = RevocationIndex()
+        # A later index must not be overtaken by an earlier one.
+        self._indexing = asyncio.Lock()
+        self._ends = asyncio.Event()
+        self._drain_seconds = DRAIN_SECONDS
+        self._one_use_keys: SharedTable
+        self._orphaned = False
+
+    async def run(self, descriptor: int) -> None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._ends.set)
+        self._channel = ControlChannel(socket.socket(fileno=descriptor))
+        try:
+            self._channel.send("hello", protocol=PROTOCOL)
+            start = await self._channel.receive()
+        except ControlClosed:
+            return
+        log_lock, *given = start.descriptors
+        log = LogWriter(SharedOutput(log_lock).write)
+        log.start()
+        try:
+            await self._begin(start, given, log)
+            async with asyncio.TaskGroup() as group:
+                receiving = group.create_task(self._receive(group), name="control channel")
+                await self._ends.wait()
+                await self._worker.drain(self._drain_seconds)
+                await self._tell_metrics(Message("metrics"))
+                receiving.cancel()
+            if self._orphaned:  # nobody else is left to do it
+                save_one_use_table(self._one_use_keys, start.values["keys_directory"], time.time())
+        except REFUSALS as refused:
+            self._answer(start, "refused", detail=str(refused))
+        finally:
+            log.stop(_LOG_FLUSH_SECONDS)
+
+    async def _begin(self, start: Message, given: list[int], log: LogWriter) -> None:
+        """Raises what a configuration can be refused for."""
+        values = start.values
+        files, one_use_keys, seen_requests, challenges, *sockets = given
+        self._sockets = [socket.socket(fileno=descriptor) for descriptor in sockets]
+        self._load = self._loader_for(values["config_path"])
+
+        def load() -> tuple[Material, GatewayKeys, HeldFiles]:
+            held = unpack(files)
+            with taken_from(held):
+                return self._load(datetime.now(UTC)), load_keys(values["keys_directory"]), held
+
+        material, keys, held = await asyncio.to_thread(load)
+        self._one_use_keys = SharedTable.open(one_use_keys)
+        shared = Shared(
+            keys,
+            SharedOneUseKeys(self._one_use_keys),
+            SharedSeenRequests(SharedTable.open(seen_requests)),
+            SharedChallengeMarks(SharedTable.open(challenges)),
+            bytes.fromhex(values["ticket_secret"]),
+        )
+        with taken_from(held):
+            self._worker = Worker(material, shared, log)
+        self._answer(start, "prepared", features=self._worker.features)
+
+    async def _receive(self, group: asyncio.TaskGroup) -> None:
+        """Do what comes, until the channel ends."""
+        while True:
+            try:
+                message = await self._channel.receive()
+            except ControlClosed:
+                self._orphaned = not self._ends.is_set()
+                self._ends.set()
+                return
+            match message.name:
+                case "listen":
+                    await self._worker.start(self._sockets)
+                    for task in self._worker.background:
+                        group.create_task(_until_it_ends(task), name=f"watch over {task.get_name()}")
+                    self._answer(message, "ready")
+                case "revocation":
+                    group.create_task(self._take_index(message), name="revocation index")
+                case "prepare":
+                    group.create_task(self._prepare(message), name="new configuration")
+                case "commit":
+                    self._commit(message)
+                case "abandon":
+                    self._prepared = None
+                case "tickets":
+                    self._worker.replace_ticket_secret(bytes.fromhex(message.values["secret"]))
+                case "metrics":
+                    group.create_task(self._tell_metrics(message), name="metrics")
+                case "drain":
+                    self._drain_seconds = message.values["seconds"]
+                    self._ends.set()
+                case "hurry":
+                    self._worker.hurry()
+                    self._ends.set()
+
+    async def _take_index(self, message: Message) -> None:
+        description, *descriptors = message.descriptors
+
+        def opened() -> RevocationIndex:
+            memory = SealedMemory.mapped(description, MAX_DESCRIPTION_BYTES)
+            return open_index(memory[:], descriptors, self._index)
+
+        async with self._indexing:
+            self._index = await asyncio.to_thread(opened)
+            self._worker.revoked(self._index, message.values["since"])
+        self._answer(message, "applied")
+
+    async def _prepare(self, message: Message) -> None:
+        (files,) = message.descriptors
+
+        def prepared() -> Prepared:
+            with taken_from(unpack(files)):
+                return self._worker.prepare(self._load(datetime.now(UTC)))
+
+        try:
+            self._prepared = await asyncio.to_thread(prepared)
+        except REFUSALS as refused:
+            self._answer(message, "refused", detail=str(refused))
+        else:
+            self._answer(message, "prepared")
+
+    def _commit(self, message: Message) -> None:
+        prepared, self._prepared = self._prepared, None
+        assert prepared is not None, "the supervisor commits what was prepared"
+        self._worker.commit(prepared)
+        self._answer(message, "committed")
+
+    async def _tell_metrics(self, message: Message) -> None:
+        page = await asyncio.to_thread(generate_latest, self._worker.registry)
+        with memory_file("metrics") as file:
+            file.write(page)
+            memory = sealed(file)
+        self._answer(message, "metrics", (memory.descriptor,))
+
+    def _answer(
+        self, question: Message, name: str, descriptors: tuple[int, ...] = (), **values: object
+    ) -> None:
+        try:
+            self._channel.send(name, descriptors, number=question.values.get("number"), **values)
+        except ControlClosed:
+            return  # who receives finds out, too
+
+
+async def _until_it_ends(task: asyncio.Task[None]) -> None:
+    await task
