@@ -6,12 +6,14 @@ address's health stays as long as the address does.
 
 import asyncio
 import ssl
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.adapters.held_files import read_file
 from gateway.model.settings import GatewaySettings, Limits, Upstream
 from gateway.proxy.upstream_health import UpstreamHealth
+from gateway.server.configuration import MAX_ROOTS_BYTES
 from gateway.server.deadlines import Deadlines
 from gateway.server.name_lookup import NameLookup
 from gateway.server.upstream_pool import UpstreamPool
@@ -33,6 +35,15 @@ class UpstreamReport(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class PreparedPools:
+    """The servers that a configuration wants, and the TLS contexts of those that are new."""
+
+    limits: Limits
+    keys_of_app: Mapping[str, Sequence[_Key]]
+    contexts: Mapping[_Key, ssl.SSLContext | None]
+
+
 class Pools:
     def __init__(self, loop: asyncio.AbstractEventLoop, deadlines: Deadlines, report: UpstreamReport) -> None:
         self._loop = loop
@@ -44,17 +55,24 @@ class Pools:
         self._of_app: dict[str, UpstreamPool] = {}
         self._apps_at: dict[str, list[str]] = {}
 
-    def replace(self, settings: GatewaySettings) -> None:
-        """Make servers for new upstreams, close those that no app has any more. Raises OSError
-        for a CA file that cannot be used, with nothing changed."""
+    def prepare(self, settings: GatewaySettings) -> PreparedPools:
+        """What takes time and can fail: roots are read, TLS contexts made. Changes nothing, and may be called
+        in a thread. Raises OSError for a CA file that cannot be used."""
         limits = settings.limits
         keys_of_app: dict[str, list[_Key]] = {
             app.name: [(upstream, _roots(upstream), limits) for upstream in app.upstreams]
             for app in settings.apps
         }
         wanted = {key for keys in keys_of_app.values() for key in keys}
-        contexts = {key: _tls(key[0]) for key in wanted if key not in self._servers}
-        # Nothing below can fail.
+        servers = self._servers
+        contexts = {key: _tls(key[0], key[1]) for key in wanted if key not in servers}
+        return PreparedPools(limits, keys_of_app, contexts)
+
+    def commit(self, prepared: PreparedPools) -> None:
+        """Make servers for new upstreams, close those that no app has any more. ``prepared`` was made since
+        the last commit."""
+        limits, keys_of_app, contexts = prepared.limits, prepared.keys_of_app, prepared.contexts
+        wanted = {key for keys in keys_of_app.values() for key in keys}
         addresses = {key[0].address for key in wanted}
         self._health = {
             address: self._health.get(address) or UpstreamHealth() for address in sorted(addresses)
@@ -119,11 +137,11 @@ class Pools:
 
 def _roots(upstream: Upstream) -> bytes | None:
     """The configured roots as they are now: their file may hold others under the same name."""
-    return None if upstream.ca_file is None else Path(upstream.ca_file).read_bytes()
+    return None if upstream.ca_file is None else read_file(upstream.ca_file, MAX_ROOTS_BYTES)
 
 
-def _tls(upstream: Upstream) -> ssl.SSLContext | None:
+def _tls(upstream: Upstream, roots: bytes | None) -> ssl.SSLContext | None:
     try:
-        return upstream_tls(upstream)
+        return upstream_tls(upstream, roots)
     except ssl.SSLError as error:  # which does not say in which file
         raise OSError(f"{upstream.ca_file}: holds no certificate in PEM form ({error.reason})") from error

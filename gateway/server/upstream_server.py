@@ -267,11 +267,14 @@ class UpstreamServer:
             self._idle.pop().abort()
 
 
-def upstream_tls(upstream: Upstream) -> ssl.SSLContext | None:
-    """Verified TLS to an https upstream, against the system's roots or the configured ones."""
+def upstream_tls(upstream: Upstream, roots_pem: bytes | None = None) -> ssl.SSLContext | None:
+    """Verified TLS to an https upstream, against the system's roots or the given ones. Raises
+    ssl.SSLError."""
     if upstream.scheme != "https":
         return None
-    context = ssl.create_default_context(cafile=upstream.ca_file)
+    # What is not ASCII is in the text between certificates, and no part of any.
+    roots = None if roots_pem is None else roots_pem.decode("ascii", "ignore")
+    context = ssl.create_default_context(cadata=roots)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     return context

@@ -45,7 +45,7 @@ from gateway.server.metrics import Metrics
 from gateway.server.mtls_handler import MtlsHandler
 from gateway.server.org_handler import OrgHandler
 from gateway.server.pages import PageRenderer
-from gateway.server.pools import Pools
+from gateway.server.pools import Pools, PreparedPools
 from gateway.server.ticket_keys import TicketKeys
 from gateway.server.trusted_connections import TrustedConnections
 from gateway.services.access import Access
@@ -79,10 +79,10 @@ class Shared:
 class Prepared:
     """A configuration that only has to be swapped in."""
 
-    material: Material
     snapshot: Snapshot
     hosts: HostTable
     pages: PageRenderer
+    pools: PreparedPools
 
 
 class Worker:
@@ -120,14 +120,14 @@ class Worker:
             capacity=connections_that_fit(raise_descriptor_limit()),
         )
         self._shed: dict[str, tuple[int, str]] = {}
+        self._pools = Pools(self._loop, self._deadlines, self)
         prepared = self._make(material, RevocationIndex(), former=None)
         self._generation = prepared.snapshot.trust.generation
         self._live: Live[Snapshot] = Live(prepared.snapshot)
         self._hosts: Live[HostTable] = Live(prepared.hosts)
         self._tickets.apply(prepared.hosts)
         self._answers = Answers(prepared.pages, self._randomness)
-        self._pools = Pools(self._loop, self._deadlines, self)
-        self._pools.replace(settings)
+        self._pools.commit(prepared.pools)
         self._signer = StatementSigner(settings.org_name, shared.keys.jwt_keys)
         self._handlers = self._make_handlers(shared)
 
@@ -163,18 +163,16 @@ class Worker:
 
     def prepare(self, material: Material) -> Prepared:
         """Make all that a new configuration needs, and change nothing. Raises NoCertificateFor,
-        ServerCertificateRefused, PageTemplateRefused. Listening addresses, the org's name and keys stay as
-        they were."""
+        ServerCertificateRefused, PageTemplateRefused and OSError (a CA file for an upstream). Listening
+        addresses, the org's name and keys stay as they were."""
         material = replace(material, settings=self._reachable(material.settings))
         return self._make(material, self._live.current.trust.revocation, former=self._hosts.current)
 
     def commit(self, prepared: Prepared) -> None:
-        """Swap in what was prepared. Raises OSError (a CA file for an upstream) with nothing changed."""
-        settings = prepared.material.settings
-        self._pools.replace(settings)
-        # Nothing below can fail.
+        """Swap in what was prepared since the last commit. Cannot fail."""
+        self._pools.commit(prepared.pools)
         self._generation = prepared.snapshot.trust.generation
-        self._admission.limits = settings.limits
+        self._admission.limits = prepared.snapshot.settings.limits
         self._answers.replace_pages(prepared.pages)
         # The index may have changed since.
         self._live.replace(prepared.snapshot.with_revocation(self._live.current.trust.revocation))
@@ -269,10 +267,10 @@ class Worker:
         )
         snapshot = build_snapshot(material, trust)
         return Prepared(
-            material,
             snapshot,
             host_table(snapshot, material.certificates, self._send_no_tickets, former),
             PageRenderer(settings.pages_directory, org_name=settings.org_name),
+            self._pools.prepare(settings),
         )
 
     def _make_handlers(self, shared: Shared) -> Mapping[Role, Handler]:

@@ -51,9 +51,9 @@ def _pools(reports: Reports | None = None) -> Pools:
 
 async def test_an_unchanged_upstream_keeps_its_pool() -> None:
     pools, settings = _pools(), _settings(Upstream("http", "127.0.0.1", 9000))
-    pools.replace(settings)
+    pools.commit(pools.prepare(settings))
     kept = pools.of(WIKI)
-    pools.replace(settings)
+    pools.commit(pools.prepare(settings))
     assert pools.of(WIKI) is kept
 
 
@@ -61,33 +61,33 @@ async def test_other_roots_under_the_same_name_make_another_pool(tmp_path: Path)
     roots = tmp_path / "app-ca.pem"
     pools, settings = _pools(), _settings(Upstream("https", "127.0.0.1", 9000, ca_file=str(roots)))
     roots.write_bytes(Authority.create_root("App root").pem)
-    pools.replace(settings)
+    pools.commit(pools.prepare(settings))
     former = pools.of(WIKI)
-    pools.replace(settings)
+    pools.commit(pools.prepare(settings))
     assert pools.of(WIKI) is former
     roots.write_bytes(Authority.create_root("Next app root").pem)
-    pools.replace(settings)
+    pools.commit(pools.prepare(settings))
     assert pools.of(WIKI) is not former
 
 
 @pytest.mark.parametrize("content", [None, b"no certificate"], ids=["missing", "no certificate"])
 async def test_roots_that_cannot_be_read_change_nothing(tmp_path: Path, content: bytes | None) -> None:
     pools = _pools()
-    pools.replace(_settings(Upstream("http", "127.0.0.1", 9000)))
+    pools.commit(pools.prepare(_settings(Upstream("http", "127.0.0.1", 9000))))
     kept = pools.of(WIKI)
     roots = tmp_path / "app-ca.pem"
     if content is not None:
         roots.write_bytes(content)
     with pytest.raises(OSError, match=r"app-ca\.pem"):
-        pools.replace(_settings(Upstream("https", "127.0.0.1", 9000, ca_file=str(roots))))
+        pools.commit(pools.prepare(_settings(Upstream("https", "127.0.0.1", 9000, ca_file=str(roots)))))
     assert pools.of(WIKI) is kept
 
 
 async def test_an_address_that_stays_keeps_its_server_and_one_that_is_new_gets_one() -> None:
     pools = _pools()
-    pools.replace(_settings(FIRST))
+    pools.commit(pools.prepare(_settings(FIRST)))
     (first,) = pools.of(WIKI).servers
-    pools.replace(_settings(SECOND, FIRST))
+    pools.commit(pools.prepare(_settings(SECOND, FIRST)))
     second, kept = pools.of(WIKI).servers
     assert kept is first
     assert second.upstream == SECOND
@@ -95,7 +95,7 @@ async def test_an_address_that_stays_keeps_its_server_and_one_that_is_new_gets_o
 
 async def test_apps_with_the_same_address_share_its_connections() -> None:
     pools = _pools()
-    pools.replace(_settings(FIRST, names=("wiki", "mail")))
+    pools.commit(pools.prepare(_settings(FIRST, names=("wiki", "mail"))))
     mail = cast(App, SimpleNamespace(settings=SimpleNamespace(name="mail")))
     assert pools.of(WIKI).servers == pools.of(mail).servers
 
@@ -103,17 +103,17 @@ async def test_apps_with_the_same_address_share_its_connections() -> None:
 async def test_health_outlives_a_reload_with_other_limits_and_ends_with_the_address() -> None:
     reports = Reports()
     pools = _pools(reports)
-    pools.replace(_settings(FIRST, SECOND, names=("wiki", "mail")))
+    pools.commit(pools.prepare(_settings(FIRST, SECOND, names=("wiki", "mail"))))
     for _ in range(3):
         pools.of(WIKI).servers[0].failed("connect")
     assert reports.lines == [("down", "http://127.0.0.1:9000", "wiki", "mail", "connect")]
     assert reports.out == {"wiki": 1, "mail": 1}
 
-    pools.replace(_settings(FIRST, limits=replace(LIMITS, max_upstream_connections=7)))
+    pools.commit(pools.prepare(_settings(FIRST, limits=replace(LIMITS, max_upstream_connections=7))))
     assert pools.of(WIKI).servers[0].health.out
     assert reports.out == {"wiki": 1, "mail": 0}  # mail is not configured any more
 
-    pools.replace(_settings(SECOND))
+    pools.commit(pools.prepare(_settings(SECOND)))
     assert reports.out == {"wiki": 0, "mail": 0}
-    pools.replace(_settings(FIRST))
+    pools.commit(pools.prepare(_settings(FIRST)))
     assert not pools.of(WIKI).servers[0].health.out
