@@ -165,6 +165,10 @@ class Running:
     host: str = "127.0.0.1"
 
 
+def _tls_of(upstream: Upstream) -> ssl.SSLContext | None:
+    return upstream_tls(upstream, Path(upstream.ca_file).read_bytes() if upstream.ca_file else None)
+
+
 @contextlib.asynccontextmanager
 async def gateway_before(
     *upstreams: Upstream,
@@ -182,9 +186,7 @@ async def gateway_before(
     deadlines.start()
     names, changes = NameLookup(loop), HealthChanges()
     servers = tuple(
-        UpstreamServer(
-            upstream, upstream_tls(upstream), loop, deadlines, limits, names, UpstreamHealth(), changes
-        )
+        UpstreamServer(upstream, _tls_of(upstream), loop, deadlines, limits, names, UpstreamHealth(), changes)
         for upstream in upstreams
     )
     forwarder = Forwarder(UpstreamPool(servers, limits, loop), max_body_bytes)
