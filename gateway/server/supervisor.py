@@ -110,7 +110,7 @@ class Supervisor:
         # Workers are started and configurations replaced one after the other, so that none starts with what
         # is about to be replaced.
         self._turn = asyncio.Lock()
-        self._described: tuple[DescribedIndex, SealedMemory, float] | None = None
+        self._described: tuple[DescribedIndex, SealedMemory] | None = None
         self._crls = CrlStore(
             configuration.material.authorities, crl_cache_directory, self._clock, self._index_changed, self
         )
@@ -225,7 +225,7 @@ class Supervisor:
         described = describe(index)
         with memory_file("revocation index") as file:
             file.write(described.description)
-            self._described = described, sealed(file), time.monotonic()
+            self._described = described, sealed(file)
         for slot in self._slots:
             if slot.link is not None and slot.link.takes_indexes:
                 self._send_index(slot.link)
@@ -234,8 +234,8 @@ class Supervisor:
 
     def _send_index(self, link: WorkerLink) -> None:
         if self._described is not None:
-            described, memory, since = self._described
-            link.tell("revocation", (memory.descriptor, *described.descriptors), since=since)
+            described, memory = self._described
+            link.tell("revocation", (memory.descriptor, *described.descriptors))
 
     def _report(self) -> None:
         material = self._in_force.material
@@ -268,12 +268,11 @@ class Supervisor:
                 await asyncio.shield(crls)
             link.takes_indexes = True
             if self._described is not None:
-                described, memory, since = self._described
+                described, memory = self._described
                 await link.ask(
                     "revocation",
                     (memory.descriptor, *described.descriptors),
                     seconds=_ANSWER_SECONDS,
-                    since=since,
                 )
             await link.ask("listen", seconds=_ANSWER_SECONDS)
         except BaseException:

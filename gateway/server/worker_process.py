@@ -176,7 +176,7 @@ class _Process:
 
         async with self._indexing:
             self._index = await asyncio.to_thread(opened)
-            self._worker.revoked(self._index, message.values["since"])
+            self._worker.revoked(self._index)
         self._answer(message, "applied")
 
     async def _prepare(self, message: Message) -> None:
