@@ -93,6 +93,9 @@ def mtls_context(
     if send_no_tickets is not None:
         send_no_tickets(context)
     context.set_verify(SSL.VERIFY_PEER, _accept_for_later_judgement)
+    # OpenSSL verifies what was presented before it asks the line above. A made-up chain of 100 KB costs it up
+    # to 120 ms, for a verdict that nobody hears; with no depth it looks at the end entity only.
+    context.set_verify_depth(0)
     for authority in authorities:
         context.add_client_ca(authority)
     return context
