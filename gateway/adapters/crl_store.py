@@ -294,10 +294,10 @@ class CrlStore:
             source.untold = (*source.untold, crl)
 
     def _is_contained(self, crl: CrlSnapshot) -> bool:
-        """Whether a delta CRL is older than the full one that is held: authorities often publish the full
+        """Whether a delta CRL is not newer than the full one that is held: authorities often publish the full
         one first, and it says all that the delta CRL did."""
         held = self._held(crl.issuer, crl.scope)
-        return crl.is_delta and held is not None and crl.number < held.full.number
+        return crl.is_delta and held is not None and crl.number <= held.full.number
 
     def _settle(self) -> None:
         """After each step: try waiting delta CRLs again, hand on the index, tell what failed or recovered."""

@@ -291,12 +291,16 @@ def _removes_from_crl(extensions: bytes) -> bool:
     """Whether the reason of an entry is removeFromCRL. Raises on critical extensions, among them
     certificateIssuer, which makes an entry speak about another issuer (RFC 5280 §5.3.3)."""
     removes = False
+    seen: set[bytes] = set()
     start, end = asn1.content_of(extensions, asn1.SEQUENCE)
     for _, _, extension_start, extension_end in asn1.elements(extensions, start, end, _MAX_ENTRY_EXTENSIONS):
         parts = list(asn1.elements(extensions, extension_start, extension_end, 3))
         if len(parts) < 2 or parts[0][0] != asn1.OBJECT_IDENTIFIER or parts[-1][0] != asn1.OCTET_STRING:
             raise _malformed("an entry extension is malformed")
         identifier = extensions[parts[0][2] : parts[0][3]]
+        if identifier in seen:
+            raise _malformed("an entry extension stands twice")
+        seen.add(identifier)
         if identifier == _REASON_CODE:
             removes = extensions[parts[-1][2] : parts[-1][3]] == _REMOVE_FROM_CRL
         elif len(parts) == 3 and extensions[parts[1][1] : parts[1][3]] == _TRUE:

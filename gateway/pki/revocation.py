@@ -127,6 +127,8 @@ def _updated(held: HeldCrl, crl: CrlSnapshot) -> HeldCrl:
         # RFC 5280 §5.2.4: a delta goes with any full CRL from its base up to itself. Refusing this one would
         # leave nothing but the older full CRL, until it ends.
         return HeldCrl(crl, held.delta)
+    if crl.is_delta and held.delta is None and crl.number == held.full.number:
+        return held  # which says the same, or the authority breaks the rule (RFC 5280 §5.2.4)
     if crl.number < held.number:
         raise CrlRejected(
             CrlReason.OLDER_THAN_HELD, f"CRL number {crl.number} is lower than {held.number}, which is held"

@@ -266,3 +266,46 @@ def test_negative_and_overlong_serial_numbers_are_passed_over() -> None:
     crl = parse_crl(negative, [CA.parsed])
     assert len(crl.revoked) == 7
     assert 5 not in crl.revoked
+
+
+def noted(length: int) -> Extension:
+    """An entry extension that nobody knows, for entries of any length."""
+    return x509.UnrecognizedExtension(UNKNOWN, bytes(length)), False
+
+
+def test_entries_of_every_form_are_read_as_another_reader_reads_them() -> None:
+    late = x509.RevokedCertificateBuilder().revocation_date(NOW + 30 * 365 * DAY)  # GeneralizedTime
+    entries = [
+        *(crl_entry(2 ** (8 * size - 2) + size) for size in range(1, 21)),
+        *(crl_entry(1_000 + length, noted(length)) for length in range(60, 140)),
+        *(crl_entry(2_000 + length, noted(length)) for length in (250, 260, 70_000)),
+        *(late.serial_number(number).build() for number in (3_000, 3_001)),
+        *(crl_entry(4_000 + number, HOLD) for number in range(20)),
+    ]
+    der = forge_crl(CA, entries)
+    theirs = [entry.serial_number for entry in x509.load_der_x509_crl(der)]
+    assert len(theirs) == len(entries)
+    assert sorted(parse_crl(der, [CA.parsed]).revoked) == sorted(theirs)
+
+
+def test_an_entry_that_gives_two_reasons_is_malformed() -> None:
+    """Whoever takes the last one would take a certificate off the list that another reader leaves on it."""
+    other = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.30"), bytes.fromhex("0a0108"))
+    entries = [*range(100, 120), crl_entry(7, HOLD, (other, False))]
+    der = forge_crl(CA, entries, number=9, base_number=8)
+    assert 7 in parse_crl(der, [CA.parsed]).revoked
+    twice = resigned(der, CA, bytes.fromhex("0603551d1e"), bytes.fromhex("0603551d15"))
+    with pytest.raises(CrlRejected, match="stands twice"):
+        parse_crl(twice, [CA.parsed])
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["30068101ff8201ff", "3000", "3003810100", "040100"],
+    ids=["user and CA certificates only", "that says nothing", "a default that is written", "that is none"],
+)
+def test_an_issuing_distribution_point_against_the_rules_is_malformed(value: str) -> None:
+    given = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.28"), bytes.fromhex(value))
+    with pytest.raises(CrlRejected) as caught:
+        parse_crl(forge_crl(CA, extra=[(given, True)]), [CA.parsed])
+    assert caught.value.reason is CrlReason.MALFORMED

@@ -97,6 +97,31 @@ def test_a_full_crl_goes_under_a_delta_that_is_newer() -> None:
     assert (held.full.number, held.number) == (6, 7)
 
 
+def test_a_delta_with_the_number_of_the_full_crl_adds_nothing() -> None:
+    """RFC 5280 §5.2.4: both say the same. So it takes nothing off the list either."""
+    index = holding(crl(1, number=6))
+    assert index.with_crl(crl(2, number=6, base=5, removed=1)) is index
+
+
+def test_a_delta_goes_with_a_full_crl_of_its_scope_only() -> None:
+    first, second = partition("http://a.test/1.crl"), partition("http://a.test/2.crl")
+    index = holding(crl(1, number=5, extra=[first]), crl(2, number=5))
+    with pytest.raises(CrlRejected) as caught:
+        index.with_crl(crl(3, number=6, base=5, extra=[second]))
+    assert caught.value.reason is CrlReason.BASE_MISSING
+    index = index.with_crl(crl(3, number=6, base=5, removed=1, extra=[first]))
+    assert [status(index, serial) for serial in (1, 2, 3)] == ["good", "revoked", "revoked"]
+
+
+def test_two_authorities_of_one_name_are_held_apart_by_their_keys() -> None:
+    namesake = forge_authority("CA")
+    theirs = parse_crl(forge_crl(namesake, [1], number=1), [namesake.parsed])
+    index = holding(crl(2, number=9), theirs)
+    assert [status(index, serial) for serial in (1, 2)] == ["good", "revoked"]
+    theirs_too = [status(index, serial, issuer=namesake.parsed.issuer_hash) for serial in (1, 2)]
+    assert theirs_too == ["revoked", "good"]
+
+
 def test_the_index_before_a_change_stays_as_it_was() -> None:
     before = holding(crl(1, number=1))
     before.with_crl(crl(2, number=2))
