@@ -113,6 +113,11 @@ class Channel(asyncio.Protocol):
         return self
 
     @property
+    def peer_closed(self) -> bool:
+        """The peer says nothing more (close_notify); what it is told still arrives."""
+        return self._session.peer_closed
+
+    @property
     def is_open(self) -> bool:
         return not self._closing
 

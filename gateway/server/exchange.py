@@ -81,7 +81,8 @@ class Exchange(Protocol):
     def body(self, data: bytes) -> None: ...
 
     def body_end(self, trailers: Headers = ()) -> None:
-        """The body is complete. ``trailers`` as they came (RFC 9110 §6.5)."""
+        """The body is complete, or what the browser had to say in a tunnel. ``trailers`` as they came (RFC
+        9110 §6.5)."""
         ...
 
     def cancelled(self) -> None:

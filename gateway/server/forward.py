@@ -147,6 +147,8 @@ class ForwardExchange:
             self._upstream.write(self._framed(data))
 
     def body_end(self, trailers: Headers = ()) -> None:
+        if self._tunnel and self._upstream is not None:
+            self._upstream.end_writing()
         if self._over or self._request_done:
             return
         self._request_done = True
@@ -164,7 +166,10 @@ class ForwardExchange:
         if self._connecting is not None:
             self._connecting.cancel()
         if self._upstream is not None:
-            self._upstream.abort()
+            if self._tunnel:
+                self._upstream.close()  # what the browser said last still goes out
+            else:
+                self._upstream.abort()
         self._on_finished(499 if not self._response_begun else self._status)
 
     def pause_writing(self) -> None:

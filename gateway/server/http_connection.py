@@ -110,8 +110,10 @@ class HttpConnection:
     def drain(self) -> None:
         if self._start is None:
             self.channel.close()
-        else:
-            self._draining = True
+            return
+        self._draining = True
+        if self._tunnel and self.channel.peer_closed and self._exchange is not None:
+            self._exchange.body_end()
 
     def deadline_passed(self) -> None:
         if self._start is None and not self._head_begun:

@@ -1,6 +1,7 @@
 """One connection to an app: requests out, responses in, with a deadline, kept alive between exchanges."""
 
 import asyncio
+import socket
 from typing import Final, Protocol
 
 from gateway.model.settings import Limits
@@ -124,7 +125,11 @@ class UpstreamConnection(asyncio.Protocol):
             self._expect_more()
 
     def tunnel(self) -> None:
-        """The protocol was switched: bytes pass, however long nothing is said."""
+        """The protocol was switched: bytes pass, however long nothing is said. Somebody who is gone without a
+        word is found by the kernel, after two hours by default."""
+        assert self._transport is not None
+        if (plain := self._transport.get_extra_info("socket")) is not None:
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._owner.answered(self)
         self._parser = None
         self._tunnel = True
@@ -150,6 +155,19 @@ class UpstreamConnection(asyncio.Protocol):
         """The response is complete, and the connection not fit for another."""
         self._owner.answered(self)
         self.abort()
+
+    def end_writing(self) -> None:
+        """Nothing more is said in this tunnel. Behind TLS, where that cannot be told, it ends."""
+        if self._transport is not None and self.is_open:
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
+            else:
+                self._close()
+
+    def close(self) -> None:
+        """End a tunnel, behind what was written, and tell its exchange nothing more."""
+        self._reader = None
+        self._close()
 
     def abort(self) -> None:
         self._reader = None
@@ -222,8 +240,8 @@ class UpstreamConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         if self._reader is not None:
             self._reader.upstream_pause_writing()
-            if not self._tunnel:
-                self.deadline = self._deadlines.after(self._limits.upstream_response_timeout_seconds)
+            # In a tunnel, too: nothing is read of a browser meanwhile, not even that it left.
+            self.deadline = self._deadlines.after(self._limits.upstream_response_timeout_seconds)
 
     def resume_writing(self) -> None:
         if self._reader is not None:
@@ -241,6 +259,12 @@ class UpstreamConnection(asyncio.Protocol):
         if self._reader is None or self._tunnel:
             return
         if self._request_complete and not self._reading_paused:
+            self.deadline = self._deadlines.after(self._limits.upstream_response_timeout_seconds)
+
+    def _close(self) -> None:
+        """An app that takes none of what was written is cut off after a while."""
+        if self._transport is not None:
+            self._transport.close()
             self.deadline = self._deadlines.after(self._limits.upstream_response_timeout_seconds)
 
     def _close_last_words(self) -> None:
