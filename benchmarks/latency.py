@@ -38,7 +38,8 @@ def run(site: Site, load: Load, *, seconds: float, repetitions: int) -> Workload
                 )
                 for percent in _PERCENTS:
                     values[side][_key(percent)].append(percentile(latencies, percent))
-            rows.append(Row(f"GET at {rate}/s", values))
+            alone = values.pop(_DIRECT)
+            rows += [Row(f"GET at {rate}/s", values), Row("the app alone", {_DIRECT: alone})]
         negotiated = {side.name: load.negotiated(side.app_port, APP_HOST, None) for side in running}
     return Workload(
         name="latency",

@@ -144,6 +144,6 @@ class Site:
                     "policy": "policy.yaml",
                 }
             ],
-            # The workloads with connections that wait keep them for as long as it takes.
-            "limits": {"idle_timeout": "1h"},
+            # Thousands of connections that wait, and thousands of WebSockets of one app.
+            "limits": {"idle_timeout": "1h", "max_upstream_connections": 10_000},
         }
