@@ -145,6 +145,8 @@ def paced(task: dict[str, Any]) -> dict[str, Any]:
         return seen
 
     sample, seen = _measured(task["process"], many, range(threads), threads)
+    for connection in connections:
+        connection.close()
     flat = [one for some in seen for one in some]
     return {
         **sample,
@@ -172,6 +174,8 @@ def transfers(task: dict[str, Any]) -> dict[str, Any]:
                 raise ValueError(f"{received} bytes arrived of {size}")
 
     sample, _ = _measured(task["process"], many, connections)
+    for connection in connections:
+        connection.close()
     megabytes = len(connections) * task["count"] * size // 1_000_000
     return {**sample, "operations": megabytes}
 
