@@ -9,6 +9,7 @@ writes ``results/soak.json``.
 import argparse
 import asyncio
 import json
+import os
 import sys
 import tempfile
 import time
@@ -61,7 +62,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="gateway-soak-") as temporary:
         site = Site(Path(temporary))
         configuration = site.configuration(enforcement="session", workers=arguments.workers)
-        with streaming_app(site), gateway_under_test(site, configuration) as gateway:
+        cpus = os.sched_getaffinity(0) if arguments.workers > 1 else None
+        with streaming_app(site), gateway_under_test(site, configuration, cpus=cpus) as gateway:
             result = uvloop.run(
                 _soak(site, gateway, arguments.minutes * 60, arguments.seed, arguments.workers)
             )
