@@ -4,6 +4,7 @@ import base64
 import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -151,8 +152,7 @@ def _malformed(detail: str) -> CertificateRejected:
     return CertificateRejected(TrustReason.INVALID_CHAIN, f"certificate refused: {detail}")
 
 
-@dataclass(frozen=True, slots=True)
-class _Layout:
+class _Layout(NamedTuple):
     tbs_der: bytes
     serial_number: int
     signature_algorithm_der: bytes

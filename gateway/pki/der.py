@@ -68,6 +68,14 @@ def elements(data: bytes, start: int, end: int, limit: int) -> Iterator[tuple[in
         count += 1
         if count > limit:
             raise DerError(f"more than {limit} elements")
-        tag, content, content_end = read_element(data, offset, end)
+        content = offset + 2
+        # A length of one byte, as nearly all have: certificates are made of a hundred, and a call for each
+        # costs more than this.
+        if content <= end and (size := data[offset + 1]) < 0x80 and content + size <= end:
+            tag, content_end = data[offset], content + size
+            if tag & 0x1F == 0x1F:
+                raise DerError("long tag")
+        else:
+            tag, content, content_end = read_element(data, offset, end)
         yield tag, offset, content, content_end
         offset = content_end

@@ -92,34 +92,34 @@ class _Reader:
 
     def take(self, extension: x509.Extension[x509.ExtensionType]) -> None:
         value = extension.value
-        match value:
-            case x509.BasicConstraints():
-                self.is_ca, self.path_length = value.ca, value.path_length
-            case x509.KeyUsage():
-                self.key_usage = KeyUsage(value.digital_signature, value.key_cert_sign, value.crl_sign)
-            case x509.ExtendedKeyUsage():
-                self.extended_key_usage = frozenset(usage.dotted_string for usage in value)
-            case x509.SubjectKeyIdentifier():
-                self.subject_key_identifier = value.digest
-            case x509.AuthorityKeyIdentifier():
-                self.authority_key_identifier = value.key_identifier
-            case x509.SubjectAlternativeName():
-                self.subject_alt_names = tuple(value)
-                self.subject_alt_name_critical = extension.critical
-            case x509.NameConstraints():
-                self.name_constraints = value
-            case x509.CertificatePolicies():
-                self.policies = frozenset(policy.policy_identifier.dotted_string for policy in value)
-            case x509.PolicyConstraints():
-                self.require_explicit_policy = value.require_explicit_policy
-                self.constraints_critical = extension.critical
-            case x509.InhibitAnyPolicy():
-                self.inhibit_any_policy = value.skip_certs
-            case x509.CRLDistributionPoints():
-                self.crl_distribution_points = _locations(value)
-            case _:
-                if extension.oid == ExtensionOID.POLICY_MAPPINGS:
-                    self.has_mappings = True
+        # By `type`: these are abstract base classes, of which the library makes no subclasses. With
+        # `isinstance`, or a `match`, telling them apart takes longer than parsing them.
+        if type(value) is x509.BasicConstraints:
+            self.is_ca, self.path_length = value.ca, value.path_length
+        elif type(value) is x509.KeyUsage:
+            self.key_usage = KeyUsage(value.digital_signature, value.key_cert_sign, value.crl_sign)
+        elif type(value) is x509.ExtendedKeyUsage:
+            self.extended_key_usage = frozenset(usage.dotted_string for usage in value)
+        elif type(value) is x509.SubjectKeyIdentifier:
+            self.subject_key_identifier = value.digest
+        elif type(value) is x509.AuthorityKeyIdentifier:
+            self.authority_key_identifier = value.key_identifier
+        elif type(value) is x509.SubjectAlternativeName:
+            self.subject_alt_names = tuple(value)
+            self.subject_alt_name_critical = extension.critical
+        elif type(value) is x509.NameConstraints:
+            self.name_constraints = value
+        elif type(value) is x509.CertificatePolicies:
+            self.policies = frozenset(policy.policy_identifier.dotted_string for policy in value)
+        elif type(value) is x509.PolicyConstraints:
+            self.require_explicit_policy = value.require_explicit_policy
+            self.constraints_critical = extension.critical
+        elif type(value) is x509.InhibitAnyPolicy:
+            self.inhibit_any_policy = value.skip_certs
+        elif type(value) is x509.CRLDistributionPoints:
+            self.crl_distribution_points = _locations(value)
+        elif extension.oid == ExtensionOID.POLICY_MAPPINGS:
+            self.has_mappings = True
 
     def finish(self) -> Extensions:
         return Extensions(
