@@ -3,7 +3,7 @@
     connect     TLS handshake with the app host
     post        the message: signature, conditions, policy; answered with the self-submitting form
     challenge   TLS handshake with the mTLS host, the device judged, redirect with the ticket
-    return      the message again with the ticket: verified again, decided, passed on to the app
+    return      the message again with the ticket: known from a moment ago, decided, passed on to the app
 
 The peer is Apache, whose mod_ssl asks everybody for the certificate and whose mod_auth_mellon takes the
 message: one connection, the message, and the page that it leads to, passed on to the app as well.
