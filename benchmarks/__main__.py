@@ -9,6 +9,7 @@ from typing import Final
 
 from benchmarks import (
     bodies,
+    crl_load,
     http2_request,
     idle_memory,
     keep_alive_request,
@@ -70,6 +71,7 @@ def _workloads(site: Site, load: Load, *, quick: bool) -> Mapping[str, Callable[
         return {
             "mtls_handshake": lambda: mtls_handshake.run(site, load, connections=150, repetitions=2),
             "mtls_crl": lambda: mtls_crl.run(site, load, connections=100, repetitions=1),
+            "crl_load": lambda: crl_load.run(site, repetitions=1),
             "sign_on": lambda: sign_on.run(site, load, sign_ons=60, repetitions=2),
             "keep_alive_request": lambda: keep_alive_request.run(site, load, seconds=1, repetitions=2),
             "http2_request": lambda: http2_request.run(site, load, seconds=1, repetitions=2),
@@ -84,6 +86,7 @@ def _workloads(site: Site, load: Load, *, quick: bool) -> Mapping[str, Callable[
     return {
         "mtls_handshake": lambda: mtls_handshake.run(site, load, connections=400, repetitions=7),
         "mtls_crl": lambda: mtls_crl.run(site, load, connections=300, repetitions=3),
+        "crl_load": lambda: crl_load.run(site, repetitions=3),
         "sign_on": lambda: sign_on.run(site, load, sign_ons=200, repetitions=5),
         "keep_alive_request": lambda: keep_alive_request.run(site, load, seconds=2, repetitions=5),
         "http2_request": lambda: http2_request.run(site, load, seconds=2, repetitions=5),
