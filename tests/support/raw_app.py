@@ -1,7 +1,7 @@
 """An app behind the gateway that does to a request what its path says, byte for byte. A process of its own.
 
     /dies-before-head  /dies-in-head  /dies-in-body  /dies-in-chunks  /garbage  /too-much  /two-answers
-    /speaks-unasked  /never  /never-ends  /early  /down/BYTES  /up  /socket  /trickle/BYTES
+    /speaks-unasked  /never  /deaf  /never-ends  /early  /down/BYTES  /up  /socket  /trickle/BYTES
 
 Every other path is answered with the head and the body that were received. Run as
 ``python raw_app.py PORT [CERTIFICATE KEY]``.
@@ -41,6 +41,12 @@ async def _speaks_unasked(_reader: Reader, writer: Writer, _head: bytes) -> bool
 
 async def _never(reader: Reader, _writer: Writer, _head: bytes) -> bool:
     await reader.read()
+    return False
+
+
+async def _deaf(_reader: Reader, _writer: Writer, _head: bytes) -> bool:
+    """Takes no more of a body than came with its head."""
+    await asyncio.sleep(5)
     return False
 
 
@@ -126,6 +132,7 @@ _ANSWERS: dict[bytes, Answer] = {
     b"two-answers": _says(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\r\nevil"),
     b"speaks-unasked": _speaks_unasked,
     b"never": _never,
+    b"deaf": _deaf,
     b"never-ends": _never_ends,
     b"early": _early,
     b"down": _down,
