@@ -12,12 +12,14 @@ from typing import Protocol
 from gateway.model.device import PeerCertificate, TrustVerdict
 from gateway.server.deadlines import NEVER, Deadlines
 from gateway.tls.records import PUBLIC_RECORDS, Records
-from gateway.tls.session import ContextSelector, TlsFailure, TlsSession
+from gateway.tls.session import OVERHEAD_BYTES, ContextSelector, TlsFailure, TlsSession
 
 # How long a peer may go on sending after our last word.
 LINGER_SECONDS = 2.0
 # Ciphertext that may wait for a slow reader before its source is told to stop.
 _WRITE_HIGH_WATER = 262_144
+# No source of ours writes past this: one that was told to stop has less than one read's worth in its hands.
+_WRITE_BOUND = 4 * _WRITE_HIGH_WATER
 # The source goes on as soon as this much is left, so that a slow reader is seen to make progress.
 _WRITE_LOW_WATER = 196_608
 
@@ -217,6 +219,8 @@ class Channel(asyncio.Protocol):
             self._flush()  # what the handshake left to say, unless an answer took it along
         elif plaintext:
             speaker.receive(plaintext)
+        if session.overhead > OVERHEAD_BYTES:
+            self._flush_overhead()
         if session.peer_closed and not self._closing:
             speaker.drain()  # it says nothing more, and may still wait for an answer (RFC 8446 §6.1)
 
@@ -269,6 +273,13 @@ class Channel(asyncio.Protocol):
         assert self._transport is not None
         self._transport.close()
         self.deadline = self._deadlines.after(self._handshake_timeout_seconds)
+
+    def _flush_overhead(self) -> None:
+        """Write what OpenSSL answers by itself; who asks for more and more of it has to read it, too."""
+        self._session.overhead = 0
+        self._flush()
+        if self._transport is not None and self._transport.get_write_buffer_size() > _WRITE_BOUND:
+            self.abort()
 
     def _flush(self) -> None:
         output = self._session.take_output()

@@ -26,6 +26,12 @@ from gateway.tls.client_hello import (
 )
 from gateway.tls.records import PUBLIC_RECORDS, Records, bytes_missing
 
+# Ciphertext in a row that holds no plaintext. The largest record comes in pieces of together 16 KB; more is a
+# peer that sends something else, such as KeyUpdates (RFC 8446 §4.6.3), of which OpenSSL takes any number.
+MAX_BARREN_BYTES: Final = 65_536
+# Ciphertext beyond its plaintext after which `take_output` has to be asked. What OpenSSL answers by itself,
+# again to KeyUpdates, waits there, and no answer of ours may ever come to take it along.
+OVERHEAD_BYTES: Final = 65_536
 # What a peer may present above its own certificate. OpenSSL bounds the message itself to 100 KB.
 _MAX_PRESENTED_CHAIN: Final = 16
 
@@ -64,6 +70,7 @@ class TlsSession:
     """See the module's docstring. ``select_context`` maps a server name to a context, None if unknown."""
 
     __slots__ = (
+        "_barren",
         "_connection",
         "_hello",
         "_missing",
@@ -71,6 +78,7 @@ class TlsSession:
         "_records",
         "_select_context",
         "established",
+        "overhead",
         "peer_certificate",
         "peer_closed",
         "server_name",
@@ -83,6 +91,8 @@ class TlsSession:
         self._connection: SSL.Connection | None = None
         self._output = b""
         self._missing = 0
+        self._barren = 0
+        self.overhead = 0  # bytes; set to 0 by whoever asks `take_output` because of it
         self.established = False
         self.peer_closed = False
         self.peer_certificate: PeerCertificate | None = None
@@ -107,6 +117,8 @@ class TlsSession:
                 plaintext, self.peer_closed = self._records.open(connection, ciphertext, is_one_record=whole)
             except SSL.Error as error:
                 raise TlsFailure(FailureKind.PROTOCOL_ERROR, _describe(error)) from error
+            if not (whole and plaintext):
+                self._count(size, len(plaintext))
             return plaintext
         self._missing = bytes_missing(self._missing, ciphertext)
         if connection is None:
@@ -149,6 +161,13 @@ class TlsSession:
             self._connection.shutdown()
         except SSL.Error:
             return  # the session already failed; there is nothing left to say
+
+    def _count(self, ciphertext_bytes: int, plaintext_bytes: int) -> None:
+        """Bound what a peer sends beyond plaintext. A read that is one record of it needs no look."""
+        self.overhead += ciphertext_bytes - plaintext_bytes
+        self._barren = 0 if plaintext_bytes else self._barren + ciphertext_bytes
+        if self._barren > MAX_BARREN_BYTES:
+            raise TlsFailure(FailureKind.PROTOCOL_ERROR, "records without content")
 
     def _begin(self, data: bytes) -> tuple[SSL.Connection | None, bytes]:
         hello = self._hello
