@@ -29,7 +29,7 @@ from gateway.services.ports import Clock, Randomness
 from gateway.services.snapshot import Live, Snapshot
 from gateway.services.statements import IdentityStatement
 
-# Opened session cookies that are remembered: at about 1 KB each, enough for the people of one worker.
+# Opened session cookies that are remembered: at about 1.5 KB each, enough for the people of one worker.
 MAX_CACHED_SESSIONS: Final = 20_000
 # A browser refuses a cookie of more than 4096 bytes with its name and attributes.
 MAX_SESSION_CHARACTERS: Final = 3_900

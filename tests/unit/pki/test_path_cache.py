@@ -1,6 +1,7 @@
 """The path cache as a dialogue: what is found again, and what is forgotten when."""
 
 from dataclasses import replace
+from random import Random
 
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -206,3 +207,49 @@ def test_what_is_learned_is_bounded() -> None:
         assert authority in held
         assert len(held) <= 2
         assert len(cache.signatures(TRUST)) <= 3
+
+
+STRANGER = forge_authority("Stranger")
+MADE_UP = forge(ISSUING.subject, STRANGER, issuer=ROOT.subject, key=ISSUING.key)
+RENEWED = forge_authority("Issuing", ROOT, key=ISSUING.key)
+ENDED = forge_authority("Ended", ROOT, not_before=NOW - 2 * DAY, not_after=NOW - DAY)
+CANNOT_SIGN = forge_device("no authority", ROOT)
+PEERS: list[tuple[Forged, tuple[Forged, ...]]] = [
+    (DEVICE, (ISSUING,)),
+    (DEVICE, ()),
+    (forge_device("of a renewed authority", RENEWED), (RENEWED,)),
+    (forge_device("with the certificate before", RENEWED), (ISSUING,)),
+    (forge_device("with a made-up authority", MADE_UP), (MADE_UP,)),
+    (forge_device("with both", MADE_UP), (MADE_UP, ISSUING)),
+    (forge("claims the authority", STRANGER, issuer=ISSUING.subject), (ISSUING,)),
+    (forge_device("of an authority that ended", ENDED), (ENDED,)),
+    (forge_device("of a device", CANNOT_SIGN), (CANNOT_SIGN,)),
+    (forge_device("of a stranger", STRANGER), (STRANGER, ISSUING)),
+    (forge_device("ended", ISSUING, not_before=NOW - 2 * DAY, not_after=NOW - DAY), (ISSUING,)),
+    (ISSUING, (ROOT,)),
+]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_was_learned_from_others_never_changes_a_verdict(seed: int) -> None:
+    """But for the one change that is meant: a device that passed is known without its authority."""
+    cold = {index: ask(PathCache(), device, *presented) for index, (device, presented) in enumerate(PEERS)}
+    assert {reason(verdict) for verdict in cold.values()} >= {
+        None,
+        TrustReason.UNKNOWN_ISSUER,
+        TrustReason.INVALID_CHAIN,
+        TrustReason.EXPIRED,
+        TrustReason.WRONG_KEY_USAGE,
+    }
+    order = list(range(len(PEERS))) * 2
+    Random(seed).shuffle(order)
+    cache, passed = PathCache(), set[bytes]()
+    for index in order:
+        device, presented = PEERS[index]
+        verdict = ask(cache, device, *presented)
+        if isinstance(cold[index], VerifiedDevice):
+            passed.add(device.der)
+        if device.der in passed:
+            assert isinstance(verdict, VerifiedDevice)
+        else:
+            assert verdict == cold[index]
