@@ -124,6 +124,7 @@ def _declared_errors() -> tuple[type[Exception], ...]:
     from gateway.config.load import ConfigErrors
     from gateway.server.hosts import NoCertificateFor
     from gateway.server.page_templates import PageTemplateRefused
+    from gateway.server.take_over import TakeOverFailed
     from gateway.server.worker_link import WorkerLost, WorkerRefused
     from gateway.tls.contexts import ServerCertificateRefused
 
@@ -135,6 +136,7 @@ def _declared_errors() -> tuple[type[Exception], ...]:
         PageTemplateRefused,
         PlugInError,
         ServerCertificateRefused,
+        TakeOverFailed,
         WorkerLost,
         WorkerRefused,
     )

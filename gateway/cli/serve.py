@@ -1,6 +1,7 @@
 """`devicetrust serve`: the gateway in the foreground, until a signal ends it."""
 
 import asyncio
+import os
 import sys
 from datetime import UTC, datetime
 from typing import Final
@@ -9,6 +10,7 @@ import click
 
 from gateway.adapters.key_files import KeyFileRefused
 from gateway.adapters.processors import usable_processors
+from gateway.adapters.systemd import Notifier, given_sockets
 from gateway.cli.worker import loader_for
 from gateway.config.errors import ConfigError
 from gateway.config.load import ConfigErrors
@@ -24,6 +26,7 @@ _EPILOG = """\b
 Examples:
   devicetrust serve -c gateway.yaml
   kill -HUP PID     read the configuration anew; a bad one is refused, the old stays
+  devicetrust serve -c gateway.yaml --take-over     in place of the one that runs
   kill -TERM PID    finish what runs, then exit; a second time: exit at once
 """
 
@@ -38,7 +41,8 @@ Examples:
     default=None,
     help="Worker processes, instead of listen.workers.",
 )
-def serve(config_path: str, workers: int | None) -> None:
+@click.option("--take-over", is_flag=True, help="Take the place of the gateway that runs with these keys.")
+def serve(config_path: str, workers: int | None, take_over: bool) -> None:
     """Run the gateway.
 
     Logs JSON lines to standard output. Files that the configuration names are watched: a change is taken over
@@ -51,6 +55,9 @@ def serve(config_path: str, workers: int | None) -> None:
         read=reader.read,
         refusals=REFUSALS,
         command=_WORKER,
+        given=given_sockets(os.environ),
+        notifier=Notifier(os.environ),
+        take_over=take_over,
         workers=workers or configuration.material.settings.workers or usable_processors(),
     )
     asyncio.run(run_gateway(plan))

@@ -39,6 +39,10 @@ class Speaker(Protocol):
 
     def deadline_passed(self) -> None: ...
 
+    def end_soon(self) -> None:
+        """Close after the exchange that runs, or after the next one."""
+        ...
+
     def drain(self) -> None:
         """Close after the exchange that runs, or at once if none does."""
         ...
@@ -178,6 +182,11 @@ class Channel(asyncio.Protocol):
         self._transport.close()
         # A peer that reads nothing would keep the socket for ever.
         self.deadline = self._deadlines.after(self._handshake_timeout_seconds)
+
+    def close_after_next(self) -> None:
+        """The worker drains: one request more on this connection, which may be on its way."""
+        if self._speaker is not None:
+            self._speaker.end_soon()
 
     def close_when_idle(self) -> None:
         """The worker drains: no further request on this connection."""

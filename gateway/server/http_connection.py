@@ -51,6 +51,8 @@ class HttpConnection:
         self._exchange_reads = True
         self._body_in_one_time = False
         self._tunnel = False
+        self._ends_soon = False
+        self._told_to_close = False
         self._draining = False
         self._writing_paused = False
         channel.set_deadline(limits.request_head_timeout_seconds)
@@ -107,12 +109,14 @@ class HttpConnection:
         if self._exchange is not None:
             self._exchange.resume_writing()
 
+    def end_soon(self) -> None:
+        self._ends_soon = True
+
     def drain(self) -> None:
+        self._draining = True
         if self._start is None:
             self.channel.close()
-            return
-        self._draining = True
-        if self._tunnel and self.channel.peer_closed and self._exchange is not None:
+        elif self._tunnel and self.channel.peer_closed and self._exchange is not None:
             self._exchange.body_end()
 
     def deadline_passed(self) -> None:
@@ -236,7 +240,8 @@ class HttpConnection:
 
     def finish(self, *, close: bool = False) -> None:
         """The response is complete. Go on with the next request, or close."""
-        ends = self._tunnel or self._closes_behind(close)
+        # Where the head promised to stay, the peer may be sending already: one request more is answered.
+        ends = self._tunnel or self._told_to_close or self._must_close(close)
         self._start, self._exchange, self.request_head = None, None, None
         if ends:
             self._events.clear()
@@ -265,6 +270,7 @@ class HttpConnection:
         start = self._start
         self._answer_begun = True
         keep = not self._closes_behind(close)
+        self._told_to_close = not keep
         lines = [b"HTTP/1.1 %d %s" % (head.status, head.reason_phrase)]
         lines.extend(b"%s: %s" % field for field in head.headers)
         if not keep:
@@ -276,6 +282,9 @@ class HttpConnection:
 
     def _closes_behind(self, close: bool) -> bool:
         """True if the connection ends with the answer to the current request."""
+        return self._ends_soon or self._must_close(close)
+
+    def _must_close(self, close: bool) -> bool:
         return (
             close
             or self._answer_closes

@@ -14,11 +14,14 @@ from gateway.model.settings import Address
 LISTEN_BACKLOG: Final = 4_096
 
 
-def listen(address: Address, key: str, count: int) -> list[list[socket.socket]]:
-    """For each socket address that the host stands for, ``count`` sockets. Raises OSError, which names the
-    key.
+def listen(
+    address: Address, key: str, count: int, inherited: Sequence[socket.socket] = ()
+) -> list[list[socket.socket]]:
+    """For each socket address that the host stands for, ``count`` sockets or more. Raises OSError, which
+    names the key.
 
-    Nobody else may listen there, also not another gateway that would share the address.
+    Nobody else may listen there, but for who hands ``inherited`` over: those of them that listen there are
+    used first.
     """
     try:
         found = socket.getaddrinfo(
@@ -26,8 +29,11 @@ def listen(address: Address, key: str, count: int) -> list[list[socket.socket]]:
         )
         opened: list[list[socket.socket]] = []
         for family, place in dict.fromkeys((family, place) for family, _, _, _, place in found):
-            _bound(family, place, shared=False).close()
-            opened.append([listening(family, place) for _ in range(count)])
+            group = [one for one in inherited if (one.family, one.getsockname()) == (family, place)]
+            if not group:
+                _bound(family, place, shared=False).close()
+            group += (listening(family, place) for _ in range(count - len(group)))
+            opened.append(group)
     except OSError as error:
         cause = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
         raise OSError(error.errno, f"{key}: cannot listen on {text(address)}: {cause}") from error

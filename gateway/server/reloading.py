@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final, Never
 
 from gateway.adapters.file_watch import watch_files
+from gateway.adapters.systemd import Notifier
 from gateway.model.settings import GatewaySettings
 from gateway.server.configuration import Configuration
 from gateway.server.log import LogWriter
@@ -30,6 +31,7 @@ class Reloading:
         refusals: tuple[type[Exception], ...],
         log: LogWriter,
         wanted: asyncio.Event,
+        notifier: Notifier,
     ) -> None:
         self._started_with = running.material.settings
         self._files = running.material.files
@@ -38,6 +40,7 @@ class Reloading:
         self._refusals: tuple[type[Exception], ...] = (*refusals, WorkerRefused)
         self._log = log
         self._wanted = wanted
+        self._notifier = notifier
         self._seen = _fingerprints(self._files)  # before anything waits: a change meanwhile is seen
 
     async def run(self) -> Never:
@@ -61,6 +64,13 @@ class Reloading:
             self._wanted.set()
 
     async def _reload(self) -> None:
+        self._notifier.reloading()
+        try:
+            await self._take_over()
+        finally:
+            self._notifier.ready()
+
+    async def _take_over(self) -> None:
         # Taken before the files are read: one that changes meanwhile is read once more.
         before = await asyncio.to_thread(_fingerprints, self._files)
         try:

@@ -1,11 +1,12 @@
 """A whole gateway: supervisor, metrics, reloading and signals, from the start to the end of the process."""
 
 import asyncio
+import os
 import signal
 import socket
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Never
@@ -17,8 +18,9 @@ from gateway.adapters.shared_memories import (
     create_seen_requests_table,
 )
 from gateway.adapters.shared_table import SharedTable
+from gateway.adapters.systemd import GivenSocket, Notifier
 from gateway.model.one_use import OneUseKeysFull
-from gateway.model.settings import GatewaySettings
+from gateway.model.settings import Address
 from gateway.server.configuration import Configuration
 from gateway.server.listening import dealt, listen, text
 from gateway.server.log import LogWriter
@@ -26,76 +28,110 @@ from gateway.server.log_output import SharedOutput, new_output_lock
 from gateway.server.metrics_listener import MetricsListener
 from gateway.server.reloading import Reloading
 from gateway.server.supervisor import Held, Supervisor
+from gateway.server.take_over import Estate, Inheritance, Offer, ask
+from gateway.server.ticket_keys import TICKET_SECRET_BYTES
 
 _LOG_FLUSH_SECONDS: Final = 5.0
 # How much of the one-use keys a power cut can take.
 _SAVE_SECONDS: Final = 10.0
+# FileDescriptorName of the socket that metrics are served on.
+METRICS_NAME: Final = "metrics"
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What to serve. ``read`` reads the configuration anew and blocks; ``refusals`` are what it raises for
-    one that cannot be used. ``command`` starts a worker."""
+    one that cannot be used. ``command`` starts a worker. ``given`` are sockets that systemd opened: with any,
+    those of ``listen.https`` are not."""
 
     configuration: Configuration
     read: Callable[[datetime], Configuration]
     refusals: tuple[type[Exception], ...]
     command: Sequence[str]
     workers: int
+    given: Sequence[GivenSocket]
+    notifier: Notifier
+    take_over: bool
 
 
 async def run_gateway(plan: Plan) -> None:
-    """Until a signal ends it. Raises OSError where an address cannot be had, WorkerRefused and WorkerLost
-    where the workers cannot do with the configuration."""
+    """Until a signal ends it, or another one takes over. Raises OSError where an address cannot be had,
+    TakeOverFailed, and WorkerRefused and WorkerLost where the workers cannot do with the configuration."""
     settings = plan.configuration.material.settings
-    log_lock = new_output_lock()
-    log = LogWriter(SharedOutput(log_lock).write)
     signals = _Signals()
-    sockets = _listen(settings, plan.workers)
-    metrics_socket = _listen_for_metrics(settings)
+    inheritance = await ask(settings.keys_directory, take_over=plan.take_over)
+    former = None if inheritance is None else inheritance.estate
+    log_lock = new_output_lock() if former is None else former.log_lock
+    log = LogWriter(SharedOutput(log_lock).write)
     log.start()
     try:
-        one_use_keys = _one_use_table(settings.keys_directory, log)
-        held = Held(log_lock, one_use_keys, create_seen_requests_table(), create_marks_table())
+        estate = _estate(plan, former, log_lock, log)
         supervisor = Supervisor(
             plan.configuration,
-            held,
-            dealt(sockets, plan.workers),
+            Held(log_lock, estate.one_use_keys, estate.seen_requests, estate.challenges),
+            dealt(estate.https, plan.workers),
             plan.command,
             str(Path(settings.keys_directory, "crl-cache")),
             log,
+            estate.ticket_secret,
         )
-        saving = _Saving(one_use_keys, settings.keys_directory, log)
-        metrics = MetricsListener(supervisor.scrape, supervisor.not_ready)
         await supervisor.start()
-        try:
-            if metrics_socket is not None:
-                await metrics.start(metrics_socket)
-            log.note(
-                "started",
-                https=[text(address) for address in settings.listen_https],
-                workers=plan.workers,
-                **supervisor.features,
-            )
-            reloading = Reloading(
-                plan.configuration,
-                plan.read,
-                supervisor.replace_configuration,
-                plan.refusals,
-                log,
-                signals.reads_anew,
-            )
-            await _until_the_end(signals, supervisor.run(), reloading.run(), saving.run())
-        finally:
-            for group in sockets:
-                for listening in group:
-                    listening.close()
-            await supervisor.drain(settings.limits.drain_timeout_seconds, signals.hurries)
-            await metrics.stop()
-            await saving.save()
-            log.note("stopped")
+        await _serve(plan, supervisor, estate, inheritance, signals, log)
     finally:
         log.stop(_LOG_FLUSH_SECONDS)
+
+
+async def _serve(
+    plan: Plan,
+    supervisor: Supervisor,
+    estate: Estate,
+    inheritance: Inheritance | None,
+    signals: "_Signals",
+    log: LogWriter,
+) -> None:
+    """With workers that run, until the end."""
+    settings = plan.configuration.material.settings
+    saving = _Saving(estate.one_use_keys, settings.keys_directory, log)
+    metrics = MetricsListener(supervisor.scrape, supervisor.not_ready)
+    offer = Offer(
+        settings.keys_directory,
+        lambda: replace(estate, ticket_secret=supervisor.ticket_secret),
+        signals.ends.set,
+    )
+    reloading = Reloading(
+        plan.configuration,
+        plan.read,
+        supervisor.replace_configuration,
+        plan.refusals,
+        log,
+        signals.reads_anew,
+        plan.notifier,
+    )
+    try:
+        if estate.metrics is not None:
+            await metrics.start(estate.metrics)
+        log.note(
+            "started",
+            https=[_text(group[0]) for group in estate.https],
+            workers=plan.workers,
+            took_over_from=None if inheritance is None else inheritance.process_id,
+            **supervisor.features,
+        )
+        if inheritance is not None:
+            inheritance.complete()
+        plan.notifier.ready()
+        await _until_the_end(signals, supervisor.run(), reloading.run(), saving.run(), offer.run())
+    finally:
+        plan.notifier.stopping()
+        for group in estate.https:
+            for listening in group:
+                listening.close()
+        if offer.has_handed_over:  # another one answers there
+            await metrics.stop()
+        await supervisor.drain(settings.limits.drain_timeout_seconds, signals.hurries)
+        await metrics.stop()
+        await saving.save()
+        log.note("stopped")
 
 
 class _Signals:
@@ -141,7 +177,7 @@ class _Saving:
         self._problem = problem
 
 
-async def _until_the_end(signals: _Signals, *work: Coroutine[Any, Any, Never]) -> None:
+async def _until_the_end(signals: _Signals, *work: Coroutine[Any, Any, None]) -> None:
     """Until a signal comes. What ends before that ended by a defect, which must not go unseen."""
     running = [asyncio.ensure_future(each) for each in work]
     ending = asyncio.create_task(signals.ends.wait(), name="signals")
@@ -153,14 +189,44 @@ async def _until_the_end(signals: _Signals, *work: Coroutine[Any, Any, Never]) -
         one.result()  # raises what ended it
 
 
-def _listen(settings: GatewaySettings, workers: int) -> list[list[socket.socket]]:
-    return [group for address in settings.listen_https for group in listen(address, "listen.https", workers)]
+def _estate(plan: Plan, former: Estate | None, log_lock: int, log: LogWriter) -> Estate:
+    """What this gateway listens on and holds: what it is given, what it inherits, and what is left to
+    make."""
+    settings = plan.configuration.material.settings
+    https: Sequence[Sequence[socket.socket]]
+    given = [[one.listening] for one in plan.given if one.name != METRICS_NAME]
+    if given:
+        https = given
+    elif former is not None and former.given:
+        https = former.https
+    else:
+        inherited = [] if former is None else [one for group in former.https for one in group]
+        https = [
+            group
+            for address in settings.listen_https
+            for group in listen(address, "listen.https", plan.workers, inherited)
+        ]
+    metrics = next((one.listening for one in plan.given if one.name == METRICS_NAME), None)
+    if metrics is None and settings.listen_metrics is not None:
+        inherited = [] if former is None or former.metrics is None else [former.metrics]
+        metrics = listen(settings.listen_metrics, "listen.metrics", 1, inherited)[0][0]
+    if former is not None:
+        return replace(former, https=https, metrics=metrics, given=bool(given) or former.given)
+    return Estate(
+        https=https,
+        metrics=metrics,
+        log_lock=log_lock,
+        one_use_keys=_one_use_table(settings.keys_directory, log),
+        seen_requests=create_seen_requests_table(),
+        challenges=create_marks_table(),
+        ticket_secret=os.urandom(TICKET_SECRET_BYTES),
+        given=bool(given),
+    )
 
 
-def _listen_for_metrics(settings: GatewaySettings) -> socket.socket | None:
-    if settings.listen_metrics is None:
-        return None
-    return listen(settings.listen_metrics, "listen.metrics", 1)[0][0]
+def _text(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return text(Address(host, port))
 
 
 def _one_use_table(directory: str, log: LogWriter) -> SharedTable:

@@ -96,7 +96,7 @@ class Supervisor:
         command: Sequence[str],
         crl_cache_directory: str | None,
         log: LogWriter,
-        ticket_secret: bytes | None = None,
+        ticket_secret: bytes,
     ) -> None:
         self._in_force = configuration
         self._held = held
@@ -105,7 +105,7 @@ class Supervisor:
         self._clock = SystemClock()
         self._slots = [_Slot(number, own) for number, own in enumerate(sockets, start=1)]
         self.metrics = SupervisorMetrics()
-        self.ticket_secret = ticket_secret or os.urandom(TICKET_SECRET_BYTES)
+        self.ticket_secret = ticket_secret
         self._draining = False
         # Workers are started and configurations replaced one after the other, so that none starts with what
         # is about to be replaced.

@@ -59,6 +59,8 @@ from gateway.services.snapshot import Live, Snapshot, build_snapshot
 from gateway.services.statements import StatementSigner
 
 DRAIN_SECONDS: Final = 30.0
+# How long an idle connection may still bring a request when the worker drains.
+_LAST_REQUEST_SECONDS: Final = 1.0
 _ENDED_CHECK_SECONDS: Final = 5.0
 _REFERENCE_BYTES: Final = 8
 _REFERENCE_SUPPLY_BYTES: Final = 4_096
@@ -105,6 +107,7 @@ class Worker:
         self._references = b""
         self._reference_at = 0
         self._generation = 0
+        self._draining = False
         self._drain_ends = math.inf
         self._send_no_tickets = find_ticket_switch()
         self._records = choose_records()
@@ -189,16 +192,22 @@ class Worker:
         self._tickets.replace_secret(secret, self._hosts.current)
 
     async def drain(self, deadline_seconds: float = DRAIN_SECONDS) -> None:
-        """Stop taking connections, let what runs finish, close the rest."""
+        """Stop taking connections, let what runs finish, close the rest.
+
+        A browser may be about to send on a connection that is idle, or to finish a handshake. So for a moment
+        each gets the answer to one request more, and is told that the connection ends with it.
+        """
+        self._draining = True
         self._drain_ends = min(self._drain_ends, self._loop.time() + deadline_seconds)
         for server in self._servers:
             server.close()
+        for channel in list(self._connections):
+            channel.close_after_next()
+        await self._until_gone(self._loop.time() + _LAST_REQUEST_SECONDS)
         self._admission.stop()
         for channel in list(self._connections):
             channel.close_when_idle()
-        # Looked at now and then: an event would have to be set at every close, for the one drain there is.
-        while self._connections and self._loop.time() < self._drain_ends:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+        await self._until_gone(math.inf)
         for channel in list(self._connections):
             channel.abort()
         for task in (*self._background, *self._tasks):
@@ -206,6 +215,13 @@ class Worker:
         await asyncio.gather(*self._background, *self._tasks, return_exceptions=True)
         self._pools.close()
         self._deadlines.stop()
+
+    async def _until_gone(self, latest: float) -> None:
+        # Looked at now and then: an event would have to be set at every close, for the one drain there is.
+        while self._admission.connections:
+            if self._loop.time() >= min(latest, self._drain_ends):
+                return
+            await asyncio.sleep(0.05)
 
     def hurry(self) -> None:
         """Let a drain end at once."""
@@ -322,7 +338,10 @@ class Worker:
         role = self._hosts.current.role(channel.server_name)
         if role is Role.UNKNOWN:  # a reload took the host away during the handshake
             role = Role.APP  # which answers 421
-        return HttpConnection(channel, self._handlers[role], self._live.current.settings.limits)
+        speaker = HttpConnection(channel, self._handlers[role], self._live.current.settings.limits)
+        if self._draining:
+            speaker.end_soon()
+        return speaker
 
     def _accept(self) -> Visit:
         return Visit(

@@ -21,7 +21,12 @@ class GatewayProcess:
     """One running gateway. ``directory`` holds gateway.yaml and what relative paths in it refer to."""
 
     def __init__(
-        self, configuration: Mapping[str, Any], directory: Path, *, arguments: tuple[str, ...] = ()
+        self,
+        configuration: Mapping[str, Any],
+        directory: Path,
+        *,
+        arguments: tuple[str, ...] = (),
+        name: str = "gateway",
     ) -> None:
         self.directory = directory
         self.configuration_file = directory / "gateway.yaml"
@@ -30,7 +35,7 @@ class GatewayProcess:
         self.metrics_port = port_of(configuration["listen"]["metrics"])
         serve = ["serve", "-c", str(self.configuration_file), *arguments]
         self._process = ChildProcess(
-            "gateway",
+            name,
             [str(Path(sys.executable).parent / "devicetrust"), *serve],
             directory,
         )
@@ -110,8 +115,33 @@ class GatewayProcess:
         status = self._process.stop(20.0)
         assert status == 0, f"the gateway ended with {status}\n{self.output()}"
 
+    def terminate(self) -> None:
+        """SIGTERM, and no waiting."""
+        self._process.send_signal(signal.SIGTERM)
+
+    def wait(self, seconds: float = 20.0) -> int:
+        """Its exit status."""
+        return self._process.wait(seconds)
+
     def kill(self) -> None:
         self._process.kill()
+
+    def workers(self) -> list[int]:
+        """The process IDs of its workers."""
+        children = Path(f"/proc/{self.process_id}/task/{self.process_id}/children").read_text().split()
+        return [
+            int(child)
+            for child in children
+            if b"gateway.cli.worker" in Path(f"/proc/{child}/cmdline").read_bytes()
+        ]
+
+    def wait_for_records(self, event: str, count: int, seconds: float = 20.0) -> list[dict[str, Any]]:
+        """The records of an event, when there are that many."""
+        deadline = time.monotonic() + seconds
+        while len(found := [r for r in self.log_records() if r["event"] == event]) < count:
+            assert time.monotonic() < deadline, f"{event}: {len(found)} of {count}\n{self.output()}"
+            time.sleep(0.02)
+        return found
 
 
 @contextmanager
