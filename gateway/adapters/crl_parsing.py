@@ -23,21 +23,23 @@ from gateway.pki.serials import SerialSet
 # About 1,500 entries: 3 ms of work, less than a thread may go on for while others wait
 # (`sys.getswitchinterval`). A child costs 150 ms to start.
 MAX_BYTES_IN_PROCESS: Final = 65_536
+# While nothing is served yet. An authority may divide its CRL into a hundred parts.
+MAX_BYTES_IN_PROCESS_AT_START: Final = 1_048_576
 # A million entries take two seconds; this is for a machine that is busy.
 CHILD_SECONDS: Final = CPU_SECONDS
 
 
-def is_parsed_apart(content: SealedMemory) -> bool:
-    """Whether `parse_crls` starts a process for it."""
-    return len(content) > MAX_BYTES_IN_PROCESS
+def is_parsed_apart(content: SealedMemory, *, at_start: bool) -> bool:
+    """Whether a process of its own has to parse it."""
+    return len(content) > (MAX_BYTES_IN_PROCESS_AT_START if at_start else MAX_BYTES_IN_PROCESS)
 
 
-def parse_crls(content: SealedMemory, issuers: Sequence[Certificate]) -> list[CrlResult]:
+def parse_crls(content: SealedMemory, issuers: Sequence[Certificate], *, apart: bool) -> list[CrlResult]:
     """Each CRL in ``content`` (`split_crls`), or why it is refused (`parse_crl`). Blocks; for a thread.
 
     Raises CrlFileUnusable where it holds too many, or where a child process could not do its work.
     """
-    if not is_parsed_apart(content):
+    if not apart:
         return parse_each(content[:], issuers)
     try:
         with memory_file("parsed") as answer:

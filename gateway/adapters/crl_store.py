@@ -97,6 +97,7 @@ class CrlStore:
         self._index = self._published = RevocationIndex()
         self._replaced = asyncio.Event()
         self._forgets_when_tried = False
+        self._is_loading = False
         # One large one at a time: parsing takes several times the memory of a CRL. Small ones do not wait for
         # it.
         self._parsing = asyncio.Lock()
@@ -108,9 +109,13 @@ class CrlStore:
     async def load(self) -> None:
         """Read all files, and ask all URLs at once, none longer than ``pace.first_fetch_timeout``. Raises
         nothing for CRLs that are bad or missing. ``on_change`` is called once, at the end."""
-        async with asyncio.TaskGroup() as group:
-            for source in self._sources:
-                group.create_task(self._load_first(source), name=f"first load of {source.location}")
+        self._is_loading = True
+        try:
+            async with asyncio.TaskGroup() as group:
+                for source in self._sources:
+                    group.create_task(self._load_first(source), name=f"first load of {source.location}")
+        finally:
+            self._is_loading = False
         self._settle()
 
     async def run(self) -> Never:
@@ -156,7 +161,7 @@ class CrlStore:
     async def _load_first(self, source: CrlSource) -> None:
         if source.is_url:
             await self._read_cached(source)
-            await self._fetch(source, self._pace.first_fetch_timeout, is_start=True)
+            await self._fetch(source, self._pace.first_fetch_timeout)
         else:
             await self._read(source)
 
@@ -165,7 +170,7 @@ class CrlStore:
         self._settle()
         while True:
             await asyncio.sleep(source.next_fetch - asyncio.get_running_loop().time())
-            await self._fetch(source, self._pace.fetch_timeout, is_start=False)
+            await self._fetch(source, self._pace.fetch_timeout)
             self._settle()
 
     async def _keep_reading(self, sources: Sequence[CrlSource]) -> Never:
@@ -206,7 +211,7 @@ class CrlStore:
             source.unreachable = _sentence(problem)
         source.was_tried = True
 
-    async def _fetch(self, source: CrlSource, within_seconds: float, *, is_start: bool) -> None:
+    async def _fetch(self, source: CrlSource, within_seconds: float) -> None:
         # Some servers say "not modified" for ever: when a new CRL is due, the whole of it is asked for.
         known = source.validators if source.left(self._clock.now()) > timedelta(0) else None
         try:
@@ -217,7 +222,7 @@ class CrlStore:
                     source.validators = None if source.refused else fetched.validators
                     source.unreachable = ""
                     if is_new and not source.refused:
-                        if not is_start:
+                        if not self._is_loading:
                             self._settle()  # before it is kept: no revocation waits for a disk
                         await self._keep_in_cache(source, fetched.content)
             source.unreachable = ""
@@ -265,8 +270,9 @@ class CrlStore:
         Raises CrlFileUnusable, and TimeoutError."""
         if content.sha256 == source.content_sha256:
             return False
-        async with self._parsing if is_parsed_apart(content.memory) else nullcontext():
-            results = await _in_thread(parse_crls, content.memory, source.authority.certificates)
+        apart = is_parsed_apart(content.memory, at_start=self._is_loading)
+        async with self._parsing if apart else nullcontext():
+            results = await _in_thread(parse_crls, content.memory, source.authority.certificates, apart=apart)
         source.accepted = source.waiting = ()
         source.content_sha256 = content.sha256
         source.refused = tuple(r.detail for r in results if isinstance(r, CrlRejected))

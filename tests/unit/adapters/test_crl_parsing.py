@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from support.crl_world import CA, IMPOSTOR, OTHER, World, authority, memory_with
+from support.crl_world import CA, IMPOSTOR, OTHER, World, authority, memory_with, replace
 from support.forge import Extension, crl_entry, forge_authority, forge_crl
+from support.large_crl import crl_of
 
 from gateway.adapters import crl_child, crl_parsing
 from gateway.adapters.crl_child import CrlResult
@@ -36,18 +37,12 @@ def comparable(results: list[CrlResult]) -> list[object]:
     return [(r.reason, r.detail) if isinstance(r, CrlRejected) else r for r in results]
 
 
-@pytest.fixture
-def everything_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crl_parsing, "MAX_BYTES_IN_PROCESS", -1)
-
-
 @pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS.keys())
 def test_a_child_process_finds_the_same(content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    here = comparable(parse_crls(memory_with(content), ISSUERS))
+    here = comparable(parse_crls(memory_with(content), ISSUERS, apart=False))
     assert here
-    monkeypatch.setattr(crl_parsing, "MAX_BYTES_IN_PROCESS", -1)
     monkeypatch.setattr(crl_parsing, "parse_each", None)  # so nothing but the child can have parsed it
-    assert comparable(parse_crls(memory_with(content), ISSUERS)) == here
+    assert comparable(parse_crls(memory_with(content), ISSUERS, apart=True)) == here
 
 
 @pytest.mark.parametrize(
@@ -77,7 +72,6 @@ def test_a_child_process_finds_the_same(content: bytes, monkeypatch: pytest.Monk
         "says what is no CRL",
     ],
 )
-@pytest.mark.usefixtures("everything_is_large")
 def test_a_child_process_that_does_not_do_its_work_is_a_refusal(
     program: str, detail: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,7 +81,7 @@ def test_a_child_process_that_does_not_do_its_work_is_a_refusal(
     monkeypatch.setattr(sys, "executable", str(path))
     monkeypatch.setattr(crl_parsing, "CHILD_SECONDS", 0.2 if "sleep" in program else 30.0)
     with pytest.raises(CrlFileUnusable) as refused:
-        parse_crls(memory_with(CONTENTS["a CRL"]), ISSUERS)
+        parse_crls(memory_with(CONTENTS["a CRL"]), ISSUERS, apart=True)
     assert refused.value.detail == detail
 
 
@@ -104,7 +98,6 @@ runpy.run_module("gateway.adapters.crl_child", run_name="__main__")
 """
 
 
-@pytest.mark.usefixtures("everything_is_large")
 def test_the_child_process_bounds_its_memory_and_time_and_lets_others_go_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,25 +106,24 @@ def test_the_child_process_bounds_its_memory_and_time_and_lets_others_go_first(
     path.chmod(0o700)
     monkeypatch.setattr(sys, "executable", str(path))
     content = memory_with(CONTENTS["a CRL"])
-    (result,) = parse_crls(content, ISSUERS)
+    (result,) = parse_crls(content, ISSUERS, apart=True)
     assert isinstance(result, CrlSnapshot)
     memory = 512 * 1024 * 1024 + 12 * len(content)
     expected = [(memory, memory), (crl_child.CPU_SECONDS, crl_child.CPU_SECONDS), (0, 0)]
     assert limits.read_text() == f"{expected} {os.nice(0) + 5}\n"
 
 
-@pytest.mark.usefixtures("everything_is_large")
 def test_nothing_stays_open_once_the_results_are_gone() -> None:
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - nothing but the count
-    results = parse_crls(memory_with(CONTENTS["several, good and bad"]), ISSUERS)
+    results = parse_crls(memory_with(CONTENTS["several, good and bad"]), ISSUERS, apart=True)
     assert len(os.listdir("/proc/self/fd")) == before + 2  # noqa: PTH208
     del results
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
 
 
 async def test_the_event_loop_goes_on_while_a_large_crl_is_loaded(tmp_path: Path) -> None:
-    (tmp_path / "corp.crl").write_bytes(CA.crl(range(1, 12_000), number=1))
-    assert (tmp_path / "corp.crl").stat().st_size > crl_parsing.MAX_BYTES_IN_PROCESS
+    (tmp_path / "corp.crl").write_bytes(crl_of(CA, 40_000, [7]))
+    assert (tmp_path / "corp.crl").stat().st_size > crl_parsing.MAX_BYTES_IN_PROCESS_AT_START
     world = World(authority(tmp_path / "corp.crl"))
     loading = asyncio.create_task(world.store.load())
     turns = 0
@@ -139,5 +131,27 @@ async def test_the_event_loop_goes_on_while_a_large_crl_is_loaded(tmp_path: Path
         await asyncio.sleep(0.001)
         turns += 1
     assert turns > 20
-    assert (world.status(11_999), world.status(12_000)) == ("revoked", "good")
-    assert world.report.lines == [("loaded", "corp.crl", 1, 11_999)]
+    assert (world.status(7), world.status(8)) == ("revoked", "good")
+    assert world.report.lines == [("loaded", "corp.crl", CA.crl_number, 40_001)]
+
+
+async def test_a_small_crl_does_not_wait_for_a_large_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who sends large ones keeps the process that parses them busy for most of a minute."""
+    large, small = tmp_path / "large.crl", tmp_path / "small.crl"
+    large.write_bytes(CA.crl([], number=1))
+    small.write_bytes(OTHER.crl([], number=1))
+    world = World(authority(large), authority(small, name="other", ca=OTHER))
+    hanging = tmp_path / "python"
+    hanging.write_text("#!/bin/sh\nexec sleep 60\n")
+    hanging.chmod(0o700)
+    async with world.running():
+        monkeypatch.setattr(sys, "executable", str(hanging))
+        monkeypatch.setattr(crl_parsing, "CHILD_SECONDS", 3.0)
+        replace(large, CA.crl(range(1, 3_000), number=2))
+        await asyncio.sleep(0.3)
+        replace(small, OTHER.crl([7], number=2))
+        await world.until(lambda: world.status(7, OTHER) == "revoked", seconds=2.5)
+        assert world.report.failures() == []
+        await world.until(lambda: world.report.failures() == ["takes longer than 3 s to parse"])

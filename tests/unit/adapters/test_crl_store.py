@@ -4,6 +4,7 @@ import asyncio
 import os
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.crl_world import CA, HOUR, IMPOSTOR, OTHER, START, World, authority, replace
@@ -146,7 +147,12 @@ async def test_a_file_written_a_moment_ago_is_read_again_but_not_parsed_again(
     called: list[str] = []
     for name in ("read_crl_file", "parse_crls"):
         original = getattr(crl_store, name)
-        monkeypatch.setattr(crl_store, name, lambda *given, n=name, o=original: called.append(n) or o(*given))
+
+        def counted(*given: object, name: str = name, original: Any = original, **named: object) -> object:
+            called.append(name)
+            return original(*given, **named)
+
+        monkeypatch.setattr(crl_store, name, counted)
     world = World(authority(path))
     async with world.running():
         replace(tmp_path / "something else", b"")

@@ -13,8 +13,8 @@ from cryptography import x509
 from support.crl_world import CA, OTHER, authority, memory_with
 from support.forge import crl_entry, forge_authority, forge_crl
 
-from gateway.adapters import crl_parsing, shared_index
-from gateway.adapters.crl_parsing import parse_crls
+from gateway.adapters import shared_index
+from gateway.adapters.crl_parsing import is_parsed_apart, parse_crls
 from gateway.adapters.sealed_memory import SealedMemory, memory_file, sealed
 from gateway.adapters.shared_index import DescribedIndex, SharedIndexInvalid, describe, open_index
 from gateway.pki.crl import CrlSnapshot
@@ -32,10 +32,12 @@ def partition(name: str, serials: Iterable[int], number: int) -> bytes:
     return forge_crl(FORGED, list(serials), number=number, extra=[(scope, True)])
 
 
-def index_of(*contents: bytes) -> RevocationIndex:
+def index_of(*contents: bytes, apart: bool = False) -> RevocationIndex:
+    """``apart``: all as if they were large."""
     index = RevocationIndex()
     for content in contents:
-        for crl in parse_crls(memory_with(content), ISSUERS):
+        memory = memory_with(content)
+        for crl in parse_crls(memory, ISSUERS, apart=apart or is_parsed_apart(memory, at_start=False)):
             assert isinstance(crl, CrlSnapshot)
             index = index.with_crl(crl)
     return index
@@ -129,8 +131,7 @@ def test_a_crl_that_did_not_change_keeps_its_mapping_and_opens_no_descriptor() -
 
 
 def test_many_large_crls_share_the_last_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crl_parsing, "MAX_BYTES_IN_PROCESS", -1)
-    index = index_of(*(partition(f"p{n}", range(n, 2 * n), n) for n in range(1, 5)))
+    index = index_of(*(partition(f"p{n}", range(n, 2 * n), n) for n in range(1, 5)), apart=True)
     monkeypatch.setattr(shared_index, "MAX_DESCRIPTORS", 2)
     sent = describe(index)
     assert len(sent.descriptors) == 3
