@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -287,3 +288,22 @@ def test_a_ticket_with_contents_of_another_version_is_refused(change: dict[str, 
     sealed = SEALER.seal(TICKET_PURPOSE, json.dumps(content).encode(), now_seconds=NOW, nonce=NONCE)
     with pytest.raises(TokenRefused, match="another version"):
         open_ticket(SEALER, sealed, now_seconds=NOW)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda flow: [flow[0] + 1, *flow[1:]],
+        lambda flow: flow[:-1],
+        lambda flow: [*flow, None],
+        lambda flow: dict(zip(Flow.__dataclass_fields__, flow[1:], strict=True)),
+    ],
+    ids=["another format", "a field less", "a field more", "fields by name"],
+)
+def test_a_flow_with_other_fields_is_of_another_version(change: Callable[[list[object]], object]) -> None:
+    flow = json.loads(
+        SEALER.open(FLOW_PURPOSE, seal_flow(SEALER, FLOW, now_seconds=NOW, nonce=NONCE), now_seconds=NOW)
+    )
+    sealed = SEALER.seal(FLOW_PURPOSE, json.dumps(change(flow)).encode(), now_seconds=NOW, nonce=NONCE)
+    with pytest.raises(TokenRefused, match="another version"):
+        open_flow(SEALER, sealed, now_seconds=NOW)
