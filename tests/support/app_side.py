@@ -21,7 +21,8 @@ HOST = "wiki.apps.example.test"
 class AppSide:
     """``site.directory`` is where everything is written."""
 
-    def __init__(self, site: Site, gateway: GatewayProcess) -> None:
+    def __init__(self, site: Site, gateway: GatewayProcess, configuration: Mapping[str, Any]) -> None:
+        self.configuration = configuration
         self.site = site
         self.gateway = gateway
 
@@ -97,4 +98,4 @@ def app_side(
     ]
     configuration = {**site.configuration([provider], apps), "limits": dict(limits)}
     with gateway_process(configuration, site.directory) as gateway:
-        yield AppSide(site, gateway)
+        yield AppSide(site, gateway, configuration)

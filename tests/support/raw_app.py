@@ -3,7 +3,7 @@
     /dies-before-head  /dies-in-head  /dies-in-body  /dies-in-chunks  /garbage  /too-much  /two-answers
     /speaks-unasked  /never  /deaf  /never-ends  /early  /down/BYTES  /up  /socket  /trickle/BYTES
 
-Every other path is answered with the head and the body that were received. Run as
+Every other path is answered with the head and the body that were received, and the port in `Server`. Run as
 ``python raw_app.py PORT [CERTIFICATE KEY]``.
 """
 
@@ -118,7 +118,10 @@ async def _socket(reader: Reader, writer: Writer, _head: bytes) -> bool:
 
 async def _echo(reader: Reader, writer: Writer, head: bytes) -> bool:
     body = head + await reader.readexactly(_content_length(head))
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+    port = writer.get_extra_info("sockname")[1]
+    writer.write(
+        b"HTTP/1.1 200 OK\r\nServer: raw-%d\r\nContent-Length: %d\r\n\r\n%s" % (port, len(body), body)
+    )
     return True
 
 
