@@ -40,6 +40,7 @@ def assemble(file: GatewayFile, source: str) -> GatewaySettings:
         listen_https=tuple(listen.https),
         listen_metrics=listen.metrics,
         workers=listen.workers,
+        http2=listen.http2,
         public_port=listen.https[0].port if listen.public_port is None else listen.public_port,
         mtls_minimum_version=file.tls.mtls_minimum_version,
         certificates=tuple(

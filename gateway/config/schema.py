@@ -131,6 +131,11 @@ class ListenSection(_Section):
             {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": MAX_WORKERS}]}
         ),
     ] = Field(default=1, description="Number of worker processes, or auto: one per core.")
+    http2: bool = Field(
+        default=True,
+        description="Offer HTTP/2 to browsers on app hosts and the org host; challenges always run over "
+        "HTTP/1.1.",
+    )
     public_port: int | None = Field(
         default=None,
         ge=1,

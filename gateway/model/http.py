@@ -15,7 +15,7 @@ class RequestHead(NamedTuple):
 
     method: bytes
     target: bytes
-    http_version: str  # "1.0" or "1.1"
+    http_version: str  # "1.0", "1.1" or "2"
     headers: Headers
 
     @property

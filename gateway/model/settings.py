@@ -155,6 +155,7 @@ class GatewaySettings:
     listen_https: tuple[Address, ...]
     listen_metrics: Address | None
     workers: int  # 0: one per core
+    http2: bool  # offered on app hosts and the org host
     public_port: int  # in URLs that browsers see
     mtls_minimum_version: str  # "1.2" or "1.3"
     certificates: tuple[CertificateFiles, ...]

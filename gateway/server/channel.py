@@ -124,6 +124,11 @@ class Channel(asyncio.Protocol):
         return self._session.peer_closed
 
     @property
+    def application_protocol(self) -> bytes:
+        """By ALPN, such as ``h2``; empty if the peer named none."""
+        return self._session.application_protocol
+
+    @property
     def is_open(self) -> bool:
         return not self._closing
 

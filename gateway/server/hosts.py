@@ -98,7 +98,9 @@ def host_table(
             raise NoCertificateFor(host)
         key = Role.APP, _digest(certificate)
         if key not in made:
-            made[key] = known.get(key) or HostContext(app_context(certificate), asks_for_certificate=False)
+            made[key] = known.get(key) or HostContext(
+                app_context(certificate, http2=settings.http2), asks_for_certificate=False
+            )
         contexts[host] = made[key]
     wildcard = f"n.{settings.mtls_domain}"
     certificate = select_certificate(certificates, wildcard)

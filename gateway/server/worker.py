@@ -39,6 +39,7 @@ from gateway.server.deadlines import Deadlines
 from gateway.server.descriptors import connections_that_fit, raise_descriptor_limit
 from gateway.server.exchange import Handler
 from gateway.server.hosts import HostTable, Role, host_table
+from gateway.server.http2_connection import Http2Connection
 from gateway.server.http_connection import HttpConnection
 from gateway.server.log import LogWriter
 from gateway.server.metrics import Metrics
@@ -338,7 +339,13 @@ class Worker:
         role = self._hosts.current.role(channel.server_name)
         if role is Role.UNKNOWN:  # a reload took the host away during the handshake
             role = Role.APP  # which answers 421
-        speaker = HttpConnection(channel, self._handlers[role], self._live.current.settings.limits)
+        limits = self._live.current.settings.limits
+        handler = self._handlers[role]
+        speaker: Http2Connection | HttpConnection
+        if channel.application_protocol == b"h2":
+            speaker = Http2Connection(channel, handler, limits, self._deadlines)
+        else:
+            speaker = HttpConnection(channel, handler, limits)
         if self._draining:
             speaker.end_soon()
         return speaker

@@ -64,10 +64,12 @@ def select_certificate(certificates: Sequence[ServerCertificate], host: str) -> 
     return exact or next((c for c in certificates if c.covers(host)), None)
 
 
-def app_context(certificate: ServerCertificate) -> SSL.Context:
-    """For app and org hosts: TLS 1.2+, resumption, no certificate request."""
+def app_context(certificate: ServerCertificate, *, http2: bool = True) -> SSL.Context:
+    """For app and org hosts: TLS 1.2+, resumption, no certificate request; HTTP/2 for who asks for it."""
     context = _context(certificate, "1.2")
     context.set_session_id(b"app")
+    if http2:
+        context.set_alpn_select_callback(_select_http2)
     context.set_verify(SSL.VERIFY_NONE)
     return context
 
@@ -124,6 +126,10 @@ def _context(certificate: ServerCertificate, minimum_version: str) -> SSL.Contex
 def _reasons(error: SSL.Error) -> str:
     """OpenSSL's reasons, without its names for the parts of itself."""
     return ", ".join(reason for _library, _function, reason in error.args[0])
+
+
+def _select_http2(connection: SSL.Connection, offered: list[bytes]) -> "bytes | _NoOverlappingProtocols":
+    return b"h2" if b"h2" in offered else _select_http1(connection, offered)
 
 
 def _select_http1(_connection: SSL.Connection, offered: list[bytes]) -> "bytes | _NoOverlappingProtocols":

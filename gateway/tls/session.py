@@ -103,6 +103,11 @@ class TlsSession:
         """``TLSv1.3`` or ``TLSv1.2``; only after the handshake."""
         return "" if self._connection is None else self._connection.get_protocol_version_name()
 
+    @property
+    def application_protocol(self) -> bytes:
+        """What ALPN agreed on (RFC 7301), empty if nothing; only after the handshake."""
+        return b"" if self._connection is None else self._connection.get_alpn_proto_negotiated()
+
     def feed(self, ciphertext: bytes) -> bytes:
         """Take bytes from the wire, return the plaintext they held. Raises TlsFailure."""
         connection = self._connection

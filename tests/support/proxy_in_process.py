@@ -20,11 +20,12 @@ from gateway.proxy.headers import request_headers
 from gateway.proxy.http1 import HttpRefused, RequestStart
 from gateway.proxy.upstream_health import UpstreamHealth
 from gateway.server.admission import Admission, Visit
-from gateway.server.channel import Channel
+from gateway.server.channel import Channel, Speaker
 from gateway.server.collect import Collect, HeldBodies
 from gateway.server.deadlines import Deadlines
 from gateway.server.exchange import Requester
 from gateway.server.forward import Errand, ForwardExchange
+from gateway.server.http2_connection import Http2Connection
 from gateway.server.http_connection import HttpConnection
 from gateway.server.name_lookup import NameLookup
 from gateway.server.upstream import UpstreamFailed
@@ -53,9 +54,11 @@ class Forwarder:
     failures: list[str] = field(default_factory=list)
     defects: list[BaseException] = field(default_factory=list)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    requesters: list[Requester] = field(default_factory=list)
 
     def begin(self, start: RequestStart, connection: Requester) -> None:
         head = start.head
+        self.requesters.append(connection)
         if head.path == b"/own":
             connection.answer(200, (), head.query)
         elif head.path == b"/collect":
@@ -162,6 +165,7 @@ class Running:
     admission: Admission
     servers: tuple[UpstreamServer, ...]
     health_changes: HealthChanges
+    speakers: list[Http2Connection | HttpConnection]
     host: str = "127.0.0.1"
 
 
@@ -191,16 +195,26 @@ async def gateway_before(
     )
     forwarder = Forwarder(UpstreamPool(servers, limits, loop), max_body_bytes)
     connections: set[Channel] = set()
+    speakers: list[Http2Connection | HttpConnection] = []
     report = Report()
 
     admission = Admission(
         loop, deadlines, limits, lambda reason, _: report.shed.append(reason), capacity=10_000
     )
 
+    def speaker(channel: Channel) -> Speaker:
+        made: Http2Connection | HttpConnection
+        if channel.application_protocol == b"h2":
+            made = Http2Connection(channel, forwarder, limits, deadlines)
+        else:
+            made = HttpConnection(channel, forwarder, limits)
+        speakers.append(made)
+        return made
+
     def channel(visit: Visit) -> Channel:
         return Channel(
             lambda name: _CONTEXT if name == HOST else None,
-            lambda channel: HttpConnection(channel, forwarder, limits),
+            speaker,
             report,
             deadlines,
             limits.handshake_timeout_seconds,
@@ -223,6 +237,7 @@ async def gateway_before(
             admission,
             servers,
             changes,
+            speakers,
             listen,
         )
     finally:

@@ -171,6 +171,7 @@ class SignOnWorld:
             listen_https=(),
             listen_metrics=None,
             workers=1,
+            http2=True,
             public_port=443,
             mtls_minimum_version="1.2",
             certificates=(),

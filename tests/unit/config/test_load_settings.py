@@ -45,6 +45,7 @@ def test_the_complete_file_becomes_frozen_settings_with_absolute_paths() -> None
         listen_https=(Address("127.0.0.1", 8443),),
         listen_metrics=Address("127.0.0.1", 9464),
         workers=1,
+        http2=True,
         public_port=8443,
         mtls_minimum_version="1.2",
         certificates=(CertificateFiles("/etc/gateway/certs/apps.pem", "/etc/gateway/certs/apps.key"),),

@@ -329,19 +329,33 @@ def test_tls_1_1_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("offered", "selected"),
+    ("host", "offered", "selected"),
     [
-        (("http/1.1",), "http/1.1"),
-        (("h2", "http/1.1"), "http/1.1"),
-        (("h2",), None),
+        (APP, ("http/1.1",), "http/1.1"),
+        (APP, ("http/1.1", "h2"), "h2"),
+        (APP, ("h2",), "h2"),
+        (APP, ("h3",), None),
+        (MTLS, ("h2", "http/1.1"), "http/1.1"),
+        (MTLS, ("h2",), None),
     ],
-    ids=["http/1.1", "h2 and http/1.1", "h2 alone"],
+    ids=lambda value: value if isinstance(value, str) else ",".join(value or ("nothing",)),
 )
-def test_http_1_1_is_what_is_spoken(offered: tuple[str, ...], selected: str | None) -> None:
+def test_http_2_is_spoken_with_who_offers_it_but_never_on_mtls_hosts(
+    host: str, offered: tuple[str, ...], selected: str | None
+) -> None:
     context = client_context(WEB, version=TLS13, alpn=offered)
-    client = MemoryClient(Hosts().session(), context, APP).shake_hands()
+    client = MemoryClient(Hosts().session(), context, host).shake_hands()
 
     assert client.tls.selected_alpn_protocol() == selected
+    assert client.server.application_protocol == (selected or "").encode()
+
+
+def test_http_2_can_be_left_out() -> None:
+    host = HostContext(app_context(CERTIFICATE, http2=False), asks_for_certificate=False)
+    context = client_context(WEB, version=TLS13, alpn=("h2", "http/1.1"))
+    client = MemoryClient(TlsSession(lambda _: host), context, APP).shake_hands()
+
+    assert client.tls.selected_alpn_protocol() == "http/1.1"
 
 
 def retrying_client(first_name: str) -> tuple[SSL.Connection, TlsSession]:
