@@ -47,17 +47,17 @@ _SYMBOL: Final = struct.Struct("<IBBHQQ")
 def find_ticket_switch() -> SendNoTickets | None:
     """A function that makes a context send no TLS 1.3 tickets and says whether it does; None where OpenSSL's
     own is not found."""
-    addresses = _find(_SETTER, _GETTER)
+    addresses = find_functions(_SETTER, _GETTER)
     if addresses is None:
         return None
     set_number = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t)(addresses[_SETTER])
     get_number = ctypes.CFUNCTYPE(ctypes.c_size_t, ctypes.c_void_p)(addresses[_GETTER])
     fresh = SSL.Context(SSL.TLS_SERVER_METHOD)  # named, so that it lives while it is asked
-    if get_number(_address_of(fresh)) != DEFAULT_TICKETS:
+    if get_number(address_of(fresh)) != DEFAULT_TICKETS:
         return None
 
     def send_no_tickets(context: SSL.Context) -> bool:
-        address = _address_of(context)
+        address = address_of(context)
         set_number(address, 0)
         return int(get_number(address)) == 0
 
@@ -67,7 +67,7 @@ def find_ticket_switch() -> SendNoTickets | None:
 def find_ticket_key_setter() -> SetTicketKeys | None:
     """A function that gives a context its ticket keys and says whether it has them; None where OpenSSL's own
     is not found."""
-    addresses = _find(_CONTROL)
+    addresses = find_functions(_CONTROL)
     if addresses is None:
         return None
     control = ctypes.CFUNCTYPE(ctypes.c_long, ctypes.c_void_p, ctypes.c_int, ctypes.c_long, ctypes.c_void_p)(
@@ -75,12 +75,12 @@ def find_ticket_key_setter() -> SetTicketKeys | None:
     )
     # Asked without a place for them, it tells how long the keys are.
     fresh = SSL.Context(SSL.TLS_SERVER_METHOD)
-    size = control(_address_of(fresh), _GET_TICKET_KEYS, 0, None)
+    size = control(address_of(fresh), _GET_TICKET_KEYS, 0, None)
     if size != TICKET_KEY_BYTES:
         return None
 
     def set_ticket_keys(context: SSL.Context, keys: bytes) -> bool:
-        address = _address_of(context)
+        address = address_of(context)
         given = ctypes.create_string_buffer(keys, TICKET_KEY_BYTES)
         control(address, _SET_TICKET_KEYS, TICKET_KEY_BYTES, ctypes.addressof(given))
         read_back = ctypes.create_string_buffer(TICKET_KEY_BYTES)
@@ -122,7 +122,8 @@ def _function_values(symbols: bytes, strings: bytes, names: tuple[str, ...]) -> 
     return found if len(found) == len(names) else None
 
 
-def _find(*names: str) -> dict[str, int] | None:
+def find_functions(*names: str) -> dict[str, int] | None:
+    """The addresses of OpenSSL's functions in the library that pyOpenSSL uses; None unless all are found."""
     path = _rust.__file__
     return _dynamic_addresses(path, names) or _static_addresses(path, names)
 
@@ -151,5 +152,6 @@ def _pointer(function: object) -> int:
     return ctypes.cast(function, ctypes.c_void_p).value or 0  # type: ignore[arg-type]  # a foreign function
 
 
-def _address_of(context: SSL.Context) -> int:
+def address_of(context: SSL.Context) -> int:
+    """Of OpenSSL's own context."""
     return int(ffi.cast("uintptr_t", context._context))

@@ -40,6 +40,8 @@ class KnownHeads:
 
         Only for bytes that begin a request. No body follows.
         """
+        if not self._known or len(data) > MAX_KNOWN_BYTES:
+            return None
         line_end = data.find(b"\r\n")
         known = self._known.get(data[line_end:])
         if known is None:

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.services.snapshot import App, Snapshot
 from gateway.tls.contexts import (
+    LeaveUnverified,
     SendNoTickets,
     ServerCertificate,
     app_context,
@@ -83,6 +84,7 @@ def host_table(
     certificates: Sequence[ServerCertificate],
     send_no_tickets: SendNoTickets | None,
     former: HostTable | None = None,
+    leave_unverified: LeaveUnverified | None = None,
 ) -> HostTable:
     """Make the contexts of all hosts. A context of ``former`` that is made of the same is taken from there:
     it costs nothing, and sessions that began with it resume. Raises NoCertificateFor,
@@ -111,7 +113,11 @@ def host_table(
     key = Role.MTLS, _digest(certificate, minimum_version.encode("ascii"), *trusted)
     made[key] = known.get(key) or HostContext(
         mtls_context(
-            certificate, minimum_version, map(x509.load_der_x509_certificate, trusted), send_no_tickets
+            certificate,
+            minimum_version,
+            map(x509.load_der_x509_certificate, trusted),
+            send_no_tickets,
+            leave_unverified,
         ),
         asks_for_certificate=True,
     )

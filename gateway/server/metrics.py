@@ -57,7 +57,9 @@ class Metrics:
         self.upstreams_out = gauge(
             "upstreams_out", "Addresses of apps that failed and are passed over for a while.", "app"
         )
-        self.connections = gauge("connections", "Open connections.", "role")
+        self._handshake_series: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
+        self._connections = gauge("connections", "Open connections.", "role")
+        self._connection_series: dict[str, Gauge] = {}
         self._shed = counter("connections_shed_total", "New connections closed for a bound.", "reason")
         self.closed_by_revocation = counter(
             "connections_closed_by_revocation_total", "Connections closed because their device lost trust."
@@ -80,9 +82,21 @@ class Metrics:
         gauge("build_info", "The version that runs.", "version").labels(__version__).set(1)
 
     def handshake(self, role: str, result: str, seconds: float) -> None:
-        self._handshakes.labels(role, result).inc()
+        # Finding a series by its labels costs more than counting. There are as many as roles and results.
+        counted = self._handshake_series.get((role, result))
+        if counted is None:
+            counted = self._handshakes.labels(role, result), self._handshake_seconds.labels(role)
+            self._handshake_series[role, result] = counted
+        counted[0].inc()
         if result == "ok":
-            self._handshake_seconds.labels(role).observe(seconds)
+            counted[1].observe(seconds)
+
+    def connection(self, role: str, change: int) -> None:
+        """A connection was opened (1) or closed (-1)."""
+        gauge = self._connection_series.get(role)
+        if gauge is None:
+            gauge = self._connection_series[role] = self._connections.labels(role)
+        gauge.inc(change)
 
     def shed(self, reason: str) -> None:
         self._shed.labels(reason).inc()

@@ -22,6 +22,7 @@ from prometheus_client import CollectorRegistry
 from gateway.adapters.key_files import GatewayKeys
 from gateway.adapters.memory import SystemClock, SystemRandomness
 from gateway.adapters.openssl_symbols import find_ticket_key_setter, find_ticket_switch
+from gateway.adapters.peer_verification import find_verification_switch
 from gateway.adapters.tls_records import choose_records
 from gateway.model.events import Event
 from gateway.model.settings import GatewaySettings
@@ -111,6 +112,7 @@ class Worker:
         self._draining = False
         self._drain_ends = math.inf
         self._send_no_tickets = find_ticket_switch()
+        self._leave_unverified = find_verification_switch()
         self._records = choose_records()
         self._tickets = TicketKeys(shared.ticket_secret, find_ticket_key_setter())
         settings = material.settings
@@ -154,6 +156,7 @@ class Worker:
             "tls13_tickets_on_mtls_hosts": self._send_no_tickets is None,
             "shared_ticket_keys": self._tickets.are_shared,
             "tls_records": type(self._records).__name__,
+            "verified_by_openssl_first": self._leave_unverified is None,
         }
 
     @property
@@ -239,11 +242,11 @@ class Worker:
 
     def connection_opened(self, server_name: str) -> str:
         role = self._hosts.current.role(server_name)
-        self._metrics.connections.labels(role).inc()
+        self._metrics.connection(role, 1)
         return role
 
     def connection_closed(self, role: str) -> None:
-        self._metrics.connections.labels(role).dec()
+        self._metrics.connection(role, -1)
 
     def upstream_down(self, address: str, apps: list[str], kind: str, pause_seconds: float) -> None:
         self._log.note(
@@ -285,7 +288,9 @@ class Worker:
         snapshot = build_snapshot(material, trust)
         return Prepared(
             snapshot,
-            host_table(snapshot, material.certificates, self._send_no_tickets, former),
+            host_table(
+                snapshot, material.certificates, self._send_no_tickets, former, self._leave_unverified
+            ),
             PageRenderer(settings.pages_directory, org_name=settings.org_name),
             self._pools.prepare(settings),
         )

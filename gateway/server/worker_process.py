@@ -36,6 +36,7 @@ from gateway.adapters.shared_table import SharedTable
 from gateway.pki.revocation import RevocationIndex
 from gateway.server.configuration import LoadMaterial
 from gateway.server.control import PROTOCOL, ControlChannel, ControlClosed, Message
+from gateway.server.heap import settle_heap
 from gateway.server.hosts import NoCertificateFor
 from gateway.server.log import LogWriter
 from gateway.server.log_output import SharedOutput
@@ -131,6 +132,7 @@ class _Process:
         )
         with taken_from(held):
             self._worker = Worker(material, shared, log)
+        settle_heap()
         self._answer(start, "prepared", features=self._worker.features)
 
     async def _receive(self, group: asyncio.TaskGroup) -> None:

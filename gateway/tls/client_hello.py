@@ -36,12 +36,14 @@ class ClientHelloReader:
     already held would let a few thousand tiny segments keep a core busy for seconds.
     """
 
-    __slots__ = ("_message", "_next_record", "_received")
+    __slots__ = ("_complete", "_message", "_needed", "_next_record", "_received")
 
     def __init__(self) -> None:
         self._received = bytearray()
         self._next_record = 0
         self._message = bytearray()
+        self._needed = 4  # bytes of the message, as far as is known
+        self._complete = False
 
     @property
     def received(self) -> bytes:
@@ -70,14 +72,6 @@ class ClientHelloReader:
             raise ClientHelloRejected("the ClientHello is not complete")
         return parse_server_name(bytes(self._message[: self._needed]))
 
-    @property
-    def _needed(self) -> int:
-        return 4 + int.from_bytes(self._message[1:4])
-
-    @property
-    def _complete(self) -> bool:
-        return len(self._message) >= 4 and len(self._message) >= self._needed
-
     def _take_record(self) -> bool:
         """Add the next record to the message, if all of it is there."""
         received, start = self._received, self._next_record
@@ -94,8 +88,11 @@ class ClientHelloReader:
         self._next_record = start + 5 + length
         if self._message[0] != _CLIENT_HELLO:
             raise ClientHelloRejected("the first message is not a ClientHello")
-        if len(self._message) >= 4 and self._needed > MAX_CLIENT_HELLO_BYTES:
-            raise ClientHelloRejected("the ClientHello is too large")
+        if len(self._message) >= 4:
+            self._needed = 4 + int.from_bytes(self._message[1:4])
+            if self._needed > MAX_CLIENT_HELLO_BYTES:
+                raise ClientHelloRejected("the ClientHello is too large")
+            self._complete = len(self._message) >= self._needed
         return True
 
 
@@ -104,24 +101,25 @@ def parse_server_name(message: bytes) -> str | None:
     try:
         position = 4 + 2 + 32
         position += 1 + message[position]
-        position += 2 + int.from_bytes(_exactly(message, position, 2))
+        position += 2 + (message[position] << 8) + message[position + 1]
         position += 1 + message[position]
         if position == len(message):
             return None  # TLS 1.2 without extensions
-        end = position + 2 + int.from_bytes(_exactly(message, position, 2))
+        end = position + 2 + (message[position] << 8) + message[position + 1]
         if end != len(message):
             raise ClientHelloRejected("the extensions do not fill the message")
         position += 2
         name: str | None = None
         while position < end:
-            kind = int.from_bytes(_exactly(message, position, 2))
-            length = int.from_bytes(_exactly(message, position + 2, 2))
-            content = _exactly(message, position + 4, length)
-            if kind == _SERVER_NAME_EXTENSION:
+            content = position + 4
+            following = content + (message[position + 2] << 8) + message[position + 3]
+            if following > end:
+                raise ClientHelloRejected("an extension ends too late")
+            if message[position] == 0 and message[position + 1] == _SERVER_NAME_EXTENSION:
                 if name is not None:
                     raise ClientHelloRejected("two server_name extensions")
-                name = _host_name(content)
-            position += 4 + length
+                name = _host_name(message[content:following])
+            position = following
     except IndexError:
         raise ClientHelloRejected("the ClientHello ends too early") from None
     return name
@@ -130,13 +128,6 @@ def parse_server_name(message: bytes) -> str | None:
 def alert_record(description: int) -> bytes:
     """A fatal alert in the clear, for a connection that has no keys yet (RFC 8446 §6)."""
     return bytes((21, 3, 3, 0, 2, 2, description))
-
-
-def _exactly(message: bytes, position: int, length: int) -> bytes:
-    part = message[position : position + length]
-    if len(part) != length:
-        raise ClientHelloRejected("the ClientHello ends too early")
-    return part
 
 
 def _host_name(content: bytes) -> str:

@@ -27,6 +27,9 @@ SendNoTickets = Callable[[SSL.Context], bool]
 SetTicketKeys = Callable[[SSL.Context, bytes], bool]
 TICKET_KEY_BYTES = 80
 
+# Makes a context take the peer's certificate as it is, whatever it is.
+LeaveUnverified = Callable[[SSL.Context], None]
+
 # TLS 1.2 suites with forward secrecy and AEAD only (RFC 9325 §4.2). TLS 1.3 suites are OpenSSL's own.
 _TLS12_CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"
 
@@ -79,6 +82,7 @@ def mtls_context(
     minimum_version: str,
     authorities: Iterable[x509.Certificate],
     send_no_tickets: SendNoTickets | None,
+    leave_unverified: LeaveUnverified | None = None,
 ) -> SSL.Context:
     """For ``*.mtls_domain``: asks for a certificate of these authorities, accepts any, never resumes.
 
@@ -88,16 +92,23 @@ def mtls_context(
     The option and the cache mode make that no session is kept and, in TLS 1.2, no ticket sent. In TLS 1.3
     OpenSSL then sends tickets all the same, mere numbers of sessions that nobody keeps. ``send_no_tickets``
     makes it send none; without it (None) they are sent, and who shows one gets a full handshake.
+
+    ``leave_unverified`` spares OpenSSL the verification whose result is not used; without it (None) that is
+    done, and overruled.
     """
     context = _context(certificate, minimum_version)
     context.set_options(SSL.OP_NO_TICKET)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     if send_no_tickets is not None:
         send_no_tickets(context)
-    context.set_verify(SSL.VERIFY_PEER, _accept_for_later_judgement)
-    # OpenSSL verifies what was presented before it asks the line above. A made-up chain of 100 KB costs it up
-    # to 120 ms, for a verdict that nobody hears; with no depth it looks at the end entity only.
-    context.set_verify_depth(0)
+    # Left to itself, OpenSSL verifies what was presented before it asks anybody. A made-up chain of 100 KB costs
+    # it up to 120 ms, for a verdict that nobody hears.
+    if leave_unverified is None:
+        context.set_verify(SSL.VERIFY_PEER, _accept_for_later_judgement)
+        context.set_verify_depth(0)  # then it looks at the end entity only
+    else:
+        context.set_verify(SSL.VERIFY_PEER)
+        leave_unverified(context)
     for authority in authorities:
         context.add_client_ca(authority)
     return context

@@ -10,9 +10,9 @@ What `NativeRecords` relies on is not public. So nobody uses it before it has pa
 `gateway.adapters.tls_records`), and everything works without it.
 """
 
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 from OpenSSL._util import ffi, lib
 
 # One TLS record carries at most 16 KiB (RFC 8446 §5.1), and OpenSSL gives one record per read.
@@ -43,7 +43,8 @@ def bytes_missing(missing: int, ciphertext: bytes) -> int:
 
 
 class Records(Protocol):
-    """All methods raise SSL.Error where the session is broken."""
+    """What is done with a connection for each record, and once with its peer's certificates. All methods
+    raise SSL.Error where the session is broken."""
 
     def put(self, connection: SSL.Connection, ciphertext: bytes) -> None:
         """Take bytes from the wire; `read` then has their plaintext."""
@@ -70,6 +71,11 @@ class Records(Protocol):
 
     def seal(self, connection: SSL.Connection, plaintext: bytes) -> bytes:
         """`write` and `take` in one."""
+        ...
+
+    def presented(self, connection: SSL.Connection, limit: int) -> tuple[bytes, ...]:
+        """The DER of the certificates that the peer presented, its own first, at most ``limit``; none
+        where it presented none."""
         ...
 
 
@@ -109,6 +115,14 @@ class PublicRecords:
     def seal(self, connection: SSL.Connection, plaintext: bytes) -> bytes:
         self.write(connection, plaintext)
         return self.take(connection)
+
+    def presented(self, connection: SSL.Connection, limit: int) -> tuple[bytes, ...]:
+        leaf = connection.get_peer_certificate()
+        if leaf is None:
+            return ()
+        # On the server side OpenSSL's list of the presented chain leaves out the end entity.
+        chain = [leaf, *(connection.get_peer_cert_chain() or ())][:limit]
+        return tuple(crypto.dump_certificate(crypto.FILETYPE_ASN1, c) for c in chain)
 
 
 class NativeRecords:
@@ -178,6 +192,32 @@ class NativeRecords:
                 connection._raise_ssl_error(connection._ssl, size)
                 raise SSL.Error("OpenSSL failed without a reason")
             written += size
+
+    def presented(self, connection: SSL.Connection, limit: int) -> tuple[bytes, ...]:
+        ssl = connection._ssl
+        leaf = lib.SSL_get_peer_certificate(ssl)
+        if leaf == ffi.NULL:
+            return ()
+        try:
+            ders = [self._der(leaf)]
+        finally:
+            lib.X509_free(leaf)  # it was given with a reference of its own; the chain below is lent
+        chain = lib.SSL_get_peer_cert_chain(ssl)
+        if chain != ffi.NULL:
+            count = min(lib.sk_X509_num(chain), limit - 1)
+            ders += [self._der(lib.sk_X509_value(chain, index)) for index in range(count)]
+        return tuple(ders)
+
+    def _der(self, certificate: Any) -> bytes:
+        bio = lib.BIO_new(lib.BIO_s_mem())
+        try:
+            if bio == ffi.NULL or lib.i2d_X509_bio(bio, certificate) != 1:
+                raise SSL.Error("OpenSSL cannot encode a certificate that it has read")
+            start = ffi.new("char**")
+            size = lib.BIO_get_mem_data(bio, start)
+            return bytes(ffi.buffer(start[0], size))
+        finally:
+            lib.BIO_free(bio)
 
     def take(self, connection: SSL.Connection) -> bytes:
         size = lib.BIO_read(connection._from_ssl, self._buffer, OUTPUT_BYTES)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from OpenSSL import SSL, crypto
+from OpenSSL import SSL
 
 from gateway.model.device import PeerCertificate
 from gateway.tls.client_hello import (
@@ -205,7 +205,11 @@ class TlsSession:
         if connection.get_protocol_version() == SSL.TLS1_3_VERSION:
             self._check_server_name(connection)
         self.established = True
-        self.peer_certificate = _peer_certificate(connection)
+        # As bytes, not as objects of `cryptography`: its parser refuses certificates that OpenSSL takes, and
+        # what a peer presented is judged later, where a refusal has a reason.
+        presented = self._records.presented(connection, 1 + _MAX_PRESENTED_CHAIN)
+        if presented:
+            self.peer_certificate = PeerCertificate(presented[0], presented[1:])
         return True
 
     def _check_server_name(self, connection: SSL.Connection) -> None:
@@ -223,22 +227,6 @@ class TlsSession:
         except SSL.Error as error:
             raise TlsFailure(FailureKind.PROTOCOL_ERROR, _describe(error)) from error
         return plaintext
-
-
-def _peer_certificate(connection: SSL.Connection) -> PeerCertificate | None:
-    # As bytes, not as objects of `cryptography`: its parser refuses certificates that OpenSSL takes, and what
-    # a peer presented is judged later, where a refusal has a reason.
-    leaf = connection.get_peer_certificate()
-    if leaf is None:
-        return None
-    # On the server side OpenSSL's list of the presented chain leaves out the end entity.
-    chain = connection.get_peer_cert_chain() or []
-    return PeerCertificate(
-        end_entity_der=crypto.dump_certificate(crypto.FILETYPE_ASN1, leaf),
-        presented_chain_der=tuple(
-            crypto.dump_certificate(crypto.FILETYPE_ASN1, c) for c in chain[:_MAX_PRESENTED_CHAIN]
-        ),
-    )
 
 
 def _describe(error: SSL.Error) -> str:
