@@ -49,6 +49,10 @@ class WholeResponses:
         self._max_head_bytes = max_head_bytes
         self._known: dict[bytes, WholeHead] = {}
 
+    @property
+    def heads_held(self) -> int:
+        return len(self._known)
+
     def read(self, data: bytes, *, head_only: bool) -> tuple[int, bytes] | None:
         """(status, what to pass on) if the bytes are one response from the first to the last; else None.
 

@@ -37,8 +37,7 @@ class Collect:
     that answers.
 
     ``too_large(begun)`` is called instead when more comes; it answers or takes over. The task ends with the
-    connection. With ``keep`` False the body is read and dropped: ``then`` and ``too_large`` get none of it.
-    ``no_room()`` is called instead when ``held`` is full; it answers.
+    connection. ``no_room()`` is called instead when ``held`` is full; it answers.
     """
 
     def __init__(
@@ -50,11 +49,8 @@ class Collect:
         no_room: Callable[[], None],
         tasks: "set[asyncio.Task[None]]",
         held: HeldBodies,
-        *,
-        keep: bool = True,
     ) -> None:
         self._connection = connection
-        self._keep = keep
         self._no_room = no_room
         self._held = held
         self._held_bytes = 0
@@ -75,10 +71,10 @@ class Collect:
         self._size += len(data)
         if self._size > self._limit:
             self._over = True
-            begun = b"".join((*self._pieces, data)) if self._keep else b""
+            begun = b"".join((*self._pieces, data))
             self._let_go()
             self._too_large(begun)
-        elif self._keep:
+        else:
             self._hold(data)
 
     def body_end(self, trailers: Headers = ()) -> None:
@@ -121,6 +117,47 @@ class Collect:
         self._let_go()
         if not task.cancelled() and (error := task.exception()) is not None:
             self._connection.failed(error)
+
+    def pause_writing(self) -> None:
+        """What is written here is one page; it may wait in the transport."""
+
+    def resume_writing(self) -> None:
+        """See pause_writing."""
+
+
+class Discard:
+    """Reads a body of at most ``limit`` bytes and drops it, all before one deadline; then calls ``then()``,
+    or ``too_large()`` where more comes. Both answer at once."""
+
+    __slots__ = ("_left", "_over", "_then", "_too_large")
+
+    def __init__(
+        self,
+        connection: Requester,
+        limit: int,
+        then: Callable[[], None],
+        too_large: Callable[[], None],
+    ) -> None:
+        self._left = limit
+        self._then = then
+        self._too_large = too_large
+        self._over = False
+        connection.take_over(self)
+        connection.body_expected(in_one_time=True)
+
+    def body(self, data: bytes) -> None:
+        self._left -= len(data)
+        if self._left < 0 and not self._over:
+            self._over = True
+            self._too_large()
+
+    def body_end(self, trailers: Headers = ()) -> None:
+        if not self._over:
+            self._over = True
+            self._then()
+
+    def cancelled(self) -> None:
+        self._over = True
 
     def pause_writing(self) -> None:
         """What is written here is one page; it may wait in the transport."""

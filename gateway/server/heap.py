@@ -11,7 +11,7 @@ too.
 import gc
 from typing import Final
 
-# Net allocations of containers between two looks at the youngest. Python's own 700 come several times in a handshake.
+# Net allocations between two looks at the youngest. Python's own 700 come several times in a handshake.
 _YOUNG: Final = 20_000
 # Looks at the youngest for one at the middle-aged, and so on.
 _MIDDLE: Final = 20
@@ -19,7 +19,7 @@ _OLD: Final = 50
 
 
 def settle_heap() -> None:
-    """To be called once all is loaded. What was garbage is collected, what is left is never looked at again."""
+    """To be called once all is loaded. What was garbage is collected, what is left never looked at again."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG, _MIDDLE, _OLD)

@@ -5,10 +5,8 @@ browser carries along is read and dropped: the ticket binds it by the digest in 
 posts it again to the app host.
 """
 
-import asyncio
 import re
 from collections.abc import Callable
-from functools import partial
 from typing import Final
 
 from gateway.model.http import RequestHead
@@ -16,7 +14,7 @@ from gateway.model.pages import Page, PageKind
 from gateway.proxy.http1 import HttpRefused, RequestStart
 from gateway.server.answers import Answers
 from gateway.server.boundary import Boundary
-from gateway.server.collect import Collect, HeldBodies
+from gateway.server.collect import Discard
 from gateway.server.exchange import Requester
 from gateway.server.hosts import HostTable
 from gateway.server.requests import HeadRefused, checked_head, logged_address, request_address, request_served
@@ -42,8 +40,6 @@ class MtlsHandler:
         clock: Clock,
         events: EventSink,
         reference: Callable[[], str],
-        tasks: "set[asyncio.Task[None]]",
-        held_bodies: HeldBodies,
         boundary: Boundary,
     ) -> None:
         self._live = live
@@ -53,8 +49,6 @@ class MtlsHandler:
         self._clock = clock
         self._events = events
         self._reference = reference
-        self._tasks = tasks
-        self._held_bodies = held_bodies
         self._boundary = boundary
 
     def begin(self, start: RequestStart, connection: Requester) -> None:
@@ -68,15 +62,11 @@ class MtlsHandler:
             self._error(404, reference_id, connection, head)
         elif head.method == b"POST":
             limit = self._live.current.settings.limits.max_message_bytes
-            Collect(
+            Discard(
                 connection,
                 limit,
-                partial(self._after_body, head, reference_id, connection),
-                lambda _begun: self._error(413, reference_id, connection, head),
-                lambda: self._error(503, reference_id, connection, head),
-                self._tasks,
-                self._held_bodies,
-                keep=False,
+                lambda: self._answer(head, reference_id, connection),
+                lambda: self._error(413, reference_id, connection, head),
             )
         elif head.method == b"GET":
             self._answer(head, reference_id, connection)
@@ -91,11 +81,6 @@ class MtlsHandler:
 
     def guard(self, call: Callable[[], None], connection: Requester) -> None:
         self._boundary.run(call, connection)
-
-    async def _after_body(
-        self, head: RequestHead, reference_id: str, connection: Requester, _body: bytes
-    ) -> None:
-        self._answer(head, reference_id, connection)
 
     def _answer(self, head: RequestHead, reference_id: str, connection: Requester) -> None:
         flow = _FLOW.fullmatch(head.query)

@@ -331,8 +331,6 @@ class Worker:
                 clock,
                 self,
                 self._reference,
-                self._tasks,
-                held_bodies,
                 boundary,
             ),
             Role.ORG: OrgHandler(

@@ -101,8 +101,8 @@ def mtls_context(
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     if send_no_tickets is not None:
         send_no_tickets(context)
-    # Left to itself, OpenSSL verifies what was presented before it asks anybody. A made-up chain of 100 KB costs
-    # it up to 120 ms, for a verdict that nobody hears.
+    # Left to itself, OpenSSL verifies what was presented before it asks anybody. A made-up chain of 100 KB
+    # costs it up to 120 ms, for a verdict that nobody hears.
     if leave_unverified is None:
         context.set_verify(SSL.VERIFY_PEER, _accept_for_later_judgement)
         context.set_verify_depth(0)  # then it looks at the end entity only

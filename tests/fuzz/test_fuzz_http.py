@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.model.http import RequestHead
+from gateway.proxy.headers import response_headers
 from gateway.proxy.http1 import (
     End,
     Event,
@@ -16,6 +17,8 @@ from gateway.proxy.http1 import (
     ResponseParser,
     ResponseStart,
 )
+from gateway.proxy.known_heads import KnownHeads
+from gateway.proxy.whole_response import WholeResponses
 
 bounded = settings(deadline=None, max_examples=200)
 
@@ -175,3 +178,40 @@ def test_what_is_written_is_what_is_read(
         b"".join(body) if isinstance(body, list) else body or b""
     )
     assert events[-1] is End.MESSAGE
+
+
+@bounded
+@given(STREAMS, st.booleans())
+def test_a_response_that_is_passed_on_whole_is_one_that_the_parser_accepts(
+    data: bytes, head_only: bool
+) -> None:
+    data = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n" + data
+    whole = WholeResponses(1_000).read(data, head_only=head_only)
+    if whole is None:
+        return
+    status, passed = whole
+    head, _, body = passed.partition(b"\r\n\r\n")
+    events = ResponseParser(head_only, 1_000).feed(data)
+    assert isinstance(events[0], ResponseStart)
+    assert events[0].head.status == status
+    assert events[0].keep_alive
+    assert b"".join(event for event in events if isinstance(event, bytes)) == body
+    assert events[-1] is End.MESSAGE
+    fields = [line.split(b":", 1) for line in head.split(b"\r\n")[1:]]
+    assert [(n, v.strip(b" \t")) for n, v in fields] == response_headers(events[0].head.headers)
+
+
+@bounded
+@given(STREAMS, STREAMS)
+def test_a_request_that_is_known_is_what_the_parser_makes_of_it(first: bytes, second: bytes) -> None:
+    first, second = (b"GET / HTTP/1.1\r\nHost: a\r\n" + data for data in (first, second))
+    known, parser = KnownHeads(1_000), RequestParser(1_000, 1_000)
+    try:
+        known.learn(first, parser.feed(first))
+        start = known.find(second)
+        assert start is None or parser.is_between_requests
+        events = parser.feed(second) if not parser.switched else []
+    except HttpRefused:
+        return
+    if start is not None:
+        assert events == [start._replace(known=None), End.MESSAGE]

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.server.collect import Collect, HeldBodies
+from gateway.server.collect import Collect, Discard, HeldBodies
 
 
 class Connection:
@@ -24,7 +24,6 @@ class Connection:
 async def collected(
     pieces: list[bytes],
     *,
-    keep: bool = True,
     held: HeldBodies | None = None,
     refused: list[str] | None = None,
 ) -> tuple[list[bytes], list[bytes], Connection]:
@@ -49,7 +48,6 @@ async def collected(
         lambda: (refused if refused is not None else []).append("no room"),
         tasks,
         held,
-        keep=keep,
     )
     for piece in pieces:
         collect.body(piece)
@@ -77,9 +75,37 @@ async def test_a_body_is_whole_or_too_large(
     assert (await collected(pieces))[:2] == (bodies, too_large)
 
 
-async def test_a_body_that_nobody_needs_is_bounded_and_not_kept() -> None:
-    assert (await collected([b"abc", b"def"], keep=False))[:2] == ([b""], [])
-    assert (await collected([b"01234", b"56789x"], keep=False))[:2] == ([], [b""])
+@pytest.mark.parametrize(
+    ("pieces", "told"),
+    [
+        ([], ["all there"]),
+        ([b"abc", b"def"], ["all there"]),
+        ([b"0123456789"], ["all there"]),
+        ([b"01234", b"56789x", b"more"], ["too large"]),
+    ],
+    ids=["no body", "pieces", "exactly the limit", "one byte more"],
+)
+async def test_a_body_that_nobody_needs_is_read_and_bounded(pieces: list[bytes], told: list[str]) -> None:
+    said: list[str] = []
+    discard = Discard(
+        Connection(),  # type: ignore[arg-type]
+        10,
+        lambda: said.append("all there"),
+        lambda: said.append("too large"),
+    )
+    for piece in pieces:
+        discard.body(piece)
+    discard.body_end()
+    assert said == told
+
+
+async def test_a_browser_that_leaves_within_such_a_body_is_not_answered() -> None:
+    said: list[str] = []
+    discard = Discard(Connection(), 10, lambda: said.append("x"), lambda: said.append("x"))  # type: ignore[arg-type]
+    discard.body(b"abc")
+    discard.cancelled()
+    discard.body_end()
+    assert said == []
 
 
 async def test_a_defect_in_the_answer_goes_to_the_boundary() -> None:
@@ -93,7 +119,6 @@ async def test_past_what_a_worker_may_hold_a_body_is_refused_and_the_others_go_o
     assert (await collected([b"abc", b"de", b"more"], held=held, refused=refused))[:2] == ([], [])
     assert refused == ["no room"]
     assert (await collected([b"abcd"], held=held))[0] == [b"abcd"]
-    assert (await collected([b"abc", b"defgh"], held=held, keep=False))[0] == [b""]
 
 
 async def test_a_browser_that_leaves_gives_back_what_it_held() -> None:

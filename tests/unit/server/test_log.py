@@ -4,8 +4,10 @@ import json
 import threading
 from datetime import UTC, datetime
 
+import pytest
+
 from gateway.model.events import RequestServed
-from gateway.server.log import LogWriter, encode_line
+from gateway.server.log import LogWriter, encode_line, encode_request
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, 123_456, tzinfo=UTC)
 
@@ -37,6 +39,14 @@ def test_what_a_peer_sends_ends_no_line() -> None:
     (line,) = written(served(hostile))
     assert line["path"] == hostile
     assert encode_line({"x": "\n\r\x00"}).count(b"\n") == 1
+
+
+@pytest.mark.parametrize("path", ["/", '/a"b\\', "/\n\u2028\x00é"])
+@pytest.mark.parametrize("error", [None, 'a "kind"'])
+def test_a_request_is_written_as_any_other_line_would_be(path: str, error: str | None) -> None:
+    event = served(path)._replace(upstream_error=error, seconds=1e-06)
+    plain = {"event": "request", **event._asdict()}
+    assert encode_request(event) == encode_line(plain)
 
 
 def test_a_note_has_its_own_values() -> None:
