@@ -52,7 +52,7 @@ def run(site: Site, *, repetitions: int) -> Workload:
         negotiated={},
         notes=(
             "A process that keeps CRLs as the gateway does, and nothing else. Large ones are parsed by a "
-            "process of their own; noticing a new file waits until it has been quiet for 50 ms. A stall is "
+            "process of their own; noticing a new file waits until it has been quiet for 10 ms. A stall is "
             "how much later than asked for the loop comes back, without the time in which the kernel ran "
             "something else. The question is the whole one, dates and scope included.",
         ),

@@ -66,7 +66,7 @@ def run(site: Site, load: Load, *, connections: int, repetitions: int) -> Worklo
         negotiated=negotiated,
         notes=(
             f"{connections:,} WebSockets of {_DEVICES} devices at one worker, as their client sees them end. "
-            "Noticing the file waits until it has been quiet for 50 ms; a fresh process parses it.",
+            "Noticing the file waits until it has been quiet for 10 ms.",
             "nginx, HAProxy, Caddy and Apache read a CRL when they are told to reload, and close no "
             "connection because of it.",
         ),

@@ -14,7 +14,7 @@ from typing import Final, Never
 from watchfiles import awatch
 
 # A CRL is published in several steps (write, rename). They are taken as one once it has been quiet this long.
-_QUIET_MS: Final = 50
+_QUIET_MS: Final = 10
 # In a directory that is never quiet, changes are passed on this often.
 _LONGEST_WAIT_MS: Final = 500
 
