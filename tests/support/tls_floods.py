@@ -8,7 +8,7 @@ from OpenSSL import SSL
 from OpenSSL._util import ffi
 from support.raw_tls import drain
 
-from gateway.adapters.openssl_symbols import _find
+from gateway.adapters.openssl_symbols import find_functions
 
 KEY_UPDATE_BYTES = 27  # a record of TLS 1.3 with nothing but it
 _NOT_REQUESTED, _REQUESTED = 0, 1  # openssl/ssl.h
@@ -36,7 +36,7 @@ def renegotiation(client: SSL.Connection) -> bytes:
 
 @cache
 def _function(name: str, *more: type[ctypes.c_int]) -> "ctypes._CFunctionType":
-    addresses = _find(name)
+    addresses = find_functions(name)
     assert addresses is not None, f"this OpenSSL has no {name}"
     return ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, *more)(addresses[name])
 
