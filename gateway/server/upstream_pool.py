@@ -70,18 +70,20 @@ class UpstreamPool:
 
     async def _turn_at_a_server(self, tried: Sequence[UpstreamServer], queue_ends: float) -> Turn:
         """A right to open a connection, or a connection. Raises UpstreamFailed."""
-        server = self._choose(tried)
-        if server is not None:
-            self._turn = self.servers.index(server) + 1
-            now = self._loop.time()
-            if server.health.probe_due(now):
-                server.health.begin_probe(now)
-            server.reserve()
-            return server, None
-        if self._waiting >= self.limits.max_upstream_queue:
-            raise UpstreamFailed("busy", 503, "all connections to the app are in use", RETRY_AFTER_SECONDS)
-        servers = [server for server in self.servers if server not in tried]
         while True:
+            server = self._choose(tried)
+            if server is not None:
+                self._turn = self.servers.index(server) + 1
+                now = self._loop.time()
+                if server.health.probe_due(now):
+                    server.health.begin_probe(now)
+                server.reserve()
+                return server, None
+            if self._waiting >= self.limits.max_upstream_queue:
+                raise UpstreamFailed(
+                    "busy", 503, "all connections to the app are in use", RETRY_AFTER_SECONDS
+                )
+            servers = [server for server in self.servers if server not in tried]
             server, connection = await self._wait_in_line(servers, queue_ends)
             if connection is None or connection.is_open:
                 return server, connection

@@ -1,55 +1,24 @@
 """Whatever requests, apps and browsers do: no server has more connections than it may, and none is lost."""
 
 import asyncio
-from typing import Any, cast
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.proxy_in_process import HealthChanges
+from support.upstreams_without_sockets import Server, pool_of
 
-from gateway.model.settings import Limits, Upstream
-from gateway.proxy.upstream_health import UpstreamHealth
-from gateway.server.deadlines import Deadlines
-from gateway.server.name_lookup import NameLookup
-from gateway.server.upstream import UpstreamConnection, UpstreamFailed
-from gateway.server.upstream_pool import UpstreamPool
-from gateway.server.upstream_server import UpstreamServer
+from gateway.model.settings import Limits
+from gateway.server.upstream import UpstreamFailed
 
 MOST = 2
 LIMITS = Limits(max_upstream_connections=MOST, max_upstream_queue=3, upstream_queue_timeout_seconds=5.0)
 STEPS = st.sampled_from(
     (
         *("request", "request", "request", "answered", "answered", "answered", "browser leaves"),
-        *("closed in use", "closed idle", "connects fail", "connects work", "failed", "wait"),
+        *("closed in use", "closed idle", "connects fail", "connects work", "failed"),
+        *("a moment passes", "a moment passes", "a moment passes"),
     )
 )
-
-
-class Connection:
-    """Stands for an `UpstreamConnection` whose socket the test closes."""
-
-    def __init__(self, owner: UpstreamServer) -> None:
-        self.owner = owner
-        self.is_open = True
-        self.idle_since = 0.0
-
-    def abort(self) -> None:
-        """As with a transport: the end is reported, later."""
-        if self.is_open:
-            self.is_open = False
-            asyncio.get_running_loop().call_soon(self.owner.forget, self)
-
-
-class Server(UpstreamServer):
-    """Connects to nobody."""
-
-    works = True
-
-    async def _connect(self, seconds: float) -> UpstreamConnection:
-        await asyncio.sleep(0)
-        if not Server.works:
-            raise UpstreamFailed("connect", 502, "told to fail")
-        return cast(UpstreamConnection, Connection(self))
 
 
 @settings(max_examples=150, deadline=None)
@@ -59,17 +28,9 @@ def test_connections_are_bounded_and_none_is_lost(steps: list[str], servers: int
 
 
 async def _play(steps: list[str], number: int) -> None:
-    loop = asyncio.get_running_loop()
     Server.works = True
-    names, deadlines, changes = NameLookup(loop), Deadlines(loop), HealthChanges()
-    servers = tuple(
-        Server(
-            Upstream("http", "127.0.0.1", port),
-            *(None, loop, deadlines, LIMITS, names, UpstreamHealth(), changes),
-        )
-        for port in range(1, number + 1)
-    )
-    pool = UpstreamPool(servers, LIMITS, loop)
+    pool = pool_of(number, LIMITS)
+    servers = pool.servers
     in_use: list[Any] = []
     requests: list[asyncio.Task[None]] = []
 
@@ -80,8 +41,8 @@ async def _play(steps: list[str], number: int) -> None:
         match step:
             case "request":
                 requests.append(asyncio.create_task(request(len(requests) % 2 == 0)))
-            case "browser leaves" if requests:
-                requests.pop().cancel()
+            case "browser leaves" if running := [task for task in requests if not task.done()]:
+                running[-1].cancel()
             case "answered" if in_use:
                 connection = in_use.pop(0)
                 connection.owner.release(connection)
@@ -95,7 +56,8 @@ async def _play(steps: list[str], number: int) -> None:
                 Server.works = step == "connects work"
             case "failed":
                 servers[0].failed("timeout")
-        await asyncio.sleep(0)
+            case "a moment passes":  # what stands between two of these happens at once
+                await asyncio.sleep(0)
         for server in servers:
             assert 0 <= server.in_use <= MOST
             assert len(server._open) + server._reserved <= MOST
