@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Never
 
-from watchfiles import awatch
+from watchfiles import Change, awatch
 
 # A CRL is published in several steps (write, rename). They are taken as one once it has been quiet this long.
 _QUIET_MS: Final = 10
@@ -33,7 +33,7 @@ async def watch_files(
         bell = asyncio.Event()
         directories = await asyncio.to_thread(_directories_of, paths)
         async with asyncio.TaskGroup() as group:
-            ringing = group.create_task(_ring(directories, bell), name="file watch")
+            ringing = group.create_task(_ring(directories, _names_of(paths), bell), name="file watch")
             # One turn of the loop is enough for the task to begin watching: no change can fall between
             # that and the check.
             await asyncio.sleep(0)
@@ -46,14 +46,22 @@ async def watch_files(
                     break
 
 
-async def _ring(directories: Mapping[str, tuple[int, int]], bell: asyncio.Event) -> None:
-    """Ring at every change in the directories. Returns when they cannot be watched."""
+async def _ring(
+    directories: Mapping[str, tuple[int, int]], names: frozenset[str], bell: asyncio.Event
+) -> None:
+    """Ring when a file of these names is written to, and whenever any file of the directories comes or goes.
+    Returns when they cannot be watched."""
     if not directories:
         return
+
+    def matters(change: Change, path: str) -> bool:
+        # A log that grows beside the configuration would ring ten times a second.
+        return change is not Change.modified or os.path.basename(path) in names  # noqa: PTH119 - text in, text out
+
     try:
         async for _ in awatch(
             *directories,
-            watch_filter=None,
+            watch_filter=matters,
             recursive=False,
             ignore_permission_denied=True,
             step=_QUIET_MS,
@@ -70,6 +78,11 @@ async def _wait(bell: asyncio.Event, seconds: float) -> None:
             await bell.wait()
     except TimeoutError:
         return
+
+
+def _names_of(paths: Sequence[str]) -> frozenset[str]:
+    """What the files are called in their directories, links and what they lead to."""
+    return frozenset(Path(name).name for path in paths for name in (path, os.path.realpath(path)))
 
 
 def _directories_of(paths: Sequence[str]) -> dict[str, tuple[int, int]]:

@@ -34,6 +34,8 @@ class GatewayProcess:
         self.https_port = port_of(configuration["listen"]["https"][0])
         self.metrics_port = port_of(configuration["listen"]["metrics"])
         serve = ["serve", "-c", str(self.configuration_file), *arguments]
+        outputs = directory / "outputs"  # beside the configuration, their growth would wake its watch
+        outputs.mkdir(exist_ok=True)
         self._process = ChildProcess(
             name,
             [str(Path(sys.executable).parent / "devicetrust"), *serve],
