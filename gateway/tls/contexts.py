@@ -15,6 +15,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from OpenSSL import SSL
 
+from gateway.tls.groups import restrict_groups
+
 if TYPE_CHECKING:
     from OpenSSL.SSL import _NoOverlappingProtocols
 
@@ -119,6 +121,7 @@ def _context(certificate: ServerCertificate, minimum_version: str) -> SSL.Contex
     context.set_min_proto_version(_VERSIONS[minimum_version])
     context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE)
     context.set_cipher_list(_TLS12_CIPHERS)
+    restrict_groups(context)
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
     context.set_alpn_select_callback(_select_http1)
     try:
