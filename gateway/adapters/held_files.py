@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from gateway.adapters.sealed_memory import NotSealed, SealedMemory, memory_file, sealed
@@ -43,7 +44,7 @@ def recorded() -> Iterator[HeldFiles]:
 @contextmanager
 def taken_from(files: HeldFiles) -> Iterator[None]:
     """What is read in the block comes from ``files``; another file is not there."""
-    token = _current.set(files)
+    token = _current.set(MappingProxyType(dict(files)))
     try:
         yield
     finally:

@@ -11,7 +11,7 @@ import click
 from gateway.adapters.key_files import KeyFileRefused
 from gateway.adapters.processors import usable_processors
 from gateway.adapters.systemd import Notifier, given_sockets
-from gateway.cli.worker import loader_for
+from gateway.cli.loading import loader_for
 from gateway.config.errors import ConfigError
 from gateway.config.load import ConfigErrors
 from gateway.server.configuration import ConfigurationReader
