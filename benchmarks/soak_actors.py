@@ -29,7 +29,7 @@ _PEOPLE: Final = 20
 _KEPT_WRONG: Final = 3
 _ALWAYS_ON_THE_LIST: Final = 20_000
 _BIG_BYTES: Final = 20_000_000
-_CLOSE_SECONDS: Final = 5.0
+_CLOSE_SECONDS: Final = 15.0
 _IPHONE: Final = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 Version/17.5 Safari"
 )
