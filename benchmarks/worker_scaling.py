@@ -30,11 +30,10 @@ def run(site: Site, load: Load, *, seconds: float, connections: int, repetitions
     everywhere = Load(site.directory, cpus)
     certificate = site.write_device("device-workers")
     starts: dict[str, Start] = {}
-    for workers in (2, 1):
-        name = f"{workers} worker{'s' * (workers > 1)}"
-        configuration = site.configuration(workers=workers)
-        starts[f"{OURS}, {name}"] = partial(gateway, site, configuration, cpus=cpus)
-        starts[f"nginx, {name}"] = partial(nginx, site, workers=workers, cpus=cpus)
+    for side, start in ((OURS, _gateway), ("nginx", _nginx)):
+        for workers in (1, 2):
+            name = f"{side}, {workers} worker{'s' * (workers > 1)}"
+            starts[name] = partial(start, site, workers, cpus)
     rows: dict[str, dict[str, dict[str, list[float]]]] = {"kept-alive GET": {}, "mTLS handshake and GET": {}}
     negotiated = {}
     with ExitStack() as outer:
@@ -75,6 +74,14 @@ def run(site: Site, load: Load, *, seconds: float, connections: int, repetitions
             f"{_CONNECTIONS} kept-alive connections by wrk; handshakes by Python.",
         ),
     )
+
+
+def _gateway(site: Site, workers: int, cpus: set[int]) -> AbstractContextManager[Server]:
+    return gateway(site, site.configuration(workers=workers), cpus=cpus)
+
+
+def _nginx(site: Site, workers: int, cpus: set[int]) -> AbstractContextManager[Server]:
+    return nginx(site, workers=workers, cpus=cpus)
 
 
 def _shared(server: Server, way: Callable[[], Sample]) -> tuple[Sample, float]:
