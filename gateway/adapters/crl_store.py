@@ -98,8 +98,7 @@ class CrlStore:
         self._replaced = asyncio.Event()
         self._forgets_when_tried = False
         self._is_loading = False
-        # One large one at a time: parsing takes several times the memory of a CRL. Small ones do not wait for
-        # it.
+        # One large CRL at a time: parsing takes several times its memory. Small ones do not wait for it.
         self._parsing = asyncio.Lock()
 
     @property
@@ -174,17 +173,17 @@ class CrlStore:
             self._settle()
 
     async def _keep_reading(self, sources: Sequence[CrlSource]) -> Never:
-        bells = {source.location: asyncio.Event() for source in sources}
+        bells = [asyncio.Event() for _ in sources]
 
         async def ring() -> None:
-            for bell in bells.values():
+            for bell in bells:
                 bell.set()
 
         async with asyncio.TaskGroup() as group:
-            for source in sources:
-                reading = self._keep_reading_one(source, bells[source.location])
+            for source, bell in zip(sources, bells, strict=True):
+                reading = self._keep_reading_one(source, bell)
                 group.create_task(reading, name=f"CRL file {source.location}")
-            await watch_files(list(bells), ring, poll_seconds=self._pace.file_poll)
+            await watch_files([s.location for s in sources], ring, poll_seconds=self._pace.file_poll)
 
     async def _keep_reading_one(self, source: CrlSource, bell: asyncio.Event) -> Never:
         """Each file by itself: a small one does not wait until a large one is read."""

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import time
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,12 @@ import pytest
 from support.crl_world import CA, HOUR, IMPOSTOR, OTHER, START, World, authority, replace
 
 from gateway.adapters import crl_store
+from gateway.adapters.crl_child import CrlResult
 from gateway.adapters.crl_files import file_identity, read_crl_file
 from gateway.adapters.crl_source import CrlPace
 from gateway.adapters.crl_store import CrlState
+from gateway.adapters.sealed_memory import SealedMemory
+from gateway.pki.certificate import Certificate
 
 
 async def test_a_crl_file_is_loaded_and_followed_through_atomic_renames(tmp_path: Path) -> None:
@@ -177,6 +182,34 @@ async def test_one_file_may_hold_the_crls_of_several_issuers(tmp_path: Path) -> 
     await world.store.load()
     assert (world.status(1), world.status(2, issuing)) == ("revoked", "revoked")
     assert world.report.failures() == []
+
+
+async def test_a_file_of_two_authorities_is_followed_for_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where one of them is still reading when the file changes again."""
+    path = tmp_path / "all.pem"
+
+    def both(number: int) -> bytes:
+        return CA.crl([number], number=number) + OTHER.crl([number], number=number)
+
+    path.write_bytes(both(1))
+    world = World(authority(path), authority(path, name="other", ca=OTHER))
+    original = crl_store.parse_crls
+
+    def slow_for_one(memory: SealedMemory, issuers: Sequence[Certificate], *, apart: bool) -> list[CrlResult]:
+        if issuers[0].issuer_hash == authority(ca=OTHER).anchors[0].issuer_hash:
+            time.sleep(0.3)
+        return original(memory, issuers, apart=apart)
+
+    async with world.running():
+        monkeypatch.setattr(crl_store, "parse_crls", slow_for_one)
+        replace(path, both(2))
+        await world.until(lambda: world.status(2) == "revoked")
+        assert world.status(2, OTHER) == "good"
+        replace(path, both(3))
+        await world.until(lambda: world.status(3) == "revoked")
+        await world.until(lambda: world.status(3, OTHER) == "revoked")
 
 
 async def test_a_bad_crl_in_a_file_does_not_take_the_good_one_with_it(tmp_path: Path) -> None:
