@@ -21,6 +21,7 @@ from gateway.server.upstream_server import UpstreamServer, upstream_tls
 from gateway.services.snapshot import App
 
 _Key = tuple[Upstream, bytes | None, Limits]
+_Contexts = Mapping[bytes | None, ssl.SSLContext | None]  # by the roots in PEM form; None: the system's
 
 
 class UpstreamReport(Protocol):
@@ -37,11 +38,11 @@ class UpstreamReport(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PreparedPools:
-    """The servers that a configuration wants, and the TLS contexts of those that are new."""
+    """The servers that a configuration wants, and their TLS contexts by the roots."""
 
     limits: Limits
     keys_of_app: Mapping[str, Sequence[_Key]]
-    contexts: Mapping[_Key, ssl.SSLContext | None]
+    contexts: _Contexts
 
 
 class Pools:
@@ -52,6 +53,7 @@ class Pools:
         self._names = NameLookup(loop)
         self._servers: dict[_Key, UpstreamServer] = {}
         self._health: dict[str, UpstreamHealth] = {}
+        self._contexts: _Contexts = {}
         self._of_app: dict[str, UpstreamPool] = {}
         self._apps_at: dict[str, list[str]] = {}
 
@@ -63,9 +65,11 @@ class Pools:
             app.name: [(upstream, _roots(upstream), limits) for upstream in app.upstreams]
             for app in settings.apps
         }
-        wanted = {key for keys in keys_of_app.values() for key in keys}
-        servers = self._servers
-        contexts = {key: _tls(key[0], key[1]) for key in wanted if key not in servers}
+        # One for all servers with the same roots: to read the system's takes a tenth of a second.
+        contexts: dict[bytes | None, ssl.SSLContext | None] = {}
+        for upstream, roots, _ in (key for keys in keys_of_app.values() for key in keys):
+            if upstream.scheme == "https" and roots not in contexts:
+                contexts[roots] = self._contexts.get(roots) or _tls(upstream, roots)
         return PreparedPools(limits, keys_of_app, contexts)
 
     def commit(self, prepared: PreparedPools) -> None:
@@ -78,7 +82,8 @@ class Pools:
             address: self._health.get(address) or UpstreamHealth() for address in sorted(addresses)
         }
         gone = [key for key in self._servers if key not in wanted]
-        self._servers.update((key, self._server(key, tls)) for key, tls in contexts.items())
+        self._servers.update((key, self._server(key, contexts)) for key in wanted - self._servers.keys())
+        self._contexts = contexts
         self._apps_at = {address: [] for address in addresses}
         for name, keys in keys_of_app.items():
             servers = tuple(self._servers[key] for key in keys)
@@ -116,11 +121,11 @@ class Pools:
 
     # Inside.
 
-    def _server(self, key: _Key, tls: ssl.SSLContext | None) -> UpstreamServer:
-        upstream, _, limits = key
+    def _server(self, key: _Key, contexts: _Contexts) -> UpstreamServer:
+        upstream, roots, limits = key
         return UpstreamServer(
             upstream,
-            tls,
+            contexts[roots] if upstream.scheme == "https" else None,
             self._loop,
             self._deadlines,
             limits,

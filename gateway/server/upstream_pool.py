@@ -34,19 +34,20 @@ class UpstreamPool:
         self.limits = limits
         self._loop = loop
         self._only = servers[0] if len(servers) == 1 else None
+        self._rotations = tuple(servers[at:] + servers[:at] for at in range(len(servers)))
         self._turn = 0
         self._waiting = 0
 
     def take_idle(self, safe_to_repeat: bool) -> UpstreamConnection | None:
         """An idle connection for this request, None if one has to be opened (`connect`)."""
-        server = self._only
-        if server is None:
-            server = self._choose(())
-            if server is None or server.health.out:
-                return None
+        if self._only is not None:
+            return self._only.take_idle(safe_to_repeat)
+        server = self._choose()
+        if server is None or server.health.out:
+            return None
         connection = server.take_idle(safe_to_repeat)
-        if connection is not None and self._only is None:
-            self._turn = self.servers.index(server) + 1
+        if connection is not None:
+            self._next_turn()
         return connection
 
     async def connect(self) -> UpstreamConnection:
@@ -73,7 +74,7 @@ class UpstreamPool:
         while True:
             server = self._choose(tried)
             if server is not None:
-                self._turn = self.servers.index(server) + 1
+                self._next_turn()
                 now = self._loop.time()
                 if server.health.probe_due(now):
                     server.health.begin_probe(now)
@@ -87,6 +88,9 @@ class UpstreamPool:
             server, connection = await self._wait_in_line(servers, queue_ends)
             if connection is None or connection.is_open:
                 return server, connection
+
+    def _next_turn(self) -> None:
+        self._turn = (self._turn + 1) % len(self.servers)
 
     async def _wait_in_line(self, servers: Sequence[UpstreamServer], queue_ends: float) -> Turn:
         waiter: asyncio.Future[Turn] = self._loop.create_future()
@@ -109,27 +113,26 @@ class UpstreamPool:
             for server in servers:
                 server.leave_line(waiter)
 
-    def _choose(self, tried: Sequence[UpstreamServer]) -> UpstreamServer | None:
+    def _choose(self, tried: Sequence[UpstreamServer] = ()) -> UpstreamServer | None:
         """The server for the next request; None if it has to wait in line."""
-        now = self._loop.time()
-        count = len(self.servers)
         best: UpstreamServer | None = None
-        due_first: UpstreamServer | None = None
-        up_but_full = False
-        for offset in range(count):
-            server = self.servers[(self._turn + offset) % count]
-            health = server.health
-            if server in tried:
+        most = fewest = self.limits.max_upstream_connections
+        some_are_out = up_but_full = False
+        for server in self._rotations[self._turn]:
+            if server.health.out:
+                some_are_out = True
+            elif server in tried:
                 continue
-            if not server.has_room:
-                up_but_full = up_but_full or not health.out
-            elif not health.out:
-                if best is None or server.in_use < best.in_use:
-                    best = server
-            elif health.probe_due(now):
-                return server
-            elif due_first is None or health.retry_at < due_first.health.retry_at:
-                due_first = server
+            elif server.in_use < fewest:
+                best, fewest = server, server.in_use
+            else:
+                up_but_full = True
+        if not some_are_out:
+            return best
+        out = [s for s in self.servers if s.health.out and s.in_use < most and s not in tried]
+        due_first = min(out, key=lambda server: server.health.retry_at, default=None)
+        if due_first is not None and due_first.health.probe_due(self._loop.time()):
+            return due_first
         return best if best is not None or up_but_full else due_first
 
 

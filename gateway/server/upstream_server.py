@@ -74,25 +74,20 @@ class UpstreamServer:
         self._probes: set[UpstreamConnection] = set()
         self._line: dict[asyncio.Future[Turn], None] = {}
         self._closed = False
+        self.in_use = 0  # connections that an exchange has, or that are being opened for one
         self.whole_responses = WholeResponses(limits.max_head_bytes)
-
-    @property
-    def in_use(self) -> int:
-        return len(self._open) + self._reserved - len(self._idle)
-
-    @property
-    def has_room(self) -> bool:
-        return self.in_use < self._limits.max_upstream_connections
 
     def take_idle(self, safe_to_repeat: bool) -> UpstreamConnection | None:
         """The connection that was used last, if one is idle and open."""
         while self._idle:
             connection = self._idle.pop()
             if not connection.is_open:
+                self._open.discard(connection)
                 continue
             if not safe_to_repeat and self._deadlines.after(-FRESH_SECONDS) > connection.idle_since:
                 self._idle.append(connection)
                 return None
+            self.in_use += 1
             return connection
         return None
 
@@ -108,6 +103,7 @@ class UpstreamServer:
     def reserve(self) -> None:
         """Take the right to `open` one connection. Whoever has it opens or gives it back."""
         self._reserved += 1
+        self.in_use += 1
         while self._idle and len(self._open) + self._reserved > self._limits.max_upstream_connections:
             # Idle ones that this request must not use stand in its way.
             connection = self._idle.popleft()
@@ -116,6 +112,7 @@ class UpstreamServer:
 
     def give_back(self) -> None:
         self._reserved -= 1
+        self.in_use -= 1
         self._next_in_line(None)
 
     def _next_in_line(self, connection: UpstreamConnection | None) -> bool:
@@ -127,6 +124,7 @@ class UpstreamServer:
                 continue
             if connection is None:
                 self._reserved += 1
+                self.in_use += 1
             waiter.set_result((self, connection))
             return True
         return False
@@ -230,6 +228,7 @@ class UpstreamServer:
         elif len(self._idle) >= MAX_IDLE_CONNECTIONS:
             connection.abort()
         else:
+            self.in_use -= 1
             self._idle.append(connection)
 
     def answered(self, connection: UpstreamConnection) -> None:
@@ -251,10 +250,13 @@ class UpstreamServer:
     def forget(self, connection: UpstreamConnection) -> None:
         """The connection is closed."""
         self._probes.discard(connection)
+        if connection not in self._open:
+            return
+        self._open.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
-        if connection in self._open:
-            self._open.discard(connection)
+        else:
+            self.in_use -= 1
             self._next_in_line(None)
 
     def close(self) -> None:
@@ -264,7 +266,9 @@ class UpstreamServer:
 
     def _abort_idle(self) -> None:
         while self._idle:
-            self._idle.pop().abort()
+            connection = self._idle.pop()
+            self._open.discard(connection)
+            connection.abort()
 
 
 def upstream_tls(upstream: Upstream, roots_pem: bytes | None = None) -> ssl.SSLContext | None:

@@ -59,6 +59,7 @@ async def _play(steps: list[str], number: int) -> None:
             case "a moment passes":  # what stands between two of these happens at once
                 await asyncio.sleep(0)
         for server in servers:
+            assert server.in_use == len(server._open) + server._reserved - len(server._idle)
             assert 0 <= server.in_use <= MOST
             assert len(server._open) + server._reserved <= MOST
         assert 0 <= pool._waiting <= LIMITS.max_upstream_queue

@@ -117,3 +117,17 @@ async def test_health_outlives_a_reload_with_other_limits_and_ends_with_the_addr
     assert reports.out == {"wiki": 0, "mail": 0}
     pools.commit(pools.prepare(_settings(FIRST)))
     assert not pools.of(WIKI).servers[0].health.out
+
+
+async def test_servers_with_the_same_roots_share_what_was_made_of_them(tmp_path: Path) -> None:
+    roots = tmp_path / "roots.pem"
+    roots.write_bytes(Authority.create_root("App root").pem)
+    secure = [Upstream("https", "127.0.0.1", port, ca_file=str(roots)) for port in (9000, 9001)]
+    pools = _pools()
+    pools.commit(pools.prepare(_settings(*secure)))
+    first, second = pools.of(WIKI).servers
+    assert first._tls is second._tls is not None
+    pools.commit(pools.prepare(_settings(*secure, FIRST, limits=replace(LIMITS, max_upstream_connections=7))))
+    *kept, plain = pools.of(WIKI).servers
+    assert [server._tls for server in kept] == [first._tls] * 2
+    assert plain._tls is None
