@@ -4,11 +4,13 @@ them."""
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from gateway.federation.requests import authn_request_seen
 from gateway.model.http import Headers, header
 from gateway.model.pages import Page, PageKind
+from gateway.proxy.addresses import address_group, peer_address
 from gateway.proxy.http1 import HttpRefused, RequestStart
 from gateway.proxy.targets import is_unremarkable
 from gateway.server.answers import Answers
@@ -22,6 +24,7 @@ from gateway.server.trusted_connections import TrustedConnections
 from gateway.server.upstream import UpstreamFailed
 from gateway.server.upstream_pool import UpstreamPool
 from gateway.services.access import Access
+from gateway.services.fair_share import FairShare
 from gateway.services.ports import Clock, EventSink, SeenRequests
 from gateway.services.sessions import Sessions
 from gateway.services.snapshot import App, Live, Snapshot
@@ -41,6 +44,7 @@ class AppServices:
     pool_of: Callable[[App], UpstreamPool]
     signer: StatementSigner
     seen_requests: SeenRequests
+    fair_share: FairShare  # of the seen requests
     clock: Clock
     events: EventSink
     reference: Callable[[], str]
@@ -63,13 +67,18 @@ class AppServices:
         fields = () if again is None else ((b"Retry-After", b"%d" % again),)
         self.answers.show(connection, page, headers, fields, close=True)
 
-    def look_at_redirect(self, app: App, status: int, headers: Headers) -> None:
-        """Remember an AuthnRequest that leaves for the identity provider (SAML Bindings §3.4)."""
+    def look_at_redirect(self, app: App, status: int, headers: Headers, ip: str) -> None:
+        """Remember an AuthnRequest that leaves for the identity provider (SAML Bindings §3.4), unless this
+        client has made the app send so many that it would push out what others wait for."""
         if status in _REDIRECTS and app.sso_urls:
             location = header(headers, b"location")
             request_id = None if location is None else authn_request_seen(location, app.sso_urls)
-            if request_id is not None:
-                self.seen_requests.remember(app.settings.name, request_id, self.clock.now())
+            now = self.clock.now()
+            if request_id is not None and self._has_share(ip, now):
+                self.seen_requests.remember(app.settings.name, request_id, now)
+
+    def _has_share(self, ip: str, now: datetime) -> bool:
+        return self.fair_share.take(address_group(peer_address(ip)), now.timestamp())
 
 
 class AppHandler:

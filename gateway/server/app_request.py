@@ -278,7 +278,7 @@ class AppRequest:
     # What is told to others.
 
     def _response_seen(self, status: int, headers: Headers) -> None:
-        self._services.look_at_redirect(self._app, status, headers)
+        self._services.look_at_redirect(self._app, status, headers, self._ip)
 
     def _failed(self, failure: UpstreamFailed, response_begun: bool) -> None:
         if failure.kind == BODY_REFUSED and not response_begun:

@@ -68,7 +68,7 @@ class PlainRequest:
         ).run()
 
     def _response_seen(self, status: int, headers: Headers) -> None:
-        self._services.look_at_redirect(self._app, status, headers)
+        self._services.look_at_redirect(self._app, status, headers, self._ip)
 
     def _failed(self, failure: UpstreamFailed, response_begun: bool) -> None:
         self._upstream_error = failure.kind

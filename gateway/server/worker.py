@@ -20,7 +20,12 @@ from typing import Final
 from prometheus_client import CollectorRegistry
 
 from gateway.adapters.key_files import GatewayKeys
-from gateway.adapters.memory import SystemClock, SystemRandomness
+from gateway.adapters.memory import (
+    MAX_SEEN_REQUESTS,
+    SEEN_REQUEST_LIFETIME,
+    SystemClock,
+    SystemRandomness,
+)
 from gateway.adapters.openssl_symbols import find_ticket_key_setter, find_ticket_switch
 from gateway.adapters.peer_verification import find_verification_switch
 from gateway.adapters.tls_records import choose_records
@@ -53,6 +58,7 @@ from gateway.server.trusted_connections import TrustedConnections
 from gateway.services.access import Access
 from gateway.services.challenges import Challenges
 from gateway.services.decisions import Decisions
+from gateway.services.fair_share import FairShare
 from gateway.services.material import Material
 from gateway.services.pending import ChallengeMarks, PendingChallenges
 from gateway.services.ports import OneUseKeys, SeenRequests
@@ -313,6 +319,7 @@ class Worker:
             pool_of=self._pools.of,
             signer=self._signer,
             seen_requests=seen_requests,
+            fair_share=FairShare(MAX_SEEN_REQUESTS, SEEN_REQUEST_LIFETIME.total_seconds()),
             clock=clock,
             events=self,
             reference=self._reference,
