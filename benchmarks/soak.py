@@ -35,6 +35,7 @@ RESULTS: Final = Path(__file__).parent / "results"
 _CAST: Final = (
     (actors.sign_on, 3, (0.0, 0.2)),
     (actors.requests, 3, (0.0, 0.5)),
+    (actors.http2_requests, 2, (0.0, 0.5)),
     (actors.big_bodies, 1, (1.0, 3.0)),
     (actors.socket, 4, (0.0, 1.0)),
     (actors.slow_client, 4, (0.0, 1.0)),
@@ -45,6 +46,7 @@ _CAST: Final = (
 _SAMPLE_SECONDS: Final = 5.0
 _LAST_TURN_SECONDS: Final = 60.0
 _SETTLE_SECONDS: Final = 3.0
+_POOL_SECONDS: Final = 40.0  # after which idle connections to the app are closed
 # What may be added from the second quarter of the run to the last. Shorter runs are not judged by it: what is
 # remembered for some minutes, such as keys that were used once, comes to a level only after those.
 _MEMORY_BYTES: Final = 8 * 2**20
@@ -94,7 +96,7 @@ async def _soak(
             await asyncio.sleep(min(_SAMPLE_SECONDS, seconds - elapsed))
         over.set()
     used = cpu_seconds(gateway.process_id) - cpu_before
-    await asyncio.sleep(_SETTLE_SECONDS)
+    await asyncio.sleep(_POOL_SECONDS)
     left = open_descriptors(gateway.process_id) - idle
     tally, memory_growth = stage.tally, growth(samples, "memory_bytes")
     ends = tally.closed_after_ms

@@ -17,13 +17,15 @@ from itertools import count
 from random import Random
 from typing import Any, Final
 
+from h2.exceptions import H2Error
 from support.gateway_process import GatewayProcess
 from support.large_crl import crl_of
 from support.pki import Authority, Credential
 
 from benchmarks.load_client import WINDOWS_CHROME
 from benchmarks.site import APP_HOST, DEVICE, MTLS_DOMAIN, Site
-from benchmarks.soak_client import FORM, STEP_SECONDS, Answer, Client, Wire
+from benchmarks.soak_client import FORM, STEP_SECONDS, Answer, Client, Unexpected, Wire
+from benchmarks.soak_http2 import Http2Request, exchange
 
 _PEOPLE: Final = 20
 _KEPT_WRONG: Final = 3
@@ -155,6 +157,20 @@ async def requests(stage: Stage) -> None:
         seen = _fields(answer)
         stranger = answer.status == 200 and _identity(answer) == (None, None, None)
         stage.tally.judge("GET without a session", stranger and "cookie" not in seen, answer)
+
+
+async def http2_requests(stage: Stage) -> None:
+    """Nineteen pages and one body at once on one HTTP/2 connection."""
+    client = stage.random.choice(stage.trusted)
+    cookie = ("cookie", await stage.session(client))
+    body = stage.random.randbytes(stage.random.randrange(1, 150_000))
+    upload = Http2Request("POST", "/digest", (cookie, ("content-type", "application/octet-stream")), body)
+    spoofed = (("x-device-trust", "trusted"), ("x-device-trust-user", "mallory"))
+    pages = [Http2Request("GET", "/page", (cookie, *spoofed)) for _ in range(19)]
+    digest, *seen = await exchange(stage.site, [upload, *pages])
+    stage.tally.judge("HTTP/2 POST", _is_digest(digest, body), digest)
+    for answer in seen:
+        stage.judge_trusted("HTTP/2 GET", answer, client)
 
 
 async def big_bodies(stage: Stage) -> None:
@@ -307,7 +323,7 @@ async def act(
     while not over.is_set():
         try:
             await actor(stage)
-        except (OSError, EOFError, TimeoutError, ValueError) as failed:
+        except (OSError, EOFError, TimeoutError, ValueError, Unexpected, H2Error) as failed:
             stage.tally.judge(actor.__name__, False, failed)
         await asyncio.sleep(stage.random.uniform(*pause))
 
