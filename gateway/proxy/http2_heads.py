@@ -10,7 +10,14 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from gateway.model.http import Headers, RequestHead
-from gateway.proxy.http1 import MAX_BYTES_BETWEEN_BODY, MAX_HEADER_FIELDS, HttpRefused, RequestStart
+from gateway.proxy.http1 import (
+    MAX_BYTES_BETWEEN_BODY,
+    MAX_HEADER_FIELDS,
+    HttpRefused,
+    KnownHead,
+    RequestStart,
+)
+from gateway.proxy.known_heads import MAX_KNOWN_BYTES, MAX_KNOWN_HEADS
 
 HTTP_2: Final = "2"
 
@@ -23,6 +30,9 @@ _METHOD: Final = re.compile(rb"[A-Z][A-Z-]{0,31}")
 _NAME_CHARACTERS: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]*")
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _DIGITS: Final = re.compile(rb"[0-9]{1,18}")
+# No target that any check would have to look at (RFC 3986 §2).
+_PLAIN_TARGET: Final = re.compile(rb"/[!\"$-~]*")
+_NOT_PLAIN: Final = frozenset((b"expect", b"te", b"content-length"))
 
 
 def request_start(
@@ -68,6 +78,57 @@ def request_start(
     )
 
 
+class KnownFields:
+    """Of one connection: heads that came before and differ in their path only, as those of one page do.
+
+    What was checked and made of the other fields counts again (`gateway.proxy.known_heads` does the same for
+    HTTP/1.1). Known are GET and HEAD without a body, `Expect` and `TE`.
+    """
+
+    __slots__ = ("_known", "_max_head_bytes", "_max_target_bytes")
+
+    def __init__(self, max_head_bytes: int, max_target_bytes: int) -> None:
+        self._max_head_bytes = max_head_bytes
+        self._max_target_bytes = max_target_bytes
+        self._known: dict[Headers, tuple[bytes, KnownHead]] = {}
+
+    def read(self, fields: Sequence[tuple[bytes, bytes]], *, ended: bool) -> RequestStart:
+        """As `request_start`."""
+        at = next((n for n, field in enumerate(fields[:4]) if field[0] == b":path"), None)
+        if at is None or not ended:
+            return self._read(fields, ended)
+        target = fields[at][1]
+        others = (*fields[:at], *fields[at + 1 :])
+        known = self._known.get(others)
+        if known is not None and len(target) <= self._max_target_bytes and _PLAIN_TARGET.fullmatch(target):
+            method, head = known
+            return RequestStart(
+                RequestHead(method, target, HTTP_2, head.fields), True, None, False, False, head
+            )
+        start = self._read(fields, ended)
+        if start.head.method in (b"GET", b"HEAD") and _is_plain(others):
+            if len(self._known) >= MAX_KNOWN_HEADS:
+                del self._known[next(iter(self._known))]
+            head = KnownHead(start.head.headers)
+            self._known[others] = start.head.method, head
+            return start._replace(known=head)
+        return start
+
+    def _read(self, fields: Sequence[tuple[bytes, bytes]], ended: bool) -> RequestStart:
+        return request_start(
+            fields,
+            ended=ended,
+            max_head_bytes=self._max_head_bytes,
+            max_target_bytes=self._max_target_bytes,
+        )
+
+
+def _is_plain(fields: Headers) -> bool:
+    return sum(len(name) + len(value) for name, value in fields) <= MAX_KNOWN_BYTES and not any(
+        name in _NOT_PLAIN for name, _ in fields
+    )
+
+
 def check_trailers(fields: Headers) -> None:
     """Raises HttpRefused for trailers with pseudo-header fields (RFC 9113 §8.1), with fields that break its
     rules, or with too many bytes. Which of them pass is for `proxy.headers.passed_trailers`."""
@@ -81,6 +142,16 @@ def response_fields(status: int, headers: Iterable[tuple[bytes, bytes]]) -> list
     """Fields of a response as HTTP/2 wants them: the status in front, names in lower case (§8.2, §8.3.2).
     Fields of a connection are not in ``headers``, which went through `proxy.headers.response_headers`."""
     return [(b":status", b"%d" % status), *((name.lower(), value) for name, value in headers)]
+
+
+def whole_response_fields(head: bytes) -> list[tuple[bytes, bytes]]:
+    """The same for a head of HTTP/1.1 that `proxy.whole_response` has recognized, with its empty line."""
+    status_line, *lines = head[:-4].split(b"\r\n")
+    fields = [(b":status", status_line[9:12])]
+    for line in lines:
+        name, _, value = line.partition(b":")
+        fields.append((name.lower(), value.strip(b" \t")))
+    return fields
 
 
 def _check_sizes(

@@ -33,7 +33,7 @@ from hyperframe.frame import GoAwayFrame
 from gateway.model.settings import Limits
 from gateway.proxy.http1 import MAX_HEADER_FIELDS, HttpRefused
 from gateway.proxy.http2_frames import MAX_FRAME_BYTES, RESET_COST, FrameGate, FramesRefused
-from gateway.proxy.http2_heads import check_trailers, request_start
+from gateway.proxy.http2_heads import KnownFields, check_trailers, whole_response_fields
 from gateway.server.channel import Channel
 from gateway.server.deadlines import Deadlines
 from gateway.server.exchange import Handler, HeaderField
@@ -71,10 +71,13 @@ class Http2Connection:
         self._deadlines = deadlines
         self._gate = FrameGate(limits.max_head_bytes, deadlines.after(0))
         self._h2 = _protocol(limits)
+        self._known_fields = KnownFields(limits.max_head_bytes, limits.max_target_bytes)
+        self._last_head = b""  # of a response that was passed on, and what it is in HTTP/2
+        self._last_fields: list[HeaderField] = []
         self._streams: dict[int, Http2Stream] = {}
         # Streams whose answer, or exchange, waits for a window or the socket; in the order of their turns.
         self._waiting: dict[int, Http2Stream] = {}
-        self._backlog_bytes = 0
+        self.backlog_bytes = 0
         self._writing_paused = False
         self._room_changed = False
         self._receiving = False
@@ -141,7 +144,7 @@ class Http2Connection:
 
     @property
     def has_room(self) -> bool:
-        return not self._writing_paused and self._backlog_bytes <= MAX_BACKLOG_BYTES
+        return not self._writing_paused and self.backlog_bytes <= MAX_BACKLOG_BYTES
 
     def may_send(self, stream: Http2Stream) -> bool:
         return self.has_room and self._h2.local_flow_control_window(stream.stream_id) > 0
@@ -157,6 +160,12 @@ class Http2Connection:
     def send_head(self, stream: Http2Stream, fields: list[HeaderField], *, last: bool) -> None:
         self._h2.send_headers(stream.stream_id, fields, end_stream=last)
 
+    def fields_of(self, head: bytes) -> list[HeaderField]:
+        """An app answers with the same head again and again, within the second of its Date at least."""
+        if head != self._last_head:
+            self._last_head, self._last_fields = head, whole_response_fields(head)
+        return self._last_fields
+
     def send_body(self, stream: Http2Stream, data: bytes) -> None:
         """Send what may be sent now; the rest waits in the stream."""
         if not stream.backlog:
@@ -170,7 +179,7 @@ class Http2Connection:
                 data = data[sent:]
         if data:
             stream.waits(data)
-            self._backlog_bytes += len(data)
+            self.backlog_bytes += len(data)
             self._waiting[stream.stream_id] = stream
             stream.update_pressure()
 
@@ -304,12 +313,7 @@ class Http2Connection:
         self._deadlines.watch(stream)
         stream.request_complete = ended = event.stream_ended is not None
         try:
-            start = request_start(
-                event.headers,
-                ended=ended,
-                max_head_bytes=self.limits.max_head_bytes,
-                max_target_bytes=self.limits.max_target_bytes,
-            )
+            start = self._known_fields.read(event.headers, ended=ended)
         except HttpRefused as refused:
             self.refuse(stream, refused)
             return
@@ -376,7 +380,7 @@ class Http2Connection:
             stream.backlog.popleft()
         else:
             stream.backlog[0] = data[sent:]
-        self._backlog_bytes -= sent
+        self.backlog_bytes -= sent
         stream.progress(sent)
         return True
 
@@ -393,7 +397,7 @@ class Http2Connection:
     def _remove(self, stream: Http2Stream) -> None:
         self._streams.pop(stream.stream_id, None)
         self._waiting.pop(stream.stream_id, None)
-        self._backlog_bytes -= stream.backlog_bytes
+        self.backlog_bytes -= stream.backlog_bytes
         self._deadlines.forget(stream)
         self._room_changed = True
 

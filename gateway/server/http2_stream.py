@@ -289,7 +289,13 @@ class Http2Stream:
         self._connection.flush()
 
     def pass_on(self, response: bytes) -> bool:
-        return False  # it is written for HTTP/1.1
+        if not self.can_answer:
+            return False
+        body_at = response.find(b"\r\n\r\n") + 4
+        self._answer_begun = True
+        self._head_waits = self._connection.fields_of(response[:body_at])
+        self.send(response[body_at:], last=True)
+        return True
 
     def waits(self, data: bytes) -> None:
         """What could not be sent at once."""

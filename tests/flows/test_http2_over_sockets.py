@@ -915,7 +915,8 @@ async def test_more_body_than_the_window_allows_ends_the_connection() -> None:
         await client.quiet(0.05)
         frame = DataFrame(stream, bytes(16_384)).serialize()
         with contextlib.suppress(ConnectionError):
-            client.raw(frame * (8 * MEGABYTE // 16_384))
+            # More than the windows, and what is underway to an app that does not read.
+            client.raw(frame * (8 * UNDERWAY_BYTES // 16_384))
         await client.rest()
         assert client.goaway in (ErrorCodes.FLOW_CONTROL_ERROR, None)
 

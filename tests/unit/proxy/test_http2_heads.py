@@ -3,7 +3,14 @@
 import pytest
 
 from gateway.proxy.http1 import MAX_HEADER_FIELDS, HttpRefused, RequestStart
-from gateway.proxy.http2_heads import check_trailers, request_start, response_fields
+from gateway.proxy.http2_heads import (
+    KnownFields,
+    check_trailers,
+    request_start,
+    response_fields,
+    whole_response_fields,
+)
+from gateway.proxy.known_heads import MAX_KNOWN_BYTES, MAX_KNOWN_HEADS
 
 Fields = list[tuple[bytes, bytes]]
 GET: Fields = [
@@ -173,3 +180,96 @@ def test_trailers_have_the_rules_of_fields(field: tuple[bytes, bytes]) -> None:
 
 def test_a_response_has_its_status_in_front_and_its_names_in_lower_case() -> None:
     assert response_fields(204, [(b"Set-Cookie", b"A=B")]) == [(b":status", b"204"), (b"set-cookie", b"A=B")]
+
+
+def test_a_whole_head_of_http_1_1_becomes_the_same_fields() -> None:
+    head = b"HTTP/1.1 404 Not Found\r\nSet-Cookie:a=b: c\r\nX-Empty: \r\ndate: \tnow \r\n\r\n"
+    assert whole_response_fields(head) == [
+        (b":status", b"404"),
+        (b"set-cookie", b"a=b: c"),
+        (b"x-empty", b""),
+        (b"date", b"now"),
+    ]
+    assert whole_response_fields(b"HTTP/1.1 200 OK\r\n\r\n") == [(b":status", b"200")]
+
+
+# Heads that came before.
+
+
+def known_fields() -> KnownFields:
+    return KnownFields(max_head_bytes=4_096, max_target_bytes=1_024)
+
+
+def test_a_head_that_differs_in_its_path_only_is_known() -> None:
+    known = known_fields()
+    first = known.read([*GET, (b"accept", b"*/*")], ended=True)
+    again = known.read([*with_pseudo(b":path", b"/other"), (b"accept", b"*/*")], ended=True)
+    assert again.known is first.known is not None
+    assert again == first._replace(head=first.head._replace(target=b"/other"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "ended"),
+    [
+        ([*GET, (b"accept", b"text/html")], True),
+        ([*with_pseudo(b":authority", b"mail.example.test"), (b"accept", b"*/*")], True),
+        ([*with_pseudo(b":method", b"HEAD"), (b"accept", b"*/*")], True),
+        ([*GET, (b"accept", b"*/*"), (b"x-device-trust", b"trusted")], True),
+        ([*GET, (b"accept", b"*/*")], False),
+        ([*with_pseudo(b":path", b"/#"), (b"accept", b"*/*")], True),
+    ],
+    ids=[
+        *("another value", "another host", "another method", "one field more"),
+        *("a body", "a fragment"),
+    ],
+)
+def test_whatever_else_differs_is_read_anew(fields: Fields, ended: bool) -> None:
+    known = known_fields()
+    first = known.read([*GET, (b"accept", b"*/*")], ended=True)
+    found = known.read(fields, ended=ended)
+    assert found.known is not first.known
+    assert found._replace(known=None) == read(fields, ended=ended)
+
+
+@pytest.mark.parametrize("path", [b"a", b"", b"/\x00", b"/a\r\nx-device-trust: trusted"])
+def test_a_path_that_is_refused_is_refused_though_the_fields_are_known(path: bytes) -> None:
+    known = known_fields()
+    known.read(GET, ended=True)
+    fields = with_pseudo(b":path", path)
+    with pytest.raises(HttpRefused) as refused:
+        known.read(fields, ended=True)
+    assert (refused.value.status, refused.value.detail) == refusal(fields)
+
+
+@pytest.mark.parametrize(
+    ("what", "fields"),
+    [
+        ("a POST", with_pseudo(b":method", b"POST")),
+        ("an expectation", [*GET, (b"expect", b"100-continue")]),
+        ("trailers wanted", [*GET, (b"te", b"trailers")]),
+        ("a length", [*GET, (b"content-length", b"0")]),
+        ("a long cookie", [*GET, (b"cookie", b"a" * MAX_KNOWN_BYTES)]),
+    ],
+)
+def test_what_is_not_plain_is_never_known(what: str, fields: Fields) -> None:
+    known = known_fields()
+    for _ in range(2):
+        assert known.read(fields, ended=True).known is None, what
+
+
+def test_a_long_target_is_refused_though_the_fields_are_known() -> None:
+    known = known_fields()
+    known.read(GET, ended=True)
+    with pytest.raises(HttpRefused) as refused:
+        known.read(with_pseudo(b":path", b"/" + b"a" * 1_024), ended=True)
+    assert refused.value.status == 414
+
+
+def test_few_heads_are_known_at_once() -> None:
+    known = known_fields()
+    first = known.read([*GET, (b"accept", b"0")], ended=True).known
+    for number in range(1, MAX_KNOWN_HEADS + 1):
+        known.read([*GET, (b"accept", b"%d" % number)], ended=True)
+    last = known.read([*GET, (b"accept", b"%d" % MAX_KNOWN_HEADS)], ended=True).known
+    assert known.read([*GET, (b"accept", b"%d" % MAX_KNOWN_HEADS)], ended=True).known is last
+    assert known.read([*GET, (b"accept", b"0")], ended=True).known is not first
