@@ -9,9 +9,9 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, Never
+from typing import Any, Final
 
-from gateway.adapters.one_use_file import OneUseFileDamaged, load_one_use_table, save_one_use_table
+from gateway.adapters.one_use_file import OneUseFileDamaged, load_one_use_table
 from gateway.adapters.shared_memories import (
     create_marks_table,
     create_one_use_table,
@@ -19,21 +19,19 @@ from gateway.adapters.shared_memories import (
 )
 from gateway.adapters.shared_table import SharedTable
 from gateway.adapters.systemd import GivenSocket, Notifier
-from gateway.model.one_use import OneUseKeysFull
 from gateway.model.settings import Address
 from gateway.server.configuration import Configuration
 from gateway.server.listening import dealt, listen, text
 from gateway.server.log import LogWriter
 from gateway.server.log_output import SharedOutput, new_output_lock
 from gateway.server.metrics_listener import MetricsListener
+from gateway.server.one_use_saving import OneUseSaving
 from gateway.server.reloading import Reloading
 from gateway.server.supervisor import Held, Supervisor
 from gateway.server.take_over import Estate, Inheritance, Offer, ask
 from gateway.server.ticket_keys import TICKET_SECRET_BYTES
 
 _LOG_FLUSH_SECONDS: Final = 5.0
-# How much of the one-use keys a power cut can take.
-_SAVE_SECONDS: Final = 10.0
 # FileDescriptorName of the socket that metrics are served on.
 METRICS_NAME: Final = "metrics"
 
@@ -91,7 +89,7 @@ async def _serve(
 ) -> None:
     """With workers that run, until the end."""
     settings = plan.configuration.material.settings
-    saving = _Saving(estate.one_use_keys, settings.keys_directory, log)
+    saving = OneUseSaving(estate.one_use_keys, settings.keys_directory, log)
     metrics = MetricsListener(supervisor.scrape, supervisor.not_ready)
     offer = Offer(
         settings.keys_directory,
@@ -145,36 +143,6 @@ class _Signals:
     def _end(self) -> None:
         """The second time, at once."""
         (self.hurries if self.ends.is_set() else self.ends).set()
-
-
-class _Saving:
-    """Writes the one-use keys to disk now and then. A disk that has no room for them is told of once."""
-
-    def __init__(self, table: SharedTable, directory: str, log: LogWriter) -> None:
-        self._table = table
-        self._directory = directory
-        self._log = log
-        self._saved_sha256 = b""
-        self._problem = ""
-
-    async def run(self) -> Never:
-        while True:
-            await asyncio.sleep(_SAVE_SECONDS)
-            await self.save()
-
-    async def save(self) -> None:
-        problem = ""
-        try:
-            self._saved_sha256 = await asyncio.to_thread(
-                save_one_use_table, self._table, self._directory, time.time(), self._saved_sha256
-            )
-        except OSError as error:
-            problem = error.strerror or str(error)
-        except OneUseKeysFull as busy:
-            problem = str(busy)
-        if problem and problem != self._problem:
-            self._log.note("one_use_keys_not_saved", directory=self._directory, detail=problem)
-        self._problem = problem
 
 
 async def _until_the_end(signals: _Signals, *work: Coroutine[Any, Any, None]) -> None:

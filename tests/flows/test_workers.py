@@ -3,8 +3,10 @@ over."""
 
 import contextlib
 import fcntl
+import http.client
 import json
 import os
+import resource
 import signal
 import socket
 import ssl
@@ -206,23 +208,21 @@ def test_a_second_start_is_refused_with_a_sentence_while_one_runs(
     assert "--take-over" in ended.stderr
 
 
-def test_an_assertion_stays_used_over_a_restart(world: World) -> None:
+def test_an_assertion_stays_used_over_a_restart_and_when_the_supervisor_is_killed(world: World) -> None:
     device = world.site.issue()
-    body = world.message(1)
-    with world.gateway():
-        assert world.post(world.site.browser(device), body).status == 200
-    with world.gateway():
+    first, second = world.message(1), world.message(2)
+
+    def is_used(body: bytes) -> bool:
         visit = world.post(world.site.browser(device), body)
-        assert (visit.status, "REPLAYED" in visit.last.text) == (400, True)
+        return (visit.status, "REPLAYED" in visit.last.text) == (400, True)
 
-
-def test_without_their_supervisor_the_workers_end_and_save_what_was_used(world: World) -> None:
-    device = world.site.issue()
-    body = world.message(1)
+    with world.gateway():
+        assert world.post(world.site.browser(device), first).status == 200
     gateway = GatewayProcess(world.configuration, world.site.directory)
     try:
         gateway.wait_until_ready()
-        assert world.post(world.site.browser(device), body).status == 200
+        assert is_used(first)
+        assert world.post(world.site.browser(device), second).status == 200
         workers = gateway.workers()
         os.kill(gateway.process_id, signal.SIGKILL)
         gateway.wait()
@@ -233,8 +233,8 @@ def test_without_their_supervisor_the_workers_end_and_save_what_was_used(world: 
     finally:
         gateway.kill()
     with world.gateway():
-        visit = world.post(world.site.browser(device), body)
-        assert (visit.status, "REPLAYED" in visit.last.text) == (400, True)
+        assert is_used(first)
+        assert is_used(second)
 
 
 def lives(process_id: int) -> bool:
@@ -274,27 +274,26 @@ def test_another_gateway_takes_over_under_load_and_no_request_fails(world: World
             second.kill()
 
 
-def test_one_that_fails_to_take_over_leaves_the_other_as_it_was(world: World) -> None:
-    with world.gateway() as gateway:
-        broken = json.loads(json.dumps(world.configuration))
-        broken["apps"][0]["host"] = "wiki.elsewhere.test"
-        file = world.site.directory / "broken.yaml"
-        file.write_text(json.dumps(broken))
-        with world.load() as load:
-            ended = subprocess.run(
-                [
-                    str(Path(sys.executable).parent / "devicetrust"),
-                    *("serve", "-c", str(file), "--take-over"),
-                ],
-                capture_output=True,
-                text=True,
-                timeout=60,
-            )
-            load.wait_for_more(50)
-        assert ended.returncode == 2, ended.stderr
-        assert "no certificate covers wiki.elsewhere.test" in ended.stderr
-        assert load.failures == []
-        assert gateway.is_ready()
+def test_one_that_fails_to_take_over_leaves_the_other_as_it_was(
+    running: tuple[World, GatewayProcess],
+) -> None:
+    world, gateway = running
+    broken = json.loads(json.dumps(world.configuration))
+    broken["apps"][0]["host"] = "wiki.elsewhere.test"
+    file = world.site.directory / "broken.yaml"
+    file.write_text(json.dumps(broken))
+    with world.load() as load:
+        ended = subprocess.run(
+            [str(Path(sys.executable).parent / "devicetrust"), "serve", "-c", str(file), "--take-over"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        load.wait_for_more(50)
+    assert ended.returncode == 2, ended.stderr
+    assert "no certificate covers wiki.elsewhere.test" in ended.stderr
+    assert load.failures == []
+    assert gateway.is_ready()
 
 
 def test_a_second_signal_ends_it_at_once(world: World) -> None:
@@ -375,3 +374,46 @@ def test_systemd_may_open_the_sockets_and_is_told_of_every_state(world: World, t
         told.close()
         https.close()
         metrics.close()
+
+
+def test_without_descriptors_left_new_connections_are_closed_and_the_others_go_on(
+    running: tuple[World, GatewayProcess],
+) -> None:
+    world, gateway = running
+    context = ssl.create_default_context(cadata=world.site.web.pem.decode())
+    limits = {worker: resource.prlimit(worker, resource.RLIMIT_NOFILE) for worker in gateway.workers()}
+    port = world.site.https_port
+
+    def ask(connection: ssl.SSLSocket) -> int:
+        connection.sendall(f"GET /echo HTTP/1.1\r\nHost: {WIKI}\r\n\r\n".encode())
+        response = http.client.HTTPResponse(connection)
+        response.begin()
+        response.read()
+        return response.status
+
+    plain = socket.create_connection(("127.0.0.1", port), timeout=10)
+    with contextlib.ExitStack() as stack, context.wrap_socket(plain, server_hostname=WIKI) as established:
+        assert ask(established) == 200
+        for worker, (_, hard) in limits.items():
+            highest = max(map(int, os.listdir(f"/proc/{worker}/fd")))  # noqa: PTH208 - numbers, no paths
+            resource.prlimit(worker, resource.RLIMIT_NOFILE, (highest + 10, hard))
+        crowd = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(100)]
+        deadline = time.monotonic() + 10
+        while sum(map(is_closed, crowd)) < 50:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert ask(established) == 200
+        for worker, limit in limits.items():
+            resource.prlimit(worker, resource.RLIMIT_NOFILE, limit)
+    with world.load() as load:
+        load.wait_for_more(50)
+    assert load.failures == []
+
+
+def is_closed(connection: socket.socket) -> bool:
+    try:
+        return connection.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
