@@ -54,7 +54,7 @@ class World:
         new.replace(self.site.directory / "corp.crl")
         number = self.site.corp.crl_number
         self.gateway.wait_for_record(
-            lambda r: r["event"] == "crl_loaded" and r["crl_number"] == number, seconds=30
+            lambda r: r["event"] == "crl_loaded" and r["crl_number"] == number, seconds=60
         )
 
 
@@ -62,7 +62,7 @@ class World:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     site = Site(tmp_path_factory.mktemp("site"))
     with two_apps(site) as configuration:
-        (site.directory / "corp.crl").write_bytes(crl_of(site.corp, ENTRIES))
+        (site.directory / "corp.crl").write_bytes(crl_of(site.corp, 2_000))
         with gateway_process(configuration, site.directory) as gateway:
             yield World(site, gateway)
 
@@ -88,6 +88,7 @@ def signing_on(world: World, browser: Browser) -> Iterator[list[int]]:
 
 def test_a_large_crl_is_replaced_and_obeyed_while_sign_ons_go_on(world: World) -> None:
     gateway = world.gateway
+    world.publish()
     lost, kept = world.site.issue(), world.site.issue()
     browser = world.site.browser(lost)
     assert world.sign_on(browser).status == 200
