@@ -27,6 +27,7 @@ class GatewayProcess:
         *,
         arguments: tuple[str, ...] = (),
         name: str = "gateway",
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.directory = directory
         self.configuration_file = directory / "gateway.yaml"
@@ -39,7 +40,8 @@ class GatewayProcess:
         self._process = ChildProcess(
             name,
             [str(Path(sys.executable).parent / "devicetrust"), *serve],
-            directory,
+            outputs,
+            environment=environment,
         )
 
     def write(self, configuration: Mapping[str, Any]) -> None:
@@ -151,11 +153,15 @@ class GatewayProcess:
 
 @contextmanager
 def gateway_process(
-    configuration: Mapping[str, Any], directory: Path, *, arguments: tuple[str, ...] = ()
+    configuration: Mapping[str, Any],
+    directory: Path,
+    *,
+    arguments: tuple[str, ...] = (),
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[GatewayProcess]:
     """A gateway that is ready. After the block it is told to stop and has to end with 0; when the block
     failed, the exception carries what the gateway wrote."""
-    gateway = GatewayProcess(configuration, directory, arguments=arguments)
+    gateway = GatewayProcess(configuration, directory, arguments=arguments, environment=environment)
     try:
         gateway.wait_until_ready()
         yield gateway

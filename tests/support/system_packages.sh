@@ -10,7 +10,7 @@ python)
     wanted="python3 python3-venv" ;;
 tests)
     # libatomic1 is for the driver inside the playwright wheel; the font is for screenshots
-    wanted="apache2 chromium curl fonts-dejavu-core iproute2 libapache2-mod-auth-mellon libatomic1
+    wanted="apache2 chromium curl faketime fonts-dejavu-core iproute2 libapache2-mod-auth-mellon libatomic1
             libnss3-tools nginx-light openssl php-cli php-curl php-intl php-mbstring php-xml
             simplesamlphp util-linux" ;;
 bench) # peers and load generators
