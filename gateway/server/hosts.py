@@ -98,7 +98,7 @@ def host_table(
         certificate = select_certificate(certificates, host)
         if certificate is None:
             raise NoCertificateFor(host)
-        key = Role.APP, _digest(certificate)
+        key = Role.APP, _digest(certificate, b"h2" if settings.http2 else b"")
         if key not in made:
             made[key] = known.get(key) or HostContext(
                 app_context(certificate, http2=settings.http2), asks_for_certificate=False

@@ -4,9 +4,11 @@ import http.client
 import json
 import socket
 import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,13 +18,16 @@ from urllib.parse import urlsplit
 import jwt
 import pytest
 import yaml
+from h2.errors import ErrorCodes
 from support import messages
 from support.browser import Browser, Hop, Step, Visit
 from support.echo_app import REQUEST_ID
 from support.gateway_process import GatewayProcess, gateway_process
+from support.http2_client import Http2Client, http2_client, request_fields
+from support.needed_parts import needs_program
 from support.pki import Credential
 from support.processes import ProcessFailedError, free_port
-from support.site import DEVICE, TRUSTED_WINDOWS_ONLY, Site
+from support.site import DEVICE, MTLS_DOMAIN, TRUSTED_WINDOWS_ONLY, Site
 from support.two_apps import ACS, PAYROLL, WIKI, two_apps
 
 FORM = "application/x-www-form-urlencoded"
@@ -595,3 +600,103 @@ def test_a_second_listener_serves_too_and_a_drain_finishes_what_runs(tmp_path: P
         gateway.stop()
         slow.join(5)
     assert answers == [200]
+
+
+# Over HTTP/2.
+
+
+def run_curl(world: World, *arguments: str) -> list[str]:
+    """What curl says of each of its requests: version, status, bytes of the answer."""
+    hosts = [f"{host}:{world.site.https_port}:127.0.0.1" for host in (WIKI, PAYROLL)]
+    root = world.site.directory / "web-root.pem"
+    root.write_bytes(world.site.web.pem)
+    done = subprocess.run(
+        [
+            *("curl", "-sS", "--no-progress-meter", "--cacert", str(root)),
+            *("--resolve", hosts[0], "--resolve", hosts[1], "-o", "/dev/null"),
+            *("-w", "%{http_version} %{response_code} %{size_download}\n", *arguments),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done
+    return done.stdout.splitlines()
+
+
+@needs_program("curl")
+def test_curl_speaks_http_2_if_it_may(world: World) -> None:
+    target = world.url("/page")
+    assert run_curl(world, target)[0].startswith("2 200 ")
+    assert run_curl(world, "--http1.1", target)[0].startswith("1.1 200 ")
+
+
+@needs_program("curl")
+def test_curl_posts_a_large_body_and_gets_it_back_over_http_2(world: World) -> None:
+    body = world.site.directory / "body"
+    body.write_bytes(b"z" * 3_000_000)
+    kind = "Content-Type: application/octet-stream"
+    said = run_curl(world, "-H", kind, "--data-binary", f"@{body}", world.url("/page"))
+    version, status, size = said[0].split()
+    assert (version, status) == ("2", "200")
+    assert int(size) > 3_000_000
+
+
+@needs_program("curl")
+def test_curl_sends_many_requests_at_once_over_http_2(world: World) -> None:
+    urls = [arg for n in range(30) for arg in ("-o", "/dev/null", world.url(f"/page/{n}"))]
+    said = run_curl(world, "--parallel", "--parallel-immediate", *urls)
+    assert [line[:6] for line in said] == ["2 200 "] * len(said)
+    assert len(said) >= 30
+
+
+def http2(world: World, host: str) -> AbstractAsyncContextManager[Http2Client]:
+    return http2_client("127.0.0.1", world.site.https_port, host, world.site.web.pem)
+
+
+async def test_a_request_that_strays_to_another_host_is_421_and_the_connection_goes_on(world: World) -> None:
+    async with http2(world, WIKI) as client:
+        for host in (PAYROLL, "sso.example.test", f"n1.{MTLS_DOMAIN}", "nobody.example.test"):
+            answer = await client.answer(client.begin(request_fields(b"/page", host=host)))
+            assert answer.status == 421, host
+        answer = await client.answer(client.begin(request_fields(b"/page", host=WIKI)))
+        assert answer.status == 200
+        assert b"strict-transport-security" not in answer.headers
+
+
+async def test_revocation_cuts_off_the_requests_of_its_session_alone(world: World) -> None:
+    browser, device = signed_on(world, 24)
+    cookie = browser.cookies.header_for(urlsplit(world.url("/", PAYROLL))) or ""
+    post = [
+        (b"content-type", b"application/octet-stream"),
+        (b"content-length", b"15"),
+        (b"user-agent", browser.user_agent.encode()),
+    ]
+    async with http2(world, PAYROLL) as client:
+        stranger = request_fields(b"/page", *post, method=b"POST", host=PAYROLL)
+        resting = client.begin([*stranger, (b"cookie", cookie.encode())], ended=False)
+        other = client.begin(stranger, ended=False)
+        for stream in (resting, other):
+            client.send(stream, b"begun", ended=False)
+        await client.quiet(0.2)
+        world.site.revoke(device)
+        assert (await client.answer(resting)).reset == ErrorCodes.INTERNAL_ERROR
+        client.send(other, b" and ended")
+        answer = await client.answer(other)
+        assert (answer.status, json.loads(answer.body)["body"]) == (200, "begun and ended")
+
+
+def test_http_2_is_left_out_where_the_configuration_says_so(world: World) -> None:
+    configuration = json.loads(json.dumps(world.configuration))
+    configuration["listen"]["http2"] = False
+    reconfigure(world, configuration)
+    try:
+        context = ssl.create_default_context(cadata=world.site.web.pem.decode())
+        context.set_alpn_protocols(["h2", "http/1.1"])
+        plain = socket.create_connection(("127.0.0.1", world.site.https_port), timeout=10)
+        with context.wrap_socket(plain, server_hostname=WIKI) as connection:
+            assert connection.selected_alpn_protocol() == "http/1.1"
+            assert exchange(connection) == 200
+    finally:
+        reconfigure(world, world.configuration)

@@ -178,10 +178,26 @@ async def http2_client_of(
     gateway: Running, *, takes_data: bool = True, settings: dict[int, int] | None = None
 ) -> AsyncIterator[Http2Client]:
     """``settings`` are what the client says of itself in its first SETTINGS."""
-    context = ssl.create_default_context(cadata=WEB.pem.decode())
+    async with http2_client(
+        gateway.host, gateway.port, HOST, WEB.pem, takes_data=takes_data, settings=settings
+    ) as client:
+        yield client
+
+
+@contextlib.asynccontextmanager
+async def http2_client(
+    address: str,
+    port: int,
+    server_name: str,
+    root_pem: bytes,
+    *,
+    takes_data: bool = True,
+    settings: dict[int, int] | None = None,
+) -> AsyncIterator[Http2Client]:
+    context = ssl.create_default_context(cadata=root_pem.decode())
     context.set_alpn_protocols(["h2", "http/1.1"])
     reader, writer = await asyncio.open_connection(
-        gateway.host, gateway.port, ssl=context, server_hostname=HOST, limit=2**22
+        address, port, ssl=context, server_hostname=server_name, limit=2**22
     )
     assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2"
     client = Http2Client(reader, writer, takes_data=takes_data)
