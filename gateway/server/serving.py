@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Never
 
 from gateway.adapters.one_use_file import OneUseFileDamaged, load_one_use_table
 from gateway.adapters.shared_memories import (
@@ -95,6 +95,7 @@ async def _serve(
         settings.keys_directory,
         lambda: replace(estate, ticket_secret=supervisor.ticket_secret),
         signals.ends.set,
+        log,
     )
     reloading = Reloading(
         plan.configuration,
@@ -105,6 +106,7 @@ async def _serve(
         signals.reads_anew,
         plan.notifier,
     )
+    supervising = asyncio.create_task(supervisor.run(), name="supervisor")
     try:
         if estate.metrics is not None:
             await metrics.start(estate.metrics)
@@ -118,7 +120,7 @@ async def _serve(
         if inheritance is not None:
             inheritance.complete()
         plan.notifier.ready()
-        await _until_the_end(signals, supervisor.run(), reloading.run(), saving.run(), offer.run())
+        await _until_the_end(signals, supervising, reloading.run(), saving.run(), offer.run())
     finally:
         plan.notifier.stopping()
         for group in estate.https:
@@ -126,7 +128,9 @@ async def _serve(
                 listening.close()
         if offer.has_handed_over:  # another one answers there
             await metrics.stop()
-        await supervisor.drain(settings.limits.drain_timeout_seconds, signals.hurries)
+        await supervisor.drain(signals.hurries)
+        supervising.cancel()
+        await asyncio.gather(supervising, return_exceptions=True)
         await metrics.stop()
         await saving.save()
         log.note("stopped")
@@ -145,11 +149,14 @@ class _Signals:
         (self.hurries if self.ends.is_set() else self.ends).set()
 
 
-async def _until_the_end(signals: _Signals, *work: Coroutine[Any, Any, None]) -> None:
-    """Until a signal comes. What ends before that ended by a defect, which must not go unseen."""
+async def _until_the_end(
+    signals: _Signals, supervising: "asyncio.Task[Never]", *work: Coroutine[Any, Any, None]
+) -> None:
+    """Until a signal comes. What ends before that ended by a defect, which must not go unseen. ``work`` ends
+    with it, supervising goes on."""
     running = [asyncio.ensure_future(each) for each in work]
     ending = asyncio.create_task(signals.ends.wait(), name="signals")
-    ended, _ = await asyncio.wait((*running, ending), return_when=asyncio.FIRST_COMPLETED)
+    ended, _ = await asyncio.wait((supervising, *running, ending), return_when=asyncio.FIRST_COMPLETED)
     for task in (*running, ending):
         task.cancel()
     await asyncio.gather(*running, ending, return_exceptions=True)

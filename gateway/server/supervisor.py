@@ -106,7 +106,7 @@ class Supervisor:
         self._slots = [_Slot(number, own) for number, own in enumerate(sockets, start=1)]
         self.metrics = SupervisorMetrics()
         self.ticket_secret = ticket_secret
-        self._draining = False
+        self._draining = asyncio.Event()
         # Workers are started and configurations replaced one after the other, so that none starts with what
         # is about to be replaced.
         self._turn = asyncio.Lock()
@@ -171,7 +171,7 @@ class Supervisor:
 
     def not_ready(self) -> list[str]:
         """Why sign-ons cannot all be judged now."""
-        if self._draining:
+        if self._draining.is_set():
             return ["draining"]
         if not self._ready():
             return ["no worker runs"]
@@ -181,12 +181,15 @@ class Supervisor:
             if not state.fresh
         ]
 
-    async def drain(self, seconds: float, hurry: asyncio.Event) -> None:
-        """Have all workers finish what runs, within this time; at once when ``hurry`` is set."""
-        self._draining = True
+    async def drain(self, hurry: asyncio.Event) -> None:
+        """Have all workers finish what runs, within the time that the configuration gives; at once when
+        ``hurry`` is set. `run` may go on meanwhile: it then replaces no worker, and still tells all of
+        revocations."""
+        self._draining.set()
+        seconds = self._in_force.material.settings.limits.drain_timeout_seconds
         links = [slot.link for slot in self._slots if slot.link is not None]
         for link in links:
-            link.tell("drain", seconds=seconds)
+            link.tell("drain")
         ending = [
             asyncio.create_task(link.ended(), name=f"end of worker {link.process_id}") for link in links
         ]
@@ -281,8 +284,8 @@ class Supervisor:
             raise
         slot.is_ready = True
 
-    async def _keep(self, slot: _Slot) -> Never:
-        """Replace the worker of a slot whenever it ends."""
+    async def _keep(self, slot: _Slot) -> None:
+        """Replace the worker of a slot whenever it ends, until all are to end."""
         while True:
             link = slot.link
             assert link is not None, "it was started"
@@ -295,6 +298,8 @@ class Supervisor:
                 await asyncio.sleep(slot.pause_seconds())
                 try:
                     async with self._turn:
+                        if self._draining.is_set():
+                            return
                         await self._start(slot)
                 except (WorkerRefused, WorkerLost, OSError) as problem:
                     self._log.note("worker_not_started", worker=slot.number, detail=str(problem))

@@ -22,6 +22,7 @@ from typing import Final
 
 from gateway.adapters.shared_table import SharedTable
 from gateway.server.control import ControlChannel, ControlClosed, Message
+from gateway.server.log import LogWriter
 
 SOCKET_NAME: Final = "take-over"
 _ASK_SECONDS: Final = 10.0
@@ -65,18 +66,29 @@ class Offer:
     """``estate`` is asked when somebody asks; ``completed`` is called when another has taken over."""
 
     def __init__(
-        self, keys_directory: str, estate: Callable[[], Estate], completed: Callable[[], None]
+        self,
+        keys_directory: str,
+        estate: Callable[[], Estate],
+        completed: Callable[[], None],
+        log: LogWriter,
     ) -> None:
         self._directory = keys_directory
         self._estate = estate
         self._completed = completed
+        self._log = log
         self._socket: socket.socket | None = None
         self._inode = 0
         self.has_handed_over = False
 
     async def run(self) -> None:
-        """Until cancelled, or until another has taken over. Raises OSError where no socket can be made."""
-        listening = self._socket = self._listen()
+        """Until cancelled, or until another has taken over. Where no socket can be made, in a directory that
+        is mounted read-only, the log says so and nobody can take over."""
+        try:
+            listening = self._socket = self._listen()
+        except OSError as error:
+            self._log.note("take_over_not_offered", directory=self._directory, detail=error.strerror)
+            await asyncio.Event().wait()
+            return
         loop = asyncio.get_running_loop()
         try:
             while True:

@@ -66,7 +66,6 @@ from gateway.services.sessions import Sessions
 from gateway.services.snapshot import Live, Snapshot, build_snapshot
 from gateway.services.statements import StatementSigner
 
-DRAIN_SECONDS: Final = 30.0
 # How long an idle connection may still bring a request when the worker drains.
 _LAST_REQUEST_SECONDS: Final = 1.0
 _ENDED_CHECK_SECONDS: Final = 5.0
@@ -201,14 +200,15 @@ class Worker:
     def replace_ticket_secret(self, secret: bytes) -> None:
         self._tickets.replace_secret(secret, self._hosts.current)
 
-    async def drain(self, deadline_seconds: float = DRAIN_SECONDS) -> None:
-        """Stop taking connections, let what runs finish, close the rest.
+    async def drain(self) -> None:
+        """Stop taking connections, let what runs finish, close the rest (``limits.drain_timeout``).
 
         A browser may be about to send on a connection that is idle, or to finish a handshake. So for a moment
         each gets the answer to one request more, and is told that the connection ends with it.
         """
         self._draining = True
-        self._drain_ends = min(self._drain_ends, self._loop.time() + deadline_seconds)
+        seconds = self._live.current.settings.limits.drain_timeout_seconds
+        self._drain_ends = min(self._drain_ends, self._loop.time() + seconds)
         for server in self._servers:
             server.close()
         for channel in list(self._connections):

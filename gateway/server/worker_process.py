@@ -41,7 +41,7 @@ from gateway.server.hosts import NoCertificateFor
 from gateway.server.log import LogWriter
 from gateway.server.log_output import SharedOutput
 from gateway.server.page_templates import PageTemplateRefused
-from gateway.server.worker import DRAIN_SECONDS, Prepared, Shared, Worker
+from gateway.server.worker import Prepared, Shared, Worker
 from gateway.services.material import Material
 from gateway.tls.contexts import ServerCertificateRefused
 
@@ -79,7 +79,6 @@ class _Process:
         # A later index must not be overtaken by an earlier one.
         self._indexing = asyncio.Lock()
         self._ends = asyncio.Event()
-        self._drain_seconds = DRAIN_SECONDS
         self._one_use_keys: SharedTable
         self._orphaned = False
 
@@ -99,7 +98,7 @@ class _Process:
             async with asyncio.TaskGroup() as group:
                 receiving = group.create_task(self._receive(group), name="control channel")
                 await self._ends.wait()
-                await self._worker.drain(self._drain_seconds)
+                await self._worker.drain()
                 await self._tell_metrics(Message("metrics"))
                 receiving.cancel()
             if self._orphaned:  # nobody else is left to do it
@@ -163,7 +162,6 @@ class _Process:
                 case "metrics":
                     group.create_task(self._tell_metrics(message), name="metrics")
                 case "drain":
-                    self._drain_seconds = message.values["seconds"]
                     self._ends.set()
                 case "hurry":
                     self._worker.hurry()

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from support import messages
@@ -26,7 +27,7 @@ from support.browser import Browser, Step, Visit
 from support.gateway_process import GatewayProcess, gateway_process
 from support.site import Site
 from support.steady_load import SteadyLoad
-from support.two_apps import ACS, WIKI, two_apps
+from support.two_apps import ACS, PAYROLL, WIKI, two_apps
 
 USER = "alice@example.test"
 
@@ -316,6 +317,34 @@ def test_a_second_signal_ends_it_at_once(world: World) -> None:
         assert gateway.wait(10) == 0
         slow.join(10)
         assert lost == []
+    finally:
+        gateway.kill()
+
+
+def test_a_revocation_counts_while_the_gateway_drains(world: World) -> None:
+    gateway = GatewayProcess(world.configuration, world.site.directory)
+    try:
+        gateway.wait_until_ready()
+        device = world.site.issue()
+        browser = world.site.browser(device)
+        assert world.post(browser, world.message(1, PAYROLL), PAYROLL).status == 200
+        url = world.site.public_base(PAYROLL)
+        cookie = browser.cookies.header_for(urlsplit(url + "/")) or ""
+        fields = (f"Host: {PAYROLL}", f"User-Agent: {browser.user_agent}", f"Cookie: {cookie}")
+        lines = ("GET /socket HTTP/1.1", *fields, "Connection: Upgrade", "Upgrade: websocket", "", "")
+        context = ssl.create_default_context(cadata=world.site.web.pem.decode())
+        plain = socket.create_connection(("127.0.0.1", world.site.https_port), timeout=20)
+        with context.wrap_socket(plain, server_hostname=PAYROLL) as tunnel:
+            tunnel.sendall("\r\n".join(lines).encode())
+            assert tunnel.recv(4_096).startswith(b"HTTP/1.1 101")
+            gateway.terminate()
+            time.sleep(1.5)  # longer than idle connections have
+            tunnel.sendall(b"still here\n")
+            assert tunnel.recv(100) == b"echo still here\n"
+            world.site.revoke(device)
+            with contextlib.suppress(ssl.SSLError, ConnectionError):
+                assert tunnel.recv(100) == b""
+        assert gateway.wait(15) == 0, "nothing is left that runs"
     finally:
         gateway.kill()
 
