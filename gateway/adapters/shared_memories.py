@@ -3,19 +3,40 @@
 The same as `gateway.adapters.memory` has for one process, each on a `SharedTable` of its own.
 """
 
+import asyncio
 import hashlib
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 from gateway.adapters.memory import MAX_ONE_USE_KEYS, MAX_SEEN_REQUESTS, SEEN_REQUEST_LIFETIME
-from gateway.adapters.shared_table import VALUE_BYTES, SharedTable
+from gateway.adapters.shared_table import VALUE_BYTES, SharedTable, TableBusy
 from gateway.model.challenge_stage import ChallengeStage
 from gateway.model.one_use import OneUseKeysFull
 
 # A mark has to outlive the flow that it belongs to, which lives for five minutes.
 _MARK_SECONDS: Final = 600.0
 _MAX_MARKS: Final = 100_000
+# Another worker that lost its processor while it held a bucket has it back by then, on the busiest machine.
+_PATIENCE_SECONDS: Final = 2.0
+_PAUSE_SECONDS: Final = 0.001
+
+T = TypeVar("T")
+
+
+async def _patiently(ask: Callable[[], T]) -> T:
+    """Ask a table, and again while another process holds the bucket, with the loop free in between. Raises
+    what it raises at last."""
+    loop = asyncio.get_running_loop()
+    ends = loop.time() + _PATIENCE_SECONDS
+    while True:
+        try:
+            return ask()
+        except TableBusy:
+            if loop.time() > ends:
+                raise
+        await asyncio.sleep(_PAUSE_SECONDS)
 
 
 class SharedOneUseKeys:
@@ -26,14 +47,15 @@ class SharedOneUseKeys:
 
     async def is_claimed(self, key: str, now: datetime) -> bool:
         try:
-            return self._table.get(_bytes(key), now.timestamp()) is not None
+            return await _patiently(lambda: self._table.get(_bytes(key), now.timestamp())) is not None
         except OneUseKeysFull:  # not to be had in time; the claim that follows decides
             return False
 
     async def claim(self, key: str, until: datetime, now: datetime) -> bool:
         """True for the first claim of a key by any worker; False for every other one up to and including
         ``until``. Raises OneUseKeysFull."""
-        return self._table.claim(_bytes(key), until.timestamp(), now.timestamp())
+        digest = _bytes(key)
+        return await _patiently(lambda: self._table.claim(digest, until.timestamp(), now.timestamp()))
 
 
 class SharedSeenRequests:

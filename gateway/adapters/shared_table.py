@@ -51,10 +51,10 @@ _SPARE: Final = 1.65
 _MAGIC: Final = b"dt-table-1\0\0\0\0\0\0"
 # struct flock: type, whence, start, length, process.
 _LOCK: Final = struct.Struct("hhqqi4x")
-# A holder needs some microseconds. One that was stopped or lost its processor in between may need longer, and
-# the event loop must not wait for it.
+# A holder needs some microseconds. One that was stopped or lost its processor in between may need many
+# milliseconds, for which the event loop must not wait: whoever can come back later does.
 _TRIES_AT_ONCE: Final = 50
-_LATER_TRIES: Final = 20
+_LATER_TRIES: Final = 4
 _PAUSE_SECONDS: Final = 0.000_5
 
 Entry = tuple[bytes, int, bytes]
