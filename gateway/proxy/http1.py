@@ -162,6 +162,10 @@ class RequestParser:
         self._parser = httptools.HttpRequestParser(self)
         return leftover
 
+    def close(self) -> None:
+        """Take no more. The tokenizer and this parser hold each other; apart, both are freed at once."""
+        del self._parser
+
     # llhttp's callbacks.
 
     def on_message_begin(self) -> None:

@@ -250,8 +250,12 @@ class Channel(asyncio.Protocol):
         self._visit.left()
         if self._role:
             self._report.connection_closed(self._role)
-        if self._speaker is not None:
-            self._speaker.closed()
+        speaker, self._speaker, self._transport = self._speaker, None, None
+        # Without these two nothing is in a circle: the session's memory is free now, and not when the garbage
+        # collector comes, which it seldom does.
+        if speaker is not None:
+            speaker.closed()
+        self._session.free()
 
     def pause_writing(self) -> None:
         if self._speaker is not None:

@@ -92,6 +92,7 @@ class HttpConnection:
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.cancelled()
+        self._parser.close()
 
     def pause_writing(self) -> None:
         self._writing_paused = True

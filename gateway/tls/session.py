@@ -167,6 +167,11 @@ class TlsSession:
         except SSL.Error:
             return  # the session already failed; there is nothing left to say
 
+    def free(self) -> None:
+        """Give OpenSSL's memory back, 20 KB and more, whoever may still hold this session. Only `server_name`
+        and `peer_certificate` are of use after that."""
+        self._connection = None
+
     def _count(self, ciphertext_bytes: int, plaintext_bytes: int) -> None:
         """Bound what a peer sends beyond plaintext. A read that is one record of it needs no look."""
         self.overhead += ciphertext_bytes - plaintext_bytes

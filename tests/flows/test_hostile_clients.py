@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import gc
 import ssl
+import weakref
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -308,3 +310,30 @@ async def test_a_client_that_speaks_only_tls_1_1_is_refused() -> None:
             writer.write(hello[:9] + b"\x03\x02" + hello[11:])  # RFC 5246 §7.4.1.2: client_version
             assert await ends(reader) == b"\x15\x03\x02\x00\x02\x02\x46"  # alert: protocol_version
         assert await still_answers(gateway)
+
+
+async def test_what_a_connection_held_is_free_when_it_ends_and_not_when_the_collector_comes() -> None:
+    """20 KB of OpenSSL's are behind each session, of which the garbage collector knows nothing."""
+    async with app_server(answering_app) as upstream, gateway_before(upstream) as gateway:
+        gc.collect()
+        gc.disable()
+        try:
+            held: list[weakref.ref[object]] = []
+            for cut in (0, 1, 100):
+                async with client_of(gateway) as client:
+                    client.send(GET[: len(GET) - cut])
+                    if cut == 0:
+                        await client.head()
+                    await until(lambda: gateway.report.open == 1)
+                    channel = next(iter(gateway.connections))
+                    parts = (channel, channel._speaker, channel._session._connection)
+                    held.extend(weakref.ref(part) for part in parts)
+                    del channel, parts
+                    client.writer.transport.abort()
+                await until(lambda: not gateway.connections)
+                gateway.speakers.clear()
+                gateway.forwarder.requesters.clear()
+            await asyncio.sleep(0)
+            assert [ref() for ref in held] == [None] * 9
+        finally:
+            gc.enable()
