@@ -1,12 +1,8 @@
 """Who may connect, and whose handshake comes next.
 
 A TLS handshake is the dearest thing that a stranger can ask for, so everything here is decided before any of
-it is paid for. Each accepted connection begins with a `Visit`, which costs next to nothing:
-
-    entered     counted, in all and by client address; past a bound it is closed at once
-    gathering   its first TLS record (and, before it, a PROXY header, where the listener wants one)
-    waiting     for its turn: handshakes begin in slices, between which everybody else is served
-    handed over the transport has its `Channel`; the visit goes on counting until the connection is gone
+it is paid for. Connections are counted, in all and by client address, and past a bound closed at once;
+handshakes begin in slices, between which everybody else is served.
 
 Established connections are never shed. What makes room for a new handshake, when all places are taken, is
 the one whose peer has kept us waiting for longest.
@@ -17,18 +13,13 @@ they are bounded by the bound on those.
 """
 
 import asyncio
-import socket
-import struct
 from collections import deque
 from collections.abc import Callable
 from time import perf_counter
-from typing import Final
+from typing import Final, Protocol
 
 from gateway.model.settings import Limits
-from gateway.proxy.addresses import Network, address_group, is_within, peer_address
-from gateway.proxy.proxy_protocol import ProxyHeaderReader, ProxyHeaderRefused
-from gateway.server.channel import Channel, HandshakeReport
-from gateway.server.deadlines import NEVER, Deadlines
+from gateway.server.deadlines import Deadlines
 
 # The time that new handshakes may take of one turn of the event loop.
 SLICE_SECONDS: Final = 0.005
@@ -39,15 +30,19 @@ PATIENCE_SECONDS: Final = 2.0
 LAG_SECONDS: Final = 0.3
 _LAG_TICK_SECONDS: Final = 0.5
 
-_HANDSHAKE_RECORD: Final = 22
-_RECORD_HEADER_BYTES: Final = 5
-_MAX_RECORD_BYTES: Final = _RECORD_HEADER_BYTES + 16_384
-# close() then sends RST: the peer knows at once, and nothing stays behind here (socket(7), SO_LINGER).
-_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
-
-MakeChannel = Callable[["Visit"], Channel]
 ShedSeen = Callable[[str, str], None]
-ProxiesNow = Callable[[], tuple[Network, ...]]
+
+
+class Guest(Protocol):
+    """One connection (`gateway.server.visit`) until its handshake is finished."""
+
+    def take_turn(self) -> None:
+        """Begin the handshake."""
+        ...
+
+    def turn_away(self, reason: str) -> None: ...
+
+    def abort(self) -> None: ...
 
 
 class Admission:
@@ -72,11 +67,11 @@ class Admission:
         self._capacity = capacity
         self._connections = 0
         self._by_address: dict[int, int] = {}
-        self._handshakes: set[Visit] = set()
+        self._handshakes: set[Guest] = set()
         # Those of them in which it is the peer's turn, and since when, the oldest first.
-        self._awaited: dict[Visit, float] = {}
+        self._awaited: dict[Guest, float] = {}
         self._handshakes_by_address: dict[int, int] = {}
-        self._turns: deque[Visit] = deque()
+        self._turns: deque[Guest] = deque()
         self._slice_spent = 0.0
         self._slice_begun = False
         self._long_turns = 0
@@ -91,8 +86,8 @@ class Admission:
         if self._ticker is not None:
             self._ticker.cancel()
             self._ticker = None
-        for visit in list(self._handshakes):
-            visit.abort()
+        for guest in list(self._handshakes):
+            guest.abort()
 
     @property
     def connections(self) -> int:
@@ -112,7 +107,7 @@ class Admission:
     def overloaded(self) -> bool:
         return self._long_turns > 1
 
-    def enter(self, visit: "Visit") -> str | None:
+    def enter(self, guest: Guest) -> str | None:
         """Count a new connection; a reason if there is no place for it, and nothing is counted."""
         if self.overloaded:
             return "lag"
@@ -121,8 +116,8 @@ class Admission:
         if len(self._handshakes) >= self.limits.max_handshakes and not self._make_room():
             return "handshakes"
         self._connections += 1
-        self._handshakes.add(visit)
-        self._awaited[visit] = self._loop.time()
+        self._handshakes.add(guest)
+        self._awaited[guest] = self._loop.time()
         return None
 
     def enter_address(self, group: int) -> str | None:
@@ -135,16 +130,16 @@ class Admission:
         _add(self._handshakes_by_address, group)
         return None
 
-    def finish_handshake(self, visit: "Visit", group: int | None) -> None:
-        if visit in self._handshakes:
-            self._handshakes.discard(visit)
-            self._awaited.pop(visit, None)
+    def finish_handshake(self, guest: Guest, group: int | None) -> None:
+        if guest in self._handshakes:
+            self._handshakes.discard(guest)
+            self._awaited.pop(guest, None)
             if group is not None:
                 _take_away(self._handshakes_by_address, group)
 
-    def leave(self, visit: "Visit", group: int | None) -> None:
+    def leave(self, guest: Guest, group: int | None) -> None:
         """Forget a connection that `enter` counted."""
-        self.finish_handshake(visit, group)
+        self.finish_handshake(guest, group)
         self._connections -= 1
         if group is not None:
             _take_away(self._by_address, group)
@@ -152,24 +147,24 @@ class Admission:
     def report_shed(self, reason: str, address: str) -> None:
         self._shed(reason, address)
 
-    def turn(self, visit: "Visit") -> bool:
-        """Let ``visit`` take its turn: at once, or (False) in a later slice where this one is used up."""
+    def turn(self, guest: Guest) -> bool:
+        """Let ``guest`` take its turn: at once, or (False) in a later slice where this one is used up."""
         if not self._slice_begun:
             self._slice_begun = True
             self._loop.call_soon(self._next_slice)
         if self._turns or self._slice_spent >= SLICE_SECONDS:
-            self._turns.append(visit)
-            self._awaited.pop(visit, None)
+            self._turns.append(guest)
+            self._awaited.pop(guest, None)
             return False
-        self._take_turn(visit)
+        self._take_turn(guest)
         return True
 
-    def _take_turn(self, visit: "Visit") -> None:
+    def _take_turn(self, guest: Guest) -> None:
         began = perf_counter()
-        self._awaited.pop(visit, None)
-        if visit in self._handshakes:
-            self._awaited[visit] = self._loop.time()
-        visit.take_turn()
+        self._awaited.pop(guest, None)
+        if guest in self._handshakes:
+            self._awaited[guest] = self._loop.time()
+        guest.take_turn()
         self._slice_spent += perf_counter() - began
 
     def _next_slice(self) -> None:
@@ -185,9 +180,9 @@ class Admission:
 
     def _make_room(self) -> bool:
         """Send away whoever has been awaited for longest; False where nobody has been for long."""
-        for visit, since in self._awaited.items():
+        for guest, since in self._awaited.items():
             if since < self._loop.time() - PATIENCE_SECONDS:
-                visit.turn_away("handshakes")
+                guest.turn_away("handshakes")
                 return True
             break
         return False
@@ -200,202 +195,6 @@ class Admission:
         self._long_turns = self._long_turns + 1 if perf_counter() - began > LAG_SECONDS else 0
         if self._ticker is not None:
             self._ticker = self._loop.call_later(_LAG_TICK_SECONDS, self._tick)
-
-
-class Visit(asyncio.Protocol):
-    """See the module's docstring. The transport's protocol until the `Channel` is."""
-
-    __slots__ = (
-        "_admission",
-        "_channel",
-        "_early",
-        "_entered",
-        "_group",
-        "_make_channel",
-        "_over",
-        "_proxy_header",
-        "_report",
-        "_transport",
-        "_trusted_proxies",
-        "_waits",
-        "began",
-        "client_host",
-        "deadline",
-    )
-
-    def __init__(
-        self,
-        admission: Admission,
-        make_channel: MakeChannel,
-        report: HandshakeReport,
-        trusted_proxies: ProxiesNow,
-        *,
-        proxy_protocol: bool,
-    ) -> None:
-        self._admission = admission
-        self._make_channel = make_channel
-        self._report = report
-        self._trusted_proxies = trusted_proxies
-        self._proxy_header = ProxyHeaderReader() if proxy_protocol else None
-        self._transport: asyncio.Transport | None = None
-        self._channel: Channel | None = None
-        self._early = b""
-        self._entered = False
-        self._group: int | None = None
-        self._over = False
-        self._waits = False
-        self.began = 0.0
-        self.client_host = ""
-        self.deadline = NEVER
-
-    # For the channel.
-
-    def established(self) -> None:
-        """The handshake is done."""
-        self._channel = None
-        self._admission.finish_handshake(self, self._group)
-
-    def left(self) -> None:
-        """The connection is gone."""
-        self._channel = None
-        if self._entered:
-            self._entered = False
-            self._admission.leave(self, self._group)
-
-    # For the admission.
-
-    def turn_away(self, reason: str) -> None:
-        """Close by a reset. Only before the handshake is finished."""
-        self._admission.report_shed(reason, self.client_host)
-        assert self._transport is not None
-        connection: socket.socket | None = self._transport.get_extra_info("socket")
-        if connection is not None:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        self.abort()
-
-    def abort(self) -> None:
-        """Give up a connection whose handshake is not finished."""
-        if self._channel is not None:
-            self._channel.abort()
-        elif not self._over and self._transport is not None:
-            self._end()
-            self._transport.abort()
-
-    def take_turn(self) -> None:
-        """Hand the transport over to a channel, with what was received."""
-        transport = self._transport
-        if self._over or transport is None:
-            return
-        self._over = True
-        self._admission.deadlines.forget(self)
-        early, self._early = self._early, b""
-        channel = self._channel = self._make_channel(self)
-        transport.set_protocol(channel)
-        channel.connection_made(transport)
-        channel.deadline = self.deadline
-        if self._waits:
-            transport.resume_reading()
-        channel.data_received(early)
-
-    # For asyncio.
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]  # uvloop's class is no subclass of asyncio's
-        self.began = perf_counter()
-        deadlines = self._admission.deadlines
-        peer = transport.get_extra_info("peername")
-        if peer is None:  # it has gone already, and later the socket would not tell either
-            self._report.handshake(None, "disconnected", 0.0)
-            self.abort()
-            return
-        self.client_host = str(peer[0])
-        reason = self._admission.enter(self)
-        if reason is None:
-            self._entered = True
-            reason = self._enter_address()
-        if reason is not None:
-            self.turn_away(reason)
-            return
-        self.deadline = deadlines.after(self._admission.limits.handshake_timeout_seconds)
-        deadlines.watch(self)
-
-    def data_received(self, data: bytes) -> None:
-        if self._over:
-            return
-        if self._proxy_header is not None:
-            rest = self._read_proxy_header(data)
-            if not rest:
-                return
-            data = rest
-        self._early = self._early + data if self._early else data
-        if not self._waits and _first_record_is_whole(self._early) and not self._admission.turn(self):
-            assert self._transport is not None
-            self._waits = True
-            self._transport.pause_reading()
-
-    def eof_received(self) -> bool:
-        return False
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if not self._over:
-            self._report.handshake(None, "disconnected", 0.0)
-            self._end()
-
-    def deadline_passed(self) -> None:
-        self._report.handshake(None, "timeout", 0.0)
-        self.abort()
-
-    # Inside.
-
-    def _enter_address(self) -> str | None:
-        """Count this connection under its client, once that is known. A listener that wants PROXY headers
-        takes connections from trusted proxies only: anybody else could name any client."""
-        proxies = self._trusted_proxies()
-        address = peer_address(self.client_host)
-        if proxies and is_within(address, proxies):
-            return None
-        if self._proxy_header is not None:
-            return "proxy_protocol"
-        group = address_group(address)
-        reason = self._admission.enter_address(group)
-        if reason is None:
-            self._group = group
-        return reason
-
-    def _read_proxy_header(self, data: bytes) -> bytes:
-        """What follows the header, once it is whole; nothing while it is not, or is refused."""
-        assert self._proxy_header is not None
-        try:
-            rest = self._proxy_header.feed(data)
-        except ProxyHeaderRefused:
-            self.turn_away("proxy_protocol")
-            return b""
-        if rest is None:
-            return b""
-        source, self._proxy_header = self._proxy_header.source, None
-        if source is not None:
-            self.client_host = str(source)
-            reason = self._enter_address()
-            if reason is not None:
-                self.turn_away(reason)
-                return b""
-        return rest
-
-    def _end(self) -> None:
-        self._over = True
-        self._early = b""
-        self._admission.deadlines.forget(self)
-        self.left()
-
-
-def _first_record_is_whole(received: bytes) -> bool:
-    """True also where it is no handshake record at all: the session refuses that at once."""
-    if received[0] != _HANDSHAKE_RECORD:
-        return True
-    if len(received) < _RECORD_HEADER_BYTES:
-        return False
-    needed = _RECORD_HEADER_BYTES + int.from_bytes(received[3:5])
-    return len(received) >= min(needed, _MAX_RECORD_BYTES)
 
 
 def _add(counts: dict[int, int], group: int) -> None:

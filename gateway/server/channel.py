@@ -61,7 +61,7 @@ class HandshakeReport(Protocol):
 
 
 class Visit(Protocol):
-    """Where one connection is counted (see `gateway.server.admission`)."""
+    """Where one connection is counted (see `gateway.server.visit`)."""
 
     client_host: str  # the textual address of the client
     began: float  # when it was accepted, by `perf_counter`

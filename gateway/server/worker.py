@@ -35,7 +35,7 @@ from gateway.pki.authority import TrustSnapshot
 from gateway.pki.revocation import RevocationIndex
 from gateway.policy.user_agent import preload
 from gateway.proxy.sealing import Sealer
-from gateway.server.admission import Admission, Visit
+from gateway.server.admission import Admission
 from gateway.server.answers import Answers
 from gateway.server.app_handler import AppHandler, AppServices
 from gateway.server.boundary import Boundary
@@ -55,6 +55,7 @@ from gateway.server.pages import PageRenderer
 from gateway.server.pools import Pools, PreparedPools
 from gateway.server.ticket_keys import TicketKeys
 from gateway.server.trusted_connections import TrustedConnections
+from gateway.server.visit import Visit
 from gateway.services.access import Access
 from gateway.services.challenges import Challenges
 from gateway.services.decisions import Decisions

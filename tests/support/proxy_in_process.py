@@ -19,7 +19,7 @@ from gateway.model.settings import IPNetwork, Limits, Upstream
 from gateway.proxy.headers import request_headers
 from gateway.proxy.http1 import HttpRefused, RequestStart
 from gateway.proxy.upstream_health import UpstreamHealth
-from gateway.server.admission import Admission, Visit
+from gateway.server.admission import Admission
 from gateway.server.channel import Channel, Speaker
 from gateway.server.collect import Collect, HeldBodies
 from gateway.server.deadlines import Deadlines
@@ -31,6 +31,7 @@ from gateway.server.name_lookup import NameLookup
 from gateway.server.upstream import UpstreamFailed
 from gateway.server.upstream_pool import UpstreamPool
 from gateway.server.upstream_server import UpstreamServer, upstream_tls
+from gateway.server.visit import Visit
 from gateway.tls.contexts import ServerCertificate, app_context
 from gateway.tls.session import HostContext
 

@@ -11,8 +11,9 @@ from support.proxy_headers import proxy_header
 from gateway.model.settings import Limits
 from gateway.proxy.addresses import Network
 from gateway.server import admission as module
-from gateway.server.admission import PATIENCE_SECONDS, SLICE_SECONDS, Admission, Visit
+from gateway.server.admission import PATIENCE_SECONDS, SLICE_SECONDS, Admission
 from gateway.server.deadlines import Deadlines
+from gateway.server.visit import Visit
 
 HELLO = b"\x16\x03\x01\x00\x05hello"
 PROXY = "10.0.0.1"
