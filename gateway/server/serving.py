@@ -73,10 +73,24 @@ async def run_gateway(plan: Plan) -> None:
             log,
             estate.ticket_secret,
         )
-        await supervisor.start()
-        await _serve(plan, supervisor, estate, inheritance, signals, log)
+        if await _started(supervisor, signals):
+            await _serve(plan, supervisor, estate, inheritance, signals, log)
     finally:
         log.stop(_LOG_FLUSH_SECONDS)
+
+
+async def _started(supervisor: Supervisor, signals: "_Signals") -> bool:
+    """False if a signal came first. Raises what `Supervisor.start` raises."""
+    starting = asyncio.create_task(supervisor.start(), name="start")
+    ending = asyncio.create_task(signals.ends.wait(), name="signals")
+    await asyncio.wait((starting, ending), return_when=asyncio.FIRST_COMPLETED)
+    ending.cancel()
+    if starting.done():
+        starting.result()
+        return True
+    starting.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
+    return False
 
 
 async def _serve(
@@ -122,17 +136,19 @@ async def _serve(
         plan.notifier.ready()
         await _until_the_end(signals, supervising, reloading.run(), saving.run(), offer.run())
     finally:
-        plan.notifier.stopping()
+        if not offer.has_handed_over:  # else another one is the service now, answers and saves
+            plan.notifier.stopping()
         for group in estate.https:
             for listening in group:
                 listening.close()
-        if offer.has_handed_over:  # another one answers there
+        if offer.has_handed_over:
             await metrics.stop()
         await supervisor.drain(signals.hurries)
         supervising.cancel()
         await asyncio.gather(supervising, return_exceptions=True)
         await metrics.stop()
-        await saving.save()
+        if not offer.has_handed_over:
+            await saving.save()
         log.note("stopped")
 
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import signal
 import socket
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Self
@@ -106,8 +107,10 @@ class WorkerLink:
         return status
 
     async def end_now(self) -> int:
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+        if self._process.returncode is None:
+            # Its own method would ask for the exit status first, and take it from who waits for it.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGKILL)
         status = await self._process.wait()
         self._channel.close()
         return status

@@ -349,6 +349,24 @@ def test_a_revocation_counts_while_the_gateway_drains(world: World) -> None:
         gateway.kill()
 
 
+def test_a_signal_during_the_start_ends_it(world: World) -> None:
+    """A CRL server that never answers holds the start up for ten seconds."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/x.crl"
+        world.configuration["device_trust"]["authorities"][0]["crls"] = [url]
+        gateway = GatewayProcess(world.configuration, world.site.directory)
+        try:
+            silent.settimeout(20)
+            connected, _ = silent.accept()
+            gateway.terminate()
+            began = time.monotonic()
+            assert gateway.wait(20) == 0
+            assert time.monotonic() - began < 8, "sooner than the CRL server is given up"
+            connected.close()
+        finally:
+            gateway.kill()
+
+
 ACTIVATED = """
 import os, sys
 for place, given in enumerate(sys.argv[1].split(","), start=3):
