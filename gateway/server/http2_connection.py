@@ -198,6 +198,7 @@ class Http2Connection:
         elif stream.done:
             self._complete(stream)
             self.flush()
+            self._let_others_go_on()
 
     def cut_off(self, stream: Http2Stream, code: ErrorCodes = ErrorCodes.INTERNAL_ERROR) -> None:
         """End one request without an answer, or within it: the browser sees that it is not whole."""
@@ -212,6 +213,7 @@ class Http2Connection:
         stream.cancel()
         self.flush()
         self._after_last()
+        self._let_others_go_on()
 
     def reset_malformed(self, stream: Http2Stream) -> None:
         self.cut_off(stream, ErrorCodes.PROTOCOL_ERROR)
@@ -370,6 +372,11 @@ class Http2Connection:
                 if stream.done:
                     self._complete(stream)
             self.flush()
+
+    def _let_others_go_on(self) -> None:
+        """What one request held is free: others may wait for it, and the browser need not say anything."""
+        if self._waiting and self._room_changed and not self._receiving:
+            self._pump()
 
     def _send_backlog(self, stream: Http2Stream) -> bool:
         data = stream.backlog[0]

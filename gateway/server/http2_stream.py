@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 # Of one answer, what may wait before the app is read no further; it is read on when half of it is gone.
 BACKLOG_HIGH_WATER: Final = 65_536
 BACKLOG_LOW_WATER: Final = 32_768
-# Who takes less than this before the deadline takes nothing: windows can be opened byte by byte.
-LEAST_PROGRESS_BYTES: Final = 4_096
 
 
 class Http2Stream:
@@ -43,7 +41,6 @@ class Http2Stream:
         "_exchange_reads",
         "_finished",
         "_head_waits",
-        "_progress_bytes",
         "_start",
         "_told_to_continue",
         "_trailers",
@@ -79,14 +76,12 @@ class Http2Stream:
         self._body_in_one_time = False
         self._body_bytes = 0
         self._untaken_bytes = 0
-        self._progress_bytes = 0
 
     # For the connection.
 
     def begin(self, start: RequestStart) -> None:
         self._start = start
-        if start.has_body:
-            self.deadline = self._connection.after(self._connection.limits.body_timeout_seconds)
+        self._give_time()
 
     def receive_body(self, data: bytes, window_bytes: int) -> None:
         """``window_bytes``: what the piece has taken of the browser's window, padding included."""
@@ -95,11 +90,8 @@ class Http2Stream:
         if exchange is None:
             self._connection.taken(self, window_bytes)
             return
-        if self._exchange_reads and not self._body_in_one_time and not self.backlog_bytes:
-            # Time is earned by bytes, as with HTTP/1.1.
-            limits = self._connection.limits
-            earned = len(data) / limits.min_body_bytes_per_second
-            self.deadline = min(self.deadline + earned, self._connection.after(limits.body_timeout_seconds))
+        if self._exchange_reads and not (self._body_in_one_time or self._owes_reading):
+            self._earn(len(data))
         if data:
             exchange.body(data)
         if self._exchange_reads:
@@ -117,8 +109,8 @@ class Http2Stream:
             self._connection.reset_malformed(self)
             return
         self.request_complete = True
-        if not self.backlog_bytes:
-            self.deadline = NEVER  # now it is the app's turn
+        if not self._owes_reading:
+            self._give_time()
         if self._exchange is not None:
             self._exchange.body_end(self._trailers)
 
@@ -134,13 +126,10 @@ class Http2Stream:
     def progress(self, size: int) -> None:
         """So much of the backlog went out."""
         self.backlog_bytes -= size
-        self._progress_bytes += size
-        if not self.backlog_bytes:
-            self.deadline = NEVER
-            self._progress_bytes = 0
-        elif self._progress_bytes >= LEAST_PROGRESS_BYTES:
-            self._progress_bytes = 0
-            self.deadline = self._connection.after(self._connection.limits.body_timeout_seconds)
+        if self.backlog_bytes:
+            self._earn(size)
+        else:
+            self._give_time()
 
     @property
     def done(self) -> bool:
@@ -159,6 +148,8 @@ class Http2Stream:
         if self._exchange_paused:
             if self.backlog_bytes <= BACKLOG_LOW_WATER and self._connection.may_send(self):
                 self._exchange_paused = False
+                if not self.backlog_bytes:
+                    self._give_time()
                 exchange.resume_writing()
         elif self.backlog_bytes > BACKLOG_HIGH_WATER or not self._connection.has_room:
             self._pause(exchange)
@@ -166,14 +157,15 @@ class Http2Stream:
     def take_from(self) -> Exchange | None:
         """The exchange, which has nothing to do with the answer any more."""
         exchange, self._exchange = self._exchange, None
+        self._exchange_paused = False
         return exchange
 
     @property
     def is_paused(self) -> bool:
-        return self._exchange_paused and self._exchange is not None
+        return self._exchange_paused
 
     def deadline_passed(self) -> None:
-        if self.backlog_bytes or self._answer_begun:
+        if self._owes_reading or self._answer_begun:
             self.abort()
         else:
             self._connection.refuse(self, HttpRefused(408, "the request took too long"))
@@ -225,15 +217,15 @@ class Http2Stream:
 
     def pause_reading(self) -> None:
         self._exchange_reads = False
-        if not self.request_complete and not self.backlog_bytes:
-            self.deadline = NEVER
+        if not self._owes_reading:
+            self._give_time()
 
     def resume_reading(self) -> None:
         self._exchange_reads = True
         if not self.is_open:
             return
-        if not self.request_complete and not self.backlog_bytes:
-            self.deadline = self._connection.after(self._connection.limits.body_timeout_seconds)
+        if not self._owes_reading:
+            self._give_time()
         untaken, self._untaken_bytes = self._untaken_bytes, 0
         if untaken:
             self._connection.taken(self, untaken)
@@ -299,14 +291,14 @@ class Http2Stream:
 
     def waits(self, data: bytes) -> None:
         """What could not be sent at once."""
-        if not self.backlog_bytes:
-            self.deadline = self._connection.after(self._connection.limits.body_timeout_seconds)
-            self._progress_bytes = 0
+        owed = self._owes_reading
         self.backlog.append(data)
         self.backlog_bytes += len(data)
+        if not owed:
+            self._give_time()
 
     def finish(self, *, close: bool = False) -> None:
-        self._exchange = None
+        self.take_from()
         self._finished = True
         if self.is_open:
             self._connection.answered(self)
@@ -316,7 +308,30 @@ class Http2Stream:
 
     # Inside.
 
+    @property
+    def _owes_reading(self) -> bool:
+        """The browser has to take something before the answer goes on."""
+        return self._exchange_paused or self.backlog_bytes > 0
+
+    def _give_time(self) -> None:
+        """A new deadline, if it is for the browser to do something; none while it is the app's turn."""
+        sends = self._exchange_reads and not self.request_complete
+        if self._owes_reading or sends:
+            self.deadline = self._connection.after(self._connection.limits.body_timeout_seconds)
+        else:
+            self.deadline = NEVER
+
+    def _earn(self, size: int) -> None:
+        """Time is earned by bytes, in both directions: who moves a few now and then does not hold an app's
+        connection, or our memory, for ever."""
+        limits = self._connection.limits
+        earned = size / limits.min_body_bytes_per_second
+        self.deadline = min(self.deadline + earned, self._connection.after(limits.body_timeout_seconds))
+
     def _pause(self, exchange: Exchange) -> None:
+        owed = self._owes_reading
         self._exchange_paused = True
+        if not owed:
+            self._give_time()
         self._connection.watch_windows(self)
         exchange.pause_writing()

@@ -479,6 +479,19 @@ async def test_a_browser_that_takes_nothing_for_long_loses_that_answer_alone() -
         assert (await client.fetch(b"/own")).status == 200
 
 
+async def test_a_window_that_never_opens_does_not_hold_the_app() -> None:
+    limits = Limits(body_timeout_seconds=0.2)
+    settings = {int(SettingCodes.INITIAL_WINDOW_SIZE): 0}
+    async with (
+        app_server(by_path) as upstream,
+        gateway_before(upstream, limits=limits) as gateway,
+        http2_client_of(gateway, settings=settings) as client,
+    ):
+        await client.quiet(0.05)
+        answer = await client.answer(client.get())
+        assert (answer.status, answer.reset) == (0, ErrorCodes.INTERNAL_ERROR)
+
+
 async def test_windows_that_open_byte_by_byte_are_no_progress() -> None:
     limits = Limits(body_timeout_seconds=0.3)
     async with (
