@@ -7,6 +7,7 @@ early.
 
 import asyncio
 import math
+from collections.abc import Callable
 from typing import Final, Protocol
 
 NEVER: Final = math.inf
@@ -42,6 +43,10 @@ class Deadlines:
 
     def after(self, seconds: float) -> float:
         return self._loop.time() + seconds
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """Call it when others had their turn."""
+        self._loop.call_soon(call)
 
     def _tick(self) -> None:
         self._timer = self._loop.call_later(TICK_SECONDS, self._tick)

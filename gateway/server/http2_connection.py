@@ -9,6 +9,7 @@ to its user: which requests are refused, how much may wait, whose turn it is, an
 are not followed; streams that wait send a frame each, in turn.
 """
 
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Final
@@ -41,6 +42,9 @@ from gateway.server.http2_stream import Http2Stream
 
 # As nginx offers; RFC 9113 §6.5.2 advises against fewer than 100.
 MAX_CONCURRENT_STREAMS: Final = 128
+# Each request costs a quarter of a millisecond, and all of them may come in one read: between so many the
+# loop serves others.
+REQUESTS_AT_ONCE: Final = 16
 # What a browser may send of one body, and of all, before the apps have taken it. The first bounds the speed
 # of an upload (5 MB/s at 50 ms), the second what we hold.
 STREAM_WINDOW_BYTES: Final = 262_144
@@ -82,6 +86,9 @@ class Http2Connection:
         self._room_changed = False
         self._receiving = False
         self._greeted = False
+        self._begun = 0
+        self._rest: Iterator[bytes] | None = None  # of what was read, where that was more than enough
+        self._later = b""  # what was read all the same
         self._ends_soon = False
         self._leaving = False
         self._said_goaway = False
@@ -97,7 +104,11 @@ class Http2Connection:
     # For the channel.
 
     def receive(self, data: bytes) -> None:
-        self.handler.guard(partial(self._receive, data), self._whole)
+        if self._rest is not None:
+            self._later += data
+            return
+        pieces = self._gate.pieces(data, self._deadlines.after(0))
+        self.handler.guard(partial(self._receive, pieces), self._whole)
 
     def closed(self) -> None:
         self._over = True
@@ -230,16 +241,20 @@ class Http2Connection:
 
     # Inside.
 
-    def _receive(self, data: bytes) -> None:
+    def _receive(self, pieces: Iterator[bytes]) -> None:
         if self._over:
             return
         self._receiving = True
+        enough = self._begun + REQUESTS_AT_ONCE
         try:
-            for piece in self._gate.pieces(data, self._deadlines.after(0)):
+            for piece in pieces:
                 for event in self._h2.receive_data(piece):
                     self._handle(event)
                 if self._is_over():
                     return
+                if self._begun >= enough:
+                    self._rest = pieces
+                    break
         except FramesRefused as refused:
             self._h2.close_connection(refused.error_code)
             self._fail()
@@ -256,14 +271,35 @@ class Http2Connection:
         if self._room_changed:
             self._pump()
         self.flush()
+        if self._rest is not None:
+            self.channel.pause_reading()
+            self._deadlines.soon(self._go_on)
+            return
         if self._ends_soon and self._h2.highest_inbound_stream_id:
             self.drain()
         if self._gate.peer_goes_away:
             self._leaving = True
             self._after_last()
 
+    def _go_on(self) -> None:
+        """With what was read, after others had their turn."""
+        pieces, self._rest = self._rest, None
+        if pieces is None or self._over:
+            return
+        self.handler.guard(partial(self._receive, pieces), self._whole)
+        if not self._waits_its_turn() and self.channel.is_open:
+            later, self._later = self._later, b""
+            self.channel.resume_reading()
+            if later:
+                self.receive(later)
+
+    # Asked anew, because what was called in between may have changed them.
+
     def _is_over(self) -> bool:
-        return self._over  # changed by what was called in between
+        return self._over
+
+    def _waits_its_turn(self) -> bool:
+        return self._rest is not None
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, RequestReceived):
@@ -308,6 +344,7 @@ class Http2Connection:
             self._h2.reset_stream(stream_id, ErrorCodes.REFUSED_STREAM)
             return
         self._gate.brought_on()
+        self._begun += 1
         stream = Http2Stream(self, stream_id)
         if not self._streams:
             self.channel.set_deadline(None)

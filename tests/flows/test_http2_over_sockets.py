@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import ssl
 
 import pytest
@@ -19,7 +20,7 @@ from hyperframe.frame import (
     SettingsFrame,
     WindowUpdateFrame,
 )
-from support.http2_client import Http2Client, http2_client_of, many, request_fields
+from support.http2_client import Answer, Http2Client, http2_client_of, many, request_fields
 from support.proxy_in_process import (
     HOST,
     WEB,
@@ -34,7 +35,7 @@ from support.proxy_in_process import (
 from gateway.model.settings import Limits
 from gateway.proxy.http2_frames import ALLOWANCE
 from gateway.server import deadlines
-from gateway.server.http2_connection import MAX_CONCURRENT_STREAMS
+from gateway.server.http2_connection import MAX_CONCURRENT_STREAMS, REQUESTS_AT_ONCE
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 MEGABYTE = 1_048_576
@@ -142,6 +143,33 @@ async def test_a_request_that_waits_does_not_hold_up_the_others() -> None:
         assert (await client.answer(slow)).body == b"ok"
 
 
+async def test_requests_of_one_read_are_begun_a_few_at_a_time() -> None:
+    async with (
+        app_server(hello_app) as upstream,
+        gateway_before(upstream) as gateway,
+        http2_client_of(gateway) as client,
+    ):
+        await client.quiet(0.05)
+        streams = [client.protocol.get_next_available_stream_id()]
+        for _ in range(5 * REQUESTS_AT_ONCE):
+            client.protocol.send_headers(streams[-1], request_fields(b"/own?hi"), end_stream=True)
+            client.answers[streams[-1]] = Answer()
+            streams.append(client.protocol.get_next_available_stream_id())
+        begun: list[int] = []
+
+        def look() -> None:
+            begun.append(len(gateway.forwarder.requesters))
+            if begun[-1] < len(streams) - 1:
+                asyncio.get_running_loop().call_soon(look)
+
+        client.flush()
+        await until(lambda: bool(gateway.forwarder.requesters) or look())  # type: ignore[func-returns-value]
+        for stream in streams[:-1]:
+            assert (await client.answer(stream)).body == b"hi"
+        steps = [after - before for before, after in itertools.pairwise(begun)]
+        assert max(steps) <= REQUESTS_AT_ONCE
+
+
 async def test_as_many_requests_as_are_offered_run_at_once() -> None:
     arrived = []
     go_on = asyncio.Event()
@@ -172,7 +200,7 @@ async def test_more_requests_at_once_than_are_offered_end_the_connection() -> No
         await client.fetch()
         client.protocol.remote_settings.update({SettingCodes.MAX_CONCURRENT_STREAMS: 1_000})
         client.protocol.remote_settings.acknowledge()
-        for _ in range(MAX_CONCURRENT_STREAMS + 1):
+        for _ in range(MAX_CONCURRENT_STREAMS + 5):
             client.get(b"/deaf")
         await client.rest()
         assert client.goaway is not None

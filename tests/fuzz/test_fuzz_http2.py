@@ -107,6 +107,8 @@ class World:
             if not self.channel.is_open:
                 return
             self.connection.receive(stream[at : at + cut])
+            self.deadlines.run_calls()
+            assert self.channel.is_read
             assert self.connection.backlog_bytes <= MAX_BACKLOG_BYTES
 
     def refused_more(self) -> bool:

@@ -16,7 +16,7 @@ class FakeChannel:
     application_protocol = b"h2"
 
     def __init__(self) -> None:
-        self.is_open = True
+        self.is_open = self.is_read = True
         self.written: list[bytes] = []
 
     def take(self) -> list[bytes]:
@@ -35,6 +35,12 @@ class FakeChannel:
     def close(self, *, linger: bool = False) -> None:
         self.is_open = False
 
+    def pause_reading(self) -> None:
+        self.is_read = False
+
+    def resume_reading(self) -> None:
+        self.is_read = True
+
     def abort(self) -> None:
         self.is_open = False
 
@@ -44,12 +50,20 @@ class FakeDeadlines:
 
     def __init__(self) -> None:
         self.watched: set[object] = set()
+        self.calls: list[Callable[[], None]] = []
 
     def after(self, seconds: float) -> float:
         return seconds
 
     def watch(self, watched: object) -> None:
         self.watched.add(watched)
+
+    def soon(self, call: Callable[[], None]) -> None:
+        self.calls.append(call)
+
+    def run_calls(self) -> None:
+        while self.calls:
+            self.calls.pop(0)()
 
     def forget(self, watched: object) -> None:
         self.watched.discard(watched)
