@@ -47,6 +47,7 @@ from gateway.server.exchange import Handler
 from gateway.server.hosts import HostTable, Role, host_table
 from gateway.server.http2_connection import Http2Connection
 from gateway.server.http_connection import HttpConnection
+from gateway.server.listening import LISTEN_BACKLOG
 from gateway.server.log import LogWriter
 from gateway.server.metrics import Metrics
 from gateway.server.mtls_handler import MtlsHandler
@@ -148,7 +149,10 @@ class Worker:
         self._deadlines.start()
         self._admission.start()
         for listening in sockets:
-            self._servers.append(await self._loop.create_server(self._accept, sock=listening))
+            # It listens again, and with asyncio's 100 a second's burst of new connections would overflow.
+            self._servers.append(
+                await self._loop.create_server(self._accept, sock=listening, backlog=LISTEN_BACKLOG)
+            )
         self._background = [
             self._loop.create_task(
                 self._look_for_what_has_ended(), name="abandoned challenges, ended sessions"

@@ -4,10 +4,14 @@ What one server takes for a body and the next for a request is how requests are 
 refused with 400 and the end of the connection, or read in the one way that leaves nothing to smuggle.
 """
 
+import contextlib
+import os
+import signal
 import socket
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import yaml
@@ -526,6 +530,22 @@ def test_trailers_of_an_answer_are_no_fields_of_ours(line: Line) -> None:
     assert status_of(response) == 200
     assert b"trusted" not in response
     assert b"Set-Cookie" not in response
+
+
+def test_a_burst_of_connections_waits_for_a_worker_that_is_busy(line: Line) -> None:
+    """They wait in the kernel. What does not fit there is heard again after a second, or not at all."""
+    supervisor = line.gateway.process_id
+    workers = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
+    address = ("127.0.0.1", line.site.https_port)
+    for worker in workers:
+        os.kill(int(worker), signal.SIGSTOP)
+    try:
+        with contextlib.ExitStack() as stack:
+            for _ in range(300):
+                stack.enter_context(socket.create_connection(address, timeout=5))
+    finally:
+        for worker in workers:
+            os.kill(int(worker), signal.SIGCONT)
 
 
 def test_everybody_else_is_still_served(line: Line) -> None:
