@@ -71,7 +71,8 @@ class Admission:
         # Those of them in which it is the peer's turn, and since when, the oldest first.
         self._awaited: dict[Guest, float] = {}
         self._handshakes_by_address: dict[int, int] = {}
-        self._turns: deque[Guest] = deque()
+        # By client, the next one first: who sends many waits behind itself, not before others.
+        self._turns: dict[int | None, deque[Guest]] = {}
         self._slice_spent = 0.0
         self._slice_begun = False
         self._long_turns = 0
@@ -147,13 +148,13 @@ class Admission:
     def report_shed(self, reason: str, address: str) -> None:
         self._shed(reason, address)
 
-    def turn(self, guest: Guest) -> bool:
+    def turn(self, guest: Guest, group: int | None) -> bool:
         """Let ``guest`` take its turn: at once, or (False) in a later slice where this one is used up."""
         if not self._slice_begun:
             self._slice_begun = True
             self._loop.call_soon(self._next_slice)
         if self._turns or self._slice_spent >= SLICE_SECONDS:
-            self._turns.append(guest)
+            self._turns.setdefault(group, deque()).append(guest)
             self._awaited.pop(guest, None)
             return False
         self._take_turn(guest)
@@ -172,11 +173,19 @@ class Admission:
         self._slice_begun = False
         try:
             while self._turns and self._slice_spent < SLICE_SECONDS:
-                self._take_turn(self._turns.popleft())
+                self._take_turn(self._next_guest())
         finally:
             if self._turns:
                 self._slice_begun = True
                 self._loop.call_soon(self._next_slice)
+
+    def _next_guest(self) -> Guest:
+        group, waiting = next(iter(self._turns.items()))
+        guest = waiting.popleft()
+        del self._turns[group]
+        if waiting:
+            self._turns[group] = waiting
+        return guest
 
     def _make_room(self) -> bool:
         """Send away whoever has been awaited for longest; False where nobody has been for long."""

@@ -155,7 +155,11 @@ class Visit(asyncio.Protocol):
                 return
             data = rest
         self._early = self._early + data if self._early else data
-        if not self._waits and _first_record_is_whole(self._early) and not self._admission.turn(self):
+        if (
+            not self._waits
+            and _first_record_is_whole(self._early)
+            and not self._admission.turn(self, self._group)
+        ):
             assert self._transport is not None
             self._waits = True
             self._transport.pause_reading()

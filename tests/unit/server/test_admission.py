@@ -251,6 +251,18 @@ def test_handshakes_wait_for_their_turn_while_others_are_served(monkeypatch: pyt
     assert desk.loop.soon == []
 
 
+def test_who_sends_many_waits_behind_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk(monkeypatch)
+    desk.handshake_costs = SLICE_SECONDS
+    for _ in range(5):
+        desk.comes("192.0.2.1", HELLO)
+    desk.comes("192.0.2.2", HELLO)
+    for _ in range(6):
+        desk.loop.turn()
+    order = [channel.peer_host for channel in desk.channels]
+    assert order == ["192.0.2.1", "192.0.2.1", "192.0.2.2", "192.0.2.1", "192.0.2.1", "192.0.2.1"]
+
+
 def test_who_waits_for_us_does_not_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
     desk = Desk(monkeypatch, max_handshakes=2)
     desk.handshake_costs = SLICE_SECONDS
