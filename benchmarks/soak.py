@@ -46,7 +46,7 @@ _CAST: Final = (
 _SAMPLE_SECONDS: Final = 5.0
 _LAST_TURN_SECONDS: Final = 60.0
 _SETTLE_SECONDS: Final = 3.0
-_POOL_SECONDS: Final = 40.0  # after which idle connections to the app are closed
+_POOL_SECONDS: Final = 65.0  # after which idle connections to the app are closed for certain
 # What may be added from the second quarter of the run to the last. Shorter runs are not judged by it: what is
 # remembered for some minutes, such as keys that were used once, comes to a level only after those.
 _MEMORY_BYTES: Final = 8 * 2**20
