@@ -21,6 +21,8 @@ RECORD_BYTES: Final = 16_384
 OUTPUT_BYTES: Final = 65_536
 # An event loop's read of 256 KiB holds 16 full records. Empty ones would be 50,000.
 _MAX_COUNTED_RECORDS: Final = 256
+# Ciphertext is put into OpenSSL's buffer in pieces of this size: four full records.
+FEED_BYTES: Final = 65_536
 _HEADER_BYTES: Final = 5  # type, version, length (RFC 8446 §5.1)
 
 
@@ -138,6 +140,8 @@ class NativeRecords:
         self, connection: SSL.Connection, ciphertext: bytes, *, is_one_record: bool
     ) -> tuple[bytes, bool]:
         size = len(ciphertext)
+        if size > FEED_BYTES:
+            return self._open_long(connection, ciphertext)
         if lib.BIO_write(connection._into_ssl, ciphertext, size) != size:
             raise SSL.Error("the memory buffer did not take all bytes")
         if not is_one_record:
@@ -152,13 +156,39 @@ class NativeRecords:
     def seal(self, connection: SSL.Connection, plaintext: bytes) -> bytes:
         size = len(plaintext)
         if not 0 < size <= RECORD_BYTES:
-            self.write(connection, plaintext)
-            return self.take(connection)
+            return self._seal_long(connection, plaintext)
         lib.ERR_clear_error()
         if lib.SSL_write(connection._ssl, plaintext, size) != size:
             raise SSL.Error("OpenSSL did not take a whole record")
         size = lib.BIO_read(connection._from_ssl, self._buffer, OUTPUT_BYTES)
         return self._view[:size] if size > 0 else b""
+
+    # OpenSSL's memory buffers never shrink: filled once with all that an upload's read brings, each would
+    # hold 340 KB for as long as its connection lives. Fed by the piece they stay small.
+
+    def _open_long(self, connection: SSL.Connection, ciphertext: bytes) -> tuple[bytes, bool]:
+        start = ffi.from_buffer("char[]", ciphertext)
+        pieces: list[bytes] = []
+        for at in range(0, len(ciphertext), FEED_BYTES):
+            size = min(FEED_BYTES, len(ciphertext) - at)
+            if lib.BIO_write(connection._into_ssl, start + at, size) != size:
+                raise SSL.Error("the memory buffer did not take all bytes")
+            plaintext, closed = self.read(connection)
+            pieces.append(plaintext)
+            if closed:  # what comes behind the peer's last word is nothing (RFC 8446 §6.1)
+                return b"".join(pieces), True
+        return b"".join(pieces), False
+
+    def _seal_long(self, connection: SSL.Connection, plaintext: bytes) -> bytes:
+        start = ffi.from_buffer("char[]", plaintext)
+        pieces = [self.take(connection)]
+        for at in range(0, len(plaintext), RECORD_BYTES):
+            size = min(RECORD_BYTES, len(plaintext) - at)
+            lib.ERR_clear_error()
+            if lib.SSL_write(connection._ssl, start + at, size) != size:
+                raise SSL.Error("OpenSSL did not take a whole record")
+            pieces.append(self.take(connection))
+        return b"".join(pieces)
 
     def put(self, connection: SSL.Connection, ciphertext: bytes) -> None:
         if lib.BIO_write(connection._into_ssl, ciphertext, len(ciphertext)) != len(ciphertext):
