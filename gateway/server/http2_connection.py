@@ -5,8 +5,8 @@
     end       GOAWAY: what runs is finished; what the browser begins meanwhile is refused, to be sent again
 
 The library (`h2`) knows frames, header compression, windows and the states of streams. Here is what it leaves
-to its user: which requests are refused, how much may wait, whose turn it is, and when it is over. Priorities
-are not followed; streams that wait send a frame each, in turn.
+to its user: which requests are refused, when, and when the connection is over. What of the answers is sent
+when is for `BodySender`.
 """
 
 from collections.abc import Iterator
@@ -33,11 +33,12 @@ from hyperframe.frame import GoAwayFrame
 
 from gateway.model.settings import Limits
 from gateway.proxy.http1 import MAX_HEADER_FIELDS, HttpRefused
-from gateway.proxy.http2_frames import MAX_FRAME_BYTES, RESET_COST, FrameGate, FramesRefused
+from gateway.proxy.http2_frames import RESET_COST, FrameGate, FramesRefused
 from gateway.proxy.http2_heads import KnownFields, check_trailers, whole_response_fields
 from gateway.server.channel import Channel
 from gateway.server.deadlines import Deadlines
 from gateway.server.exchange import Handler, HeaderField
+from gateway.server.http2_bodies import BodySender
 from gateway.server.http2_stream import Http2Stream
 
 # As nginx offers; RFC 9113 §6.5.2 advises against fewer than 100.
@@ -49,8 +50,6 @@ REQUESTS_AT_ONCE: Final = 16
 # of an upload (5 MB/s at 50 ms), the second what we hold.
 STREAM_WINDOW_BYTES: Final = 262_144
 CONNECTION_WINDOW_BYTES: Final = 1_048_576
-# Of all answers of a connection, what may wait for the browser. One read from an app is up to 256 KiB.
-MAX_BACKLOG_BYTES: Final = 4_194_304
 # How we remember what we sent before (RFC 7541 §4.2); browsers would allow more, and each search costs more.
 _HEADER_TABLE_BYTES: Final = 4_096
 _FIELD_OVERHEAD_BYTES: Final = 32  # by which a field counts for more than its bytes (RFC 9113 §6.5.2)
@@ -79,11 +78,7 @@ class Http2Connection:
         self._last_head = b""  # of a response that was passed on, and what it is in HTTP/2
         self._last_fields: list[HeaderField] = []
         self._streams: dict[int, Http2Stream] = {}
-        # Streams whose answer, or exchange, waits for a window or the socket; in the order of their turns.
-        self._waiting: dict[int, Http2Stream] = {}
-        self.backlog_bytes = 0
-        self._writing_paused = False
-        self._room_changed = False
+        self.bodies = BodySender(self._h2, self._gate, self.flush, self._complete)
         self._receiving = False
         self._greeted = False
         self._begun = 0
@@ -117,18 +112,22 @@ class Http2Connection:
             self.handler.guard(stream.cancel, stream)
 
     def pause_writing(self) -> None:
-        self._writing_paused = True
+        self.bodies.socket_is_full = True
+        if self._over:
+            return
         self.channel.set_deadline(self.limits.body_timeout_seconds)
         for stream in list(self._streams.values()):
             stream.update_pressure()
 
     def resume_writing(self) -> None:
-        self._writing_paused = False
+        self.bodies.socket_is_full = False
+        if self._over:
+            return
         self.channel.set_deadline(None if self._streams else self.limits.idle_timeout_seconds)
-        self._pump()
+        self.bodies.send_on()
 
     def deadline_passed(self) -> None:
-        if self._writing_paused:
+        if self.bodies.socket_is_full:
             self.channel.abort()  # it reads nothing, not even that this is the end
         elif not self._streams:
             self._close()
@@ -153,16 +152,6 @@ class Http2Connection:
     def after(self, seconds: float) -> float:
         return self._deadlines.after(seconds)
 
-    @property
-    def has_room(self) -> bool:
-        return not self._writing_paused and self.backlog_bytes <= MAX_BACKLOG_BYTES
-
-    def may_send(self, stream: Http2Stream) -> bool:
-        return self.has_room and self._h2.local_flow_control_window(stream.stream_id) > 0
-
-    def watch_windows(self, stream: Http2Stream) -> None:
-        self._waiting[stream.stream_id] = stream
-
     def taken(self, stream: Http2Stream, size: int) -> None:
         """So much of the browser's window is free again."""
         if not self._over and size:
@@ -176,23 +165,6 @@ class Http2Connection:
         if head != self._last_head:
             self._last_head, self._last_fields = head, whole_response_fields(head)
         return self._last_fields
-
-    def send_body(self, stream: Http2Stream, data: bytes) -> None:
-        """Send what may be sent now; the rest waits in the stream."""
-        if not stream.backlog:
-            if not data:
-                self._end(stream)
-                return
-            if not self._writing_paused:
-                sent = self._send_frames(stream, data, len(data))
-                if sent == len(data):
-                    return
-                data = data[sent:]
-        if data:
-            stream.waits(data)
-            self.backlog_bytes += len(data)
-            self._waiting[stream.stream_id] = stream
-            stream.update_pressure()
 
     def flush(self) -> None:
         """Write what the library wants to say; while bytes are received, all of it at the end."""
@@ -209,7 +181,7 @@ class Http2Connection:
         elif stream.done:
             self._complete(stream)
             self.flush()
-            self._let_others_go_on()
+            self._let_others_send()
 
     def cut_off(self, stream: Http2Stream, code: ErrorCodes = ErrorCodes.INTERNAL_ERROR) -> None:
         """End one request without an answer, or within it: the browser sees that it is not whole."""
@@ -224,7 +196,7 @@ class Http2Connection:
         stream.cancel()
         self.flush()
         self._after_last()
-        self._let_others_go_on()
+        self._let_others_send()
 
     def reset_malformed(self, stream: Http2Stream) -> None:
         self.cut_off(stream, ErrorCodes.PROTOCOL_ERROR)
@@ -268,8 +240,8 @@ class Http2Connection:
             self._greeted = True
             if not self._streams:
                 self.channel.set_deadline(self.limits.idle_timeout_seconds)
-        if self._room_changed:
-            self._pump()
+        if self.bodies.room_changed:
+            self.bodies.send_on()
         self.flush()
         if self._rest is not None:
             self.channel.pause_reading()
@@ -306,7 +278,7 @@ class Http2Connection:
             self._begin(event)
             return
         if isinstance(event, WindowUpdated | RemoteSettingsChanged):
-            self._room_changed = True
+            self.bodies.room_changed = True
             if isinstance(event, RemoteSettingsChanged):
                 encoder = self._h2.encoder
                 encoder.header_table_size = min(encoder.header_table_size, _HEADER_TABLE_BYTES)
@@ -368,65 +340,10 @@ class Http2Connection:
             self.handler.guard(stream.cancel, stream)
             self._after_last()
 
-    def _send_frames(self, stream: Http2Stream, data: bytes, limit: int) -> int:
-        """Send at most ``limit`` of these bytes, as far as the windows allow; returns how many. END_STREAM
-        goes with the last of an answer that has ended."""
-        stream_id = stream.stream_id
-        size = len(data)
-        at, end = 0, min(limit, size, self._h2.local_flow_control_window(stream_id))
-        is_last = stream.answer_ended and len(stream.backlog) <= 1
-        ends = is_last and not stream.trailers
-        while at < end:
-            step = min(end - at, MAX_FRAME_BYTES)
-            piece = data[at : at + step] if step < size else data
-            at += step
-            self._h2.send_data(stream_id, piece, end_stream=ends and at == size)
-        if at > 0:
-            self._gate.sent(at)
-        if at == size and is_last and stream.trailers:
-            self._end(stream)
-        return at
-
-    def _end(self, stream: Http2Stream) -> None:
-        if stream.trailers:
-            fields = [(name.lower(), value) for name, value in stream.trailers]
-            self._h2.send_headers(stream.stream_id, fields, end_stream=True)
-        else:
-            self._h2.end_stream(stream.stream_id)
-
-    def _pump(self) -> None:
-        """Let all that wait send, a frame each in turn, until nobody can."""
-        self._room_changed = False
-        progressed = True
-        while progressed and self._waiting and not self._writing_paused and not self._over:
-            progressed = False
-            for stream in list(self._waiting.values()):
-                if stream.backlog and self._send_backlog(stream):
-                    progressed = True
-                stream.update_pressure()
-                if not stream.backlog and not stream.is_paused:
-                    self._waiting.pop(stream.stream_id, None)
-                if stream.done:
-                    self._complete(stream)
-            self.flush()
-
-    def _let_others_go_on(self) -> None:
+    def _let_others_send(self) -> None:
         """What one request held is free: others may wait for it, and the browser need not say anything."""
-        if self._waiting and self._room_changed and not self._receiving:
-            self._pump()
-
-    def _send_backlog(self, stream: Http2Stream) -> bool:
-        data = stream.backlog[0]
-        sent = self._send_frames(stream, data, MAX_FRAME_BYTES)
-        if not sent:
-            return False
-        if sent == len(data):
-            stream.backlog.popleft()
-        else:
-            stream.backlog[0] = data[sent:]
-        self.backlog_bytes -= sent
-        stream.progress(sent)
-        return True
+        if self.bodies.room_changed and not self._receiving and not self._over:
+            self.bodies.send_on()
 
     def _complete(self, stream: Http2Stream) -> None:
         """The whole answer is sent. A body that still comes is not wanted (RFC 9113 §8.1)."""
@@ -440,17 +357,15 @@ class Http2Connection:
 
     def _remove(self, stream: Http2Stream) -> None:
         self._streams.pop(stream.stream_id, None)
-        self._waiting.pop(stream.stream_id, None)
-        self.backlog_bytes -= stream.backlog_bytes
+        self.bodies.forget(stream)
         self._deadlines.forget(stream)
-        self._room_changed = True
 
     def _after_last(self) -> None:
         if self._streams or self._over:
             return
         if self._leaving:
             self._close()
-        elif not self._writing_paused:
+        elif not self.bodies.socket_is_full:
             self.channel.set_deadline(self.limits.idle_timeout_seconds)
 
     def _goaway(self) -> bytes:

@@ -60,7 +60,7 @@ class Http2Stream:
         self.is_open = True
         self.deadline = NEVER
         self.request_complete = False
-        self.backlog: deque[bytes] = deque()
+        self.backlog: deque[memoryview] = deque()  # views, because they are cut into frames
         self.backlog_bytes = 0
         self._start: RequestStart | None = None
         self._exchange: Exchange | None = None
@@ -146,12 +146,12 @@ class Http2Stream:
         if exchange is None:
             return
         if self._exchange_paused:
-            if self.backlog_bytes <= BACKLOG_LOW_WATER and self._connection.may_send(self):
+            if self.backlog_bytes <= BACKLOG_LOW_WATER and self._connection.bodies.may_send(self):
                 self._exchange_paused = False
                 if not self.backlog_bytes:
                     self._give_time()
                 exchange.resume_writing()
-        elif self.backlog_bytes > BACKLOG_HIGH_WATER or not self._connection.has_room:
+        elif self.backlog_bytes > BACKLOG_HIGH_WATER or not self._connection.bodies.has_room:
             self._pause(exchange)
 
     def take_from(self) -> Exchange | None:
@@ -203,7 +203,7 @@ class Http2Stream:
 
     def take_over(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        if not self._connection.may_send(self):
+        if not self._connection.bodies.may_send(self):
             self._pause(exchange)
 
     def body_expected(self, *, in_one_time: bool = False) -> None:
@@ -277,7 +277,7 @@ class Http2Stream:
         if fields is not None:
             self._connection.send_head(self, fields, last=last and not (data or trailers))
         if data or (last and (trailers or fields is None)):
-            self._connection.send_body(self, data)
+            self._connection.bodies.send(self, data)
         self._connection.flush()
 
     def pass_on(self, response: bytes) -> bool:
@@ -292,7 +292,7 @@ class Http2Stream:
     def waits(self, data: bytes) -> None:
         """What could not be sent at once."""
         owed = self._owes_reading
-        self.backlog.append(data)
+        self.backlog.append(memoryview(data))
         self.backlog_bytes += len(data)
         if not owed:
             self._give_time()
@@ -333,5 +333,5 @@ class Http2Stream:
         self._exchange_paused = True
         if not owed:
             self._give_time()
-        self._connection.watch_windows(self)
+        self._connection.bodies.watch(self)
         exchange.pause_writing()

@@ -13,7 +13,8 @@ from support.fake_line import FakeChannel, FakeDeadlines, RecordingHandler
 
 from gateway.model.settings import Limits
 from gateway.proxy.http2_frames import PREFACE
-from gateway.server.http2_connection import MAX_BACKLOG_BYTES, Http2Connection
+from gateway.server.http2_bodies import MAX_BACKLOG_BYTES
+from gateway.server.http2_connection import Http2Connection
 
 FIELDS = (
     *((b":method", b"GET"), (b":method", b"POST"), (b":method", b"CONNECT"), (b":path", b"/")),
@@ -109,7 +110,7 @@ class World:
             self.connection.receive(stream[at : at + cut])
             self.deadlines.run_calls()
             assert self.channel.is_read
-            assert self.connection.backlog_bytes <= MAX_BACKLOG_BYTES
+            assert self.connection.bodies.backlog_bytes <= MAX_BACKLOG_BYTES
 
     def refused_more(self) -> bool:
         """True if a request was refused since this was asked."""
