@@ -43,8 +43,6 @@ def listen(
 def listening(family: int, place: tuple[Any, ...]) -> socket.socket:
     """One more socket of a socket address. Raises OSError."""
     bound = _bound(family, place, shared=True)
-    # Accepted sockets inherit it: a peer that is gone without a word does not hold a tunnel for ever.
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     bound.listen(LISTEN_BACKLOG)
     return bound
 
