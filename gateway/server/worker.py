@@ -149,6 +149,8 @@ class Worker:
         self._deadlines.start()
         self._admission.start()
         for listening in sockets:
+            # Accepted sockets inherit it: a peer that is gone without a word does not hold a tunnel for ever.
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             # It listens again, and with asyncio's 100 a second's burst of new connections would overflow.
             self._servers.append(
                 await self._loop.create_server(self._accept, sock=listening, backlog=LISTEN_BACKLOG)

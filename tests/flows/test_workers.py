@@ -127,6 +127,17 @@ def test_a_session_resumes_with_any_worker_and_after_a_reload(
     assert [connect(session)[1] for _ in range(8)] == [True] * 8
 
 
+def test_a_peer_that_is_gone_without_a_word_will_be_noticed(running: tuple[World, GatewayProcess]) -> None:
+    """The kernel's table of sockets (proc(5)) tells which timer an accepted one has: 2 is keep-alive."""
+    world, _ = running
+    with socket.create_connection(("127.0.0.1", world.site.https_port), timeout=10) as connection:
+        ours = f"0100007F:{connection.getsockname()[1]:04X}"
+        theirs = f"0100007F:{world.site.https_port:04X}"
+        rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        (timer,) = [row[5] for row in rows if row[1:3] == [theirs, ours]]
+    assert timer.startswith("02:")
+
+
 def test_reloads_under_load_fail_no_request_and_close_no_connection(
     running: tuple[World, GatewayProcess],
 ) -> None:
