@@ -35,6 +35,8 @@ _PREPARE_SECONDS: Final = 120.0
 # What a worker does in a moment. One that needs longer than this hangs, and is replaced.
 _ANSWER_SECONDS: Final = 30.0
 _COUNT_SECONDS: Final = 5.0
+# A worker's event loop turns within milliseconds, whatever it does.
+_PING_SECONDS: Final = 5.0
 # On top of the time that workers have to drain.
 _END_SECONDS: Final = 5.0
 _HURRY_SECONDS: Final = 2.0
@@ -140,6 +142,7 @@ class Supervisor:
         async with asyncio.TaskGroup() as group:
             for slot in self._slots:
                 group.create_task(self._keep(slot), name=f"worker {slot.number}")
+                group.create_task(self._watch(slot), name=f"watch over worker {slot.number}")
             group.create_task(self._crls.run(), name="CRLs")
             group.create_task(self._renew_ticket_secret(), name="ticket keys")
             await self._tick()
@@ -305,6 +308,15 @@ class Supervisor:
                     self._log.note("worker_not_started", worker=slot.number, detail=str(problem))
             self.metrics.worker_was_replaced()
             self._log.note("worker_started", worker=slot.number, process=self._process_of(slot))
+
+    async def _watch(self, slot: _Slot) -> Never:
+        """End a worker that runs and does nothing any more; `_keep` replaces it."""
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            link = slot.link
+            if link is not None and slot.is_ready and await link.hangs(_PING_SECONDS):
+                self._log.note("worker_hangs", worker=slot.number, process=link.process_id)
+                await link.end_now()
 
     async def _prepared(self, link: WorkerLink, configuration: Configuration) -> None:
         """Raises WorkerRefused. One that is lost meanwhile is replaced, and starts with what is in force

@@ -96,6 +96,19 @@ class WorkerLink:
             raise WorkerRefused(message.values["detail"])
         return message
 
+    async def hangs(self, seconds: float) -> bool:
+        """True where its event loop does not turn: it runs, and answers not even that, twice. One missed
+        answer may be a machine that stood still."""
+        for _ in range(2):
+            try:
+                await self.ask("ping", seconds=seconds)
+            except WorkerLost:
+                if self._process.returncode is not None:
+                    return False
+            else:
+                return False
+        return True
+
     async def count(self, seconds: float) -> None:
         """Have it tell its metrics. Raises WorkerLost."""
         self._take_page(await self.ask("metrics", seconds=seconds))

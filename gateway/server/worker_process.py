@@ -7,6 +7,7 @@
     commit      → committed | refused   the prepared one is in force
     abandon                             the prepared one is forgotten
     tickets                             a new secret for session tickets
+    ping        → pong                  its event loop still turns
     metrics     → metrics               the page, in memory that goes with the answer
     drain                               stop taking connections, finish what runs, say the last metrics, exit
     hurry                               the same, at once
@@ -159,6 +160,8 @@ class _Process:
                     self._prepared = None
                 case "tickets":
                     self._worker.replace_ticket_secret(bytes.fromhex(message.values["secret"]))
+                case "ping":
+                    self._answer(message, "pong")
                 case "metrics":
                     group.create_task(self._tell_metrics(message), name="metrics")
                 case "drain":

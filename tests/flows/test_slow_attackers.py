@@ -24,9 +24,11 @@ async def app(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Non
 
 @pytest.mark.parametrize(("path", "status"), [(b"/collect", b"408"), (b"/streamed", b"200")])
 async def test_a_body_that_drips_may_go_on_only_where_nobody_holds_it(path: bytes, status: bytes) -> None:
+    """A byte earns more time than it needs, but not where the whole body has one deadline."""
+    limits = Limits(body_timeout_seconds=BODY_SECONDS, min_body_bytes_per_second=2)
     async with (
         app_server(app) as upstream,
-        gateway_before(upstream, limits=Limits(body_timeout_seconds=BODY_SECONDS)) as gateway,
+        gateway_before(upstream, limits=limits) as gateway,
         client_of(gateway) as client,
     ):
         client.send(b"POST %s HTTP/1.1\r\nHost: wiki\r\nContent-Length: 12\r\n\r\n" % path)

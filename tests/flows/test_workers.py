@@ -187,6 +187,17 @@ def test_a_killed_worker_takes_its_own_connections_with_it_and_is_replaced(
     assert gateway.metric("devicetrust_worker_restarts_total") == exits + 1
 
 
+def test_a_worker_that_hangs_is_replaced_too(running: tuple[World, GatewayProcess]) -> None:
+    _, gateway = running
+    victim, _ = gateway.workers()
+    os.kill(victim, signal.SIGSTOP)
+    gateway.wait_for_record(lambda r: r["event"] == "worker_hangs" and r["process"] == victim, 60)
+    gateway.wait_for_record(lambda r: r["event"] == "worker_exited" and r["process"] == victim)
+    gateway.wait_for_record(lambda r: r["event"] == "worker_started" and r["process"] != victim, 30)
+    assert victim not in gateway.workers()
+    assert len(gateway.workers()) == 2
+
+
 def test_a_replaced_worker_has_the_configuration_in_force_and_not_the_broken_one_on_disk(
     running: tuple[World, GatewayProcess],
 ) -> None:
