@@ -28,6 +28,19 @@ class RequestHead(NamedTuple):
         return self.target.partition(b"?")[2]
 
 
+class KnownHead:
+    """The header fields of a plain request; see `gateway.proxy.known_heads`.
+
+    ``passage`` is for whoever owns the connection: what it made of these fields there.
+    """
+
+    __slots__ = ("fields", "passage")
+
+    def __init__(self, fields: Headers) -> None:
+        self.fields = fields
+        self.passage: object = None
+
+
 class ResponseHead(NamedTuple):
     status: int
     reason_phrase: bytes

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 import httptools
 
-from gateway.model.http import Headers, RequestHead, ResponseHead
+from gateway.model.http import Headers, KnownHead, RequestHead, ResponseHead
 
 # More header fields than any browser sends; each costs us a tuple.
 MAX_HEADER_FIELDS: Final = 200
@@ -41,19 +41,6 @@ class Trailers(NamedTuple):
     """The fields behind a chunked body, if there are any (RFC 9112 §7.1.2); comes right before `End`."""
 
     fields: Headers
-
-
-class KnownHead:
-    """The header fields of a plain request; see `gateway.proxy.known_heads`.
-
-    ``passage`` is for whoever owns the connection: what it made of these fields there.
-    """
-
-    __slots__ = ("fields", "passage")
-
-    def __init__(self, fields: Headers) -> None:
-        self.fields = fields
-        self.passage: object = None
 
 
 class RequestStart(NamedTuple):

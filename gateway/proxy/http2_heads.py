@@ -9,12 +9,11 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from gateway.model.http import Headers, RequestHead
+from gateway.model.http import Headers, KnownHead, RequestHead
 from gateway.proxy.http1 import (
     MAX_BYTES_BETWEEN_BODY,
     MAX_HEADER_FIELDS,
     HttpRefused,
-    KnownHead,
     RequestStart,
 )
 from gateway.proxy.known_heads import MAX_KNOWN_BYTES, MAX_KNOWN_HEADS

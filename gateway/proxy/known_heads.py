@@ -13,8 +13,8 @@ leaves nothing to interpret.
 import re
 from typing import Final
 
-from gateway.model.http import RequestHead
-from gateway.proxy.http1 import End, Event, KnownHead, RequestStart
+from gateway.model.http import KnownHead, RequestHead
+from gateway.proxy.http1 import End, Event, RequestStart
 
 # What one page asks for differs in Accept and Sec-Fetch-*, not in more ways.
 MAX_KNOWN_HEADS: Final = 8
