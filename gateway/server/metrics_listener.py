@@ -1,6 +1,7 @@
 """The metrics listener: `/metrics`, `/healthz` and `/readyz`. Bind it to an address that only the operators
 reach."""
 
+import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -9,6 +10,9 @@ from aiohttp import web
 
 # Prometheus text format 0.0.4, which all that scrape understand.
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+# The supervisor needs its descriptors for workers and CRLs. For one connection more, the oldest goes, so that
+# nobody who holds on to many keeps a probe out.
+MAX_CONNECTIONS: Final = 64
 
 
 class MetricsListener:
@@ -19,6 +23,7 @@ class MetricsListener:
         self._scrape = scrape
         self._not_ready = not_ready
         self._runner: web.AppRunner | None = None
+        self._server: asyncio.Server | None = None
 
     async def start(self, listening: socket.socket) -> None:
         """``listening`` is the listener's from now on."""
@@ -28,11 +33,22 @@ class MetricsListener:
         app.router.add_get("/readyz", self._readyz)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
-        await web.SockSite(self._runner, listening).start()
+        self._server = await asyncio.get_running_loop().create_server(self._accept, sock=listening)
 
     async def stop(self) -> None:
+        if self._server is not None:
+            self._server.close()
         if self._runner is not None:
             await self._runner.cleanup()
+
+    def _accept(self) -> asyncio.BaseProtocol:
+        server = self._runner.server if self._runner is not None else None
+        assert server is not None, "it was set up"
+        transports = [handler.transport for handler in server.connections]  # the oldest first
+        open_ones = [each for each in transports if each is not None and not each.is_closing()]
+        for oldest in open_ones[: len(open_ones) + 1 - MAX_CONNECTIONS]:
+            oldest.abort()
+        return server()
 
     async def _metrics(self, _request: web.Request) -> web.Response:
         return web.Response(body=await self._scrape(), headers={"Content-Type": CONTENT_TYPE})

@@ -21,6 +21,7 @@ from gateway.adapters.shared_table import SharedTable
 from gateway.adapters.systemd import GivenSocket, Notifier
 from gateway.model.settings import Address
 from gateway.server.configuration import Configuration
+from gateway.server.descriptors import raise_descriptor_limit
 from gateway.server.listening import dealt, listen, text
 from gateway.server.log import LogWriter
 from gateway.server.log_output import SharedOutput, new_output_lock
@@ -55,6 +56,7 @@ class Plan:
 async def run_gateway(plan: Plan) -> None:
     """Until a signal ends it, or another one takes over. Raises OSError where an address cannot be had,
     TakeOverFailed, and WorkerRefused and WorkerLost where the workers cannot do with the configuration."""
+    raise_descriptor_limit()
     settings = plan.configuration.material.settings
     signals = _Signals()
     inheritance = await ask(settings.keys_directory, take_over=plan.take_over)
@@ -73,8 +75,15 @@ async def run_gateway(plan: Plan) -> None:
             log,
             estate.ticket_secret,
         )
-        if await _started(supervisor, signals):
-            await _serve(plan, supervisor, estate, inheritance, signals, log)
+        metrics = MetricsListener(supervisor.scrape, supervisor.not_ready)
+        try:
+            # A probe is answered while CRLs load; by the one that still runs, where this one takes over.
+            if estate.metrics is not None and inheritance is None:
+                await metrics.start(estate.metrics)
+            if await _started(supervisor, signals):
+                await _serve(plan, supervisor, estate, inheritance, metrics, signals, log)
+        finally:
+            await metrics.stop()
     finally:
         log.stop(_LOG_FLUSH_SECONDS)
 
@@ -98,13 +107,13 @@ async def _serve(
     supervisor: Supervisor,
     estate: Estate,
     inheritance: Inheritance | None,
+    metrics: MetricsListener,
     signals: "_Signals",
     log: LogWriter,
 ) -> None:
     """With workers that run, until the end."""
     settings = plan.configuration.material.settings
     saving = OneUseSaving(estate.one_use_keys, settings.keys_directory, log)
-    metrics = MetricsListener(supervisor.scrape, supervisor.not_ready)
     offer = Offer(
         settings.keys_directory,
         lambda: replace(estate, ticket_secret=supervisor.ticket_secret),
@@ -122,7 +131,7 @@ async def _serve(
     )
     supervising = asyncio.create_task(supervisor.run(), name="supervisor")
     try:
-        if estate.metrics is not None:
+        if estate.metrics is not None and inheritance is not None:
             await metrics.start(estate.metrics)
         log.note(
             "started",
@@ -146,7 +155,6 @@ async def _serve(
         await supervisor.drain(signals.hurries)
         supervising.cancel()
         await asyncio.gather(supervising, return_exceptions=True)
-        await metrics.stop()
         if not offer.has_handed_over:
             await saving.save()
         log.note("stopped")

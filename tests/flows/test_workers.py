@@ -25,6 +25,7 @@ import pytest
 from support import messages
 from support.browser import Browser, Step, Visit
 from support.gateway_process import GatewayProcess, gateway_process
+from support.processes import http_get
 from support.site import Site
 from support.steady_load import SteadyLoad
 from support.two_apps import ACS, PAYROLL, WIKI, two_apps
@@ -371,7 +372,7 @@ def test_a_revocation_counts_while_the_gateway_drains(world: World) -> None:
         gateway.kill()
 
 
-def test_a_signal_during_the_start_ends_it(world: World) -> None:
+def test_probes_are_answered_during_the_start_and_a_signal_ends_it(world: World) -> None:
     """A CRL server that never answers holds the start up for ten seconds."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/x.crl"
@@ -380,6 +381,9 @@ def test_a_signal_during_the_start_ends_it(world: World) -> None:
         try:
             silent.settimeout(20)
             connected, _ = silent.accept()
+            assert http_get(gateway.metrics_port, "/healthz")[0] == 200, "at once: it lives"
+            status, body = http_get(gateway.metrics_port, "/readyz")
+            assert (status, b"starting" in body) == (503, True)
             gateway.terminate()
             began = time.monotonic()
             assert gateway.wait(20) == 0
