@@ -22,8 +22,12 @@ LoadMaterial = Callable[[datetime], Material]
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
+    """``read_at`` goes with the copy: metadata that was good then must not keep a worker from starting when
+    it has ended since. That it has is asked at each sign-on."""
+
     material: Material
     packed: SealedMemory
+    read_at: datetime
 
 
 class ConfigurationReader:
@@ -49,4 +53,4 @@ class ConfigurationReader:
             with recorded() as own_keys:
                 load_or_create_keys(settings.keys_directory)
             self._own_keys = own_keys
-        return Configuration(material, pack({**self._own_keys, **files}))
+        return Configuration(material, pack({**self._own_keys, **files}), now)

@@ -108,6 +108,7 @@ class Supervisor:
         self._slots = [_Slot(number, own) for number, own in enumerate(sockets, start=1)]
         self.metrics = SupervisorMetrics()
         self.ticket_secret = ticket_secret
+        self._is_started = False
         self._draining = asyncio.Event()
         # Workers are started and configurations replaced one after the other, so that none starts with what
         # is about to be replaced.
@@ -129,6 +130,7 @@ class Supervisor:
             await asyncio.gather(loading, *starting, return_exceptions=True)
             await self._end_all()
             raise
+        self._is_started = True
         self._report()
 
     @property
@@ -176,6 +178,8 @@ class Supervisor:
         """Why sign-ons cannot all be judged now."""
         if self._draining.is_set():
             return ["draining"]
+        if not self._is_started:
+            return ["starting: CRLs are loaded, workers are started"]
         if not self._ready():
             return ["no worker runs"]
         return [
@@ -266,6 +270,7 @@ class Supervisor:
                 ),
                 seconds=_PREPARE_SECONDS,
                 config_path=settings.source,
+                read_at=self._in_force.read_at.isoformat(),
                 keys_directory=settings.keys_directory,
                 ticket_secret=self.ticket_secret.hex(),
             )
@@ -322,7 +327,12 @@ class Supervisor:
         """Raises WorkerRefused. One that is lost meanwhile is replaced, and starts with what is in force
         then."""
         try:
-            await link.ask("prepare", (configuration.packed.descriptor,), seconds=_PREPARE_SECONDS)
+            await link.ask(
+                "prepare",
+                (configuration.packed.descriptor,),
+                seconds=_PREPARE_SECONDS,
+                read_at=configuration.read_at.isoformat(),
+            )
         except WorkerLost:
             await link.end_now()
 
@@ -356,8 +366,9 @@ class Supervisor:
         while True:
             await asyncio.sleep(TICKET_SECRET_SECONDS)
             self.ticket_secret = os.urandom(TICKET_SECRET_BYTES)
-            for link in self._ready():
-                link.tell("tickets", secret=self.ticket_secret.hex())
+            for slot in self._slots:
+                if slot.link is not None:  # also one that starts: it was told the former secret already
+                    slot.link.tell("tickets", secret=self.ticket_secret.hex())
 
     async def _tick(self) -> Never:
         while True:

@@ -21,8 +21,8 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Coroutine
-from datetime import UTC, datetime
+from collections.abc import Callable, Coroutine, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from prometheus_client import generate_latest
@@ -119,7 +119,7 @@ class _Process:
         def load() -> tuple[Material, GatewayKeys, HeldFiles]:
             held = unpack(files)
             with taken_from(held):
-                return self._load(datetime.now(UTC)), load_keys(values["keys_directory"]), held
+                return self._load(_read_at(values)), load_keys(values["keys_directory"]), held
 
         material, keys, held = await asyncio.to_thread(load)
         self._one_use_keys = SharedTable.open(one_use_keys)
@@ -187,7 +187,7 @@ class _Process:
 
         def prepared() -> Prepared:
             with taken_from(unpack(files)):
-                return self._worker.prepare(self._load(datetime.now(UTC)))
+                return self._worker.prepare(self._load(_read_at(message.values)))
 
         try:
             self._prepared = await asyncio.to_thread(prepared)
@@ -216,6 +216,10 @@ class _Process:
             self._channel.send(name, descriptors, number=question.values.get("number"), **values)
         except ControlClosed:
             return  # who receives finds out, too
+
+
+def _read_at(values: Mapping[str, Any]) -> datetime:
+    return datetime.fromisoformat(values["read_at"])
 
 
 async def _until_it_ends(task: asyncio.Task[None]) -> None:
