@@ -7,6 +7,9 @@ the end of all processes at once, is forgotten.
 The file: 16 bytes that name the format, 32 bytes key of the table's hash, 40 bytes for each key (its keyed
 hash, and until when it counts, milliseconds since 1970, little-endian), 32 bytes SHA-256 of all that. It
 appears under its name complete or not at all.
+
+Two gateways may write it for a while: one that drains, or what is left of one that was killed, and the one
+that was started after it. So whoever writes takes over first what another one has written since.
 """
 
 import hashlib
@@ -37,36 +40,31 @@ def load_one_use_table(directory: str, now: float) -> SharedTable:
 
     Raises OneUseFileDamaged, and OSError where there is no memory for the table.
     """
-    path = Path(directory, ONE_USE_FILE)
     try:
-        content = _read(path)
+        hash_key, entries = _read(Path(directory, ONE_USE_FILE))
     except FileNotFoundError:
         return create_one_use_table()
-    except OSError as error:
-        raise OneUseFileDamaged(f"{path}: cannot be read: {error.strerror}") from error
-    body, check = content[:-_CHECK_BYTES], content[-_CHECK_BYTES:]
-    entries_at = len(_MAGIC) + HASH_KEY_BYTES
-    if (
-        not body.startswith(_MAGIC)
-        or hashlib.sha256(body).digest() != check
-        or (len(body) - entries_at) % _ENTRY.size
-    ):
-        raise OneUseFileDamaged(f"{path}: is damaged")
-    table = create_one_use_table(body[len(_MAGIC) : entries_at])
-    table.restore(_counting(memoryview(body)[entries_at:], int(now * 1_000)))
+    table = create_one_use_table(hash_key)
+    table.restore(_counting(entries, now), now)
     return table
 
 
 def save_one_use_table(table: SharedTable, directory: str, now: float, former_sha256: bytes = b"") -> bytes:
-    """Write what counts, unless ``former_sha256``, which the last call returned, says that it was the same
-    then. Raises OSError, and OneUseKeysFull where another process holds on to the table; the former file
-    stays in both cases."""
+    """Write what counts, unless the file says the same already. Where it is not the one that the last call
+    returned the ``former_sha256`` of, the table takes over first what counts of it.
+
+    Raises OSError, and OneUseKeysFull where another process holds on to the table; the former file stays in
+    both cases. Not noticed: another one that writes in this very moment; the next call takes that over.
+    """
     path = Path(directory, ONE_USE_FILE)
+    on_disk = _check_of(path)
+    if on_disk not in (b"", former_sha256):
+        _take_over(path, table, now)
     parts = [_MAGIC, table.hash_key]
     parts += (_ENTRY.pack(digest, until) for digest, until, _ in table.entries(now))
     body = b"".join(parts)
     check = hashlib.sha256(body).digest()
-    if check == former_sha256:
+    if check == on_disk:
         return check
     unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -83,12 +81,49 @@ def save_one_use_table(table: SharedTable, directory: str, now: float, former_sh
     return check
 
 
-def _read(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(MAX_FILE_BYTES)
+def _take_over(path: Path, table: SharedTable, now: float) -> None:
+    try:
+        hash_key, entries = _read(path)
+    except (FileNotFoundError, OneUseFileDamaged):
+        return
+    if (
+        hash_key == table.hash_key
+    ):  # else it began with another file, or none: nothing of it can be told apart
+        table.restore(_counting(entries, now), now)
 
 
-def _counting(entries: memoryview, now_ms: int) -> Iterator[Entry]:
+def _check_of(path: Path) -> bytes:
+    """The end of the file; nothing where there is none to be read."""
+    try:
+        with path.open("rb") as file:
+            file.seek(-_CHECK_BYTES, os.SEEK_END)
+            return file.read(_CHECK_BYTES)
+    except OSError:
+        return b""
+
+
+def _read(path: Path) -> tuple[bytes, memoryview]:
+    """(key of the hash, entries). Raises FileNotFoundError and OneUseFileDamaged."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise OneUseFileDamaged(f"{path}: cannot be read: {error.strerror}") from error
+    body, check = content[:-_CHECK_BYTES], content[-_CHECK_BYTES:]
+    entries_at = len(_MAGIC) + HASH_KEY_BYTES
+    if (
+        not body.startswith(_MAGIC)
+        or hashlib.sha256(body).digest() != check
+        or (len(body) - entries_at) % _ENTRY.size
+    ):
+        raise OneUseFileDamaged(f"{path}: is damaged")
+    return body[len(_MAGIC) : entries_at], memoryview(body)[entries_at:]
+
+
+def _counting(entries: memoryview, now: float) -> Iterator[Entry]:
+    now_ms = int(now * 1_000)
     for digest, until in _ENTRY.iter_unpack(entries):
         if until >= now_ms:
             yield digest, until, bytes(VALUE_BYTES)

@@ -176,8 +176,10 @@ class SharedTable:
                         content[value_at : value_at + VALUE_BYTES],
                     )
 
-    def restore(self, entries: Iterable[Entry]) -> int:
-        """Lay entries of a table with the same hash key into this one; how many found no place."""
+    def restore(self, entries: Iterable[Entry], now: float) -> int:
+        """Lay entries of a table with the same hash key into this one; how many found no place, as no entry
+        makes room before its time."""
+        now_ms = _milliseconds(now)
         lost = 0
         for digest, until, value in entries:
             bucket = self._bucket_of(digest)
@@ -185,10 +187,10 @@ class SharedTable:
                 times = self._times_of(bucket)
                 held = self._place_of(bucket, digest, times)
                 place = times.index(min(times)) if held is None else held
-                if times[place] >= until:
-                    lost += held is None
-                    continue
-                self._write(bucket, place, digest, until, value)
+                if held is None and times[place] >= now_ms:
+                    lost += 1
+                elif times[place] < until:
+                    self._write(bucket, place, digest, until, value)
         return lost
 
     def _digest(self, key: bytes) -> bytes:

@@ -1,6 +1,7 @@
 """Writing the one-use keys to disk: now and then, and at the end."""
 
 import asyncio
+import threading
 import time
 from typing import Final, Never
 
@@ -21,6 +22,8 @@ class OneUseSaving:
         self._directory = directory
         self._log = log
         self._saved_sha256 = b""
+        # A thread goes on when who waits for it is cancelled.
+        self._one_at_a_time = threading.Lock()
         self._problem = ""
 
     async def run(self) -> Never:
@@ -32,9 +35,7 @@ class OneUseSaving:
     async def save(self) -> None:
         problem = ""
         try:
-            self._saved_sha256 = await asyncio.to_thread(
-                save_one_use_table, self._table, self._directory, time.time(), self._saved_sha256
-            )
+            await asyncio.to_thread(self._write)
         except OSError as error:
             problem = error.strerror or str(error)
         except OneUseKeysFull as busy:
@@ -42,3 +43,9 @@ class OneUseSaving:
         if problem and problem != self._problem:
             self._log.note("one_use_keys_not_saved", directory=self._directory, detail=problem)
         self._problem = problem
+
+    def _write(self) -> None:
+        with self._one_at_a_time:
+            self._saved_sha256 = save_one_use_table(
+                self._table, self._directory, time.time(), self._saved_sha256
+            )

@@ -147,6 +147,8 @@ async def _serve(
     finally:
         if not offer.has_handed_over:  # else another one is the service now, answers and saves
             plan.notifier.stopping()
+            # One that is started before this one is drained finds them, too.
+            saved = asyncio.create_task(saving.save(), name="one-use keys")
         for group in estate.https:
             for listening in group:
                 listening.close()
@@ -156,6 +158,7 @@ async def _serve(
         supervising.cancel()
         await asyncio.gather(supervising, return_exceptions=True)
         if not offer.has_handed_over:
+            await saved
             await saving.save()
         log.note("stopped")
 

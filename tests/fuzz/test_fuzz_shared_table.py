@@ -47,7 +47,7 @@ def test_it_answers_as_a_dictionary_with_end_times_would(
                 holders[who].put(key, now + lasts, value)
                 model[key] = now + lasts, value
             elif step == "restore":
-                assert holders[who].restore(list(holders[who].entries(now))) == 0
+                assert holders[who].restore(list(holders[who].entries(now)), now) == 0
             else:
                 found = holders[who].get(key, now)
                 assert (found is not None) is counts

@@ -204,6 +204,35 @@ def test_a_restart_forgets_no_key_that_still_counts(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [ONE_USE_FILE], "nothing unfinished is left"
 
 
+def test_what_is_taken_over_finds_place_or_not_but_nothing_that_counts_makes_room_for_it() -> None:
+    small = SharedTable.create("small", 1)
+    other = SharedTable.create("other", 1, small.hash_key)
+    for number in range(64):  # its only bucket is full
+        assert small.claim(b"%d" % number, NOW + 10, NOW)
+    assert other.claim(b"more", NOW + 600, NOW)
+    assert small.restore(list(other.entries(NOW)), NOW) == 1
+    assert not any(small.claim(b"%d" % number, NOW + 10, NOW) for number in range(64))
+    assert small.restore(list(other.entries(NOW)), NOW + 11) == 0
+    assert not small.claim(b"more", NOW + 600, NOW + 11)
+
+
+def test_one_that_still_drains_and_one_that_was_started_since_forget_no_key_of_each_other(
+    tmp_path: Path,
+) -> None:
+    old = load_one_use_table(str(tmp_path), NOW)
+    old.claim(b"before", NOW + 600, NOW)
+    old_sha256 = save_one_use_table(old, str(tmp_path), NOW)
+    new = load_one_use_table(str(tmp_path), NOW)
+    new.claim(b"of the new", NOW + 600, NOW)
+    new_sha256 = save_one_use_table(new, str(tmp_path), NOW)
+    old.claim(b"while it drained", NOW + 600, NOW)
+    save_one_use_table(old, str(tmp_path), NOW, old_sha256)  # its last word
+    save_one_use_table(new, str(tmp_path), NOW, new_sha256)
+    for table in (new, load_one_use_table(str(tmp_path), NOW)):
+        for key in (b"before", b"of the new", b"while it drained"):
+            assert not table.claim(key, NOW + 600, NOW + 1)
+
+
 @pytest.mark.parametrize(
     "damage",
     [lambda c: c[:-1], lambda c: b"", lambda c: c[:60] + bytes([c[60] ^ 1]) + c[61:], lambda c: c + b"x"],
