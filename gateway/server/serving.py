@@ -145,6 +145,7 @@ async def _serve(
         plan.notifier.ready()
         await _until_the_end(signals, supervising, reloading.run(), saving.run(), offer.run())
     finally:
+        saved: asyncio.Task[None] | None = None
         if not offer.has_handed_over:  # else another one is the service now, answers and saves
             plan.notifier.stopping()
             # One that is started before this one is drained finds them, too.
@@ -157,7 +158,7 @@ async def _serve(
         await supervisor.drain(signals.hurries)
         supervising.cancel()
         await asyncio.gather(supervising, return_exceptions=True)
-        if not offer.has_handed_over:
+        if saved is not None:
             await saved
             await saving.save()
         log.note("stopped")
