@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.adapters.shared_table import SharedTable
-from gateway.server.control import ControlChannel, ControlClosed, Message
+from gateway.server.control import MAX_DESCRIPTORS, ControlChannel, ControlClosed, Message
 from gateway.server.log import LogWriter
 
 SOCKET_NAME: Final = "take-over"
@@ -115,12 +115,14 @@ class Offer:
                 (
                     estate.log_lock,
                     *(t.descriptor for t in (estate.one_use_keys, estate.seen_requests, estate.challenges)),
-                    *(one.fileno() for group in (metrics, *estate.https) for one in group),
                 ),
                 groups=[len(group) for group in (metrics, *estate.https)],
                 ticket_secret=estate.ticket_secret.hex(),
                 given=estate.given,
             )
+            sockets = [one.fileno() for group in (metrics, *estate.https) for one in group]
+            for first in range(0, len(sockets), MAX_DESCRIPTORS):
+                channel.send("sockets", sockets[first : first + MAX_DESCRIPTORS])
             async with asyncio.timeout(_READY_SECONDS):
                 answer = await channel.receive()
         except (ControlClosed, TimeoutError):
@@ -169,14 +171,17 @@ async def ask(keys_directory: str, *, take_over: bool) -> Inheritance | None:
         channel.send("take over")
         async with asyncio.timeout(_ASK_SECONDS):
             answer = await channel.receive()
+            sockets: list[int] = []
+            while len(sockets) < sum(answer.values["groups"]):
+                sockets += (await channel.receive()).descriptors
     except (ControlClosed, TimeoutError):
         channel.close()
         raise TakeOverFailed(f"the gateway that runs (process {process_id}) hands nothing over") from None
-    return Inheritance(_estate(answer), channel, process_id)
+    return Inheritance(_estate(answer, sockets), channel, process_id)
 
 
-def _estate(message: Message) -> Estate:
-    log_lock, one_use_keys, seen_requests, challenges, *sockets = message.descriptors
+def _estate(message: Message, sockets: Sequence[int]) -> Estate:
+    log_lock, one_use_keys, seen_requests, challenges = message.descriptors
     opened = iter([socket.socket(fileno=descriptor) for descriptor in sockets])
     metrics, *https = ([next(opened) for _ in range(size)] for size in message.values["groups"])
     return Estate(
