@@ -132,6 +132,10 @@ class Channel(asyncio.Protocol):
     def is_open(self) -> bool:
         return not self._closing
 
+    def soon(self, call: Callable[[], None]) -> None:
+        """Call it when other connections had their turn."""
+        self._deadlines.soon(call)
+
     def set_deadline(self, seconds: float | None) -> None:
         self.deadline = NEVER if seconds is None else self._deadlines.after(seconds)
 

@@ -17,13 +17,25 @@ class FakeChannel:
 
     def __init__(self) -> None:
         self.is_open = self.is_read = True
+        self.deadline: float | None = None
+        self.calls: list[Callable[[], None]] = []
         self.written: list[bytes] = []
+
+    def soon(self, call: Callable[[], None]) -> None:
+        self.calls.append(call)
+
+    def turn(self) -> None:
+        """Run what was put off until the others had their turn."""
+        calls, self.calls = self.calls, []
+        for call in calls:
+            call()
 
     def take(self) -> list[bytes]:
         written, self.written = self.written, []
         return written
 
-    def set_deadline(self, seconds: float | None) -> None: ...
+    def set_deadline(self, seconds: float | None) -> None:
+        self.deadline = seconds
 
     def write(self, data: bytes) -> None:
         self.written.append(data)

@@ -1,0 +1,70 @@
+"""A browser's HTTP/1.1 connection between its requests, without a socket."""
+
+from typing import Any
+
+import pytest
+from support.fake_line import FakeChannel, RecordingHandler
+
+from gateway.model.settings import Limits
+from gateway.proxy.http1 import RequestStart
+from gateway.server.exchange import Requester
+from gateway.server.http_connection import REQUESTS_AT_ONCE, HttpConnection
+
+GET = b"GET /own HTTP/1.1\r\nHost: wiki\r\n\r\n"
+WEBSOCKET = b"GET /s HTTP/1.1\r\nHost: wiki\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+
+
+class _AnswersAtOnce(RecordingHandler):
+    def begin(self, start: RequestStart, connection: Requester) -> None:
+        connection.answer(404, (), b"not here")
+
+
+def connection_for(handler: RecordingHandler) -> tuple[HttpConnection, FakeChannel]:
+    channel: Any = FakeChannel()
+    return HttpConnection(channel, handler, Limits()), channel
+
+
+@pytest.mark.parametrize("first", [b"", GET], ids=["unknown head", "known head"])
+@pytest.mark.parametrize("number", [1, 3])
+def test_who_takes_no_answer_gets_no_further_one(first: bytes, number: int) -> None:
+    """Our own pages would pile up for as long as the browser goes on asking and reads nothing."""
+    connection, channel = connection_for(_AnswersAtOnce())
+    if first:
+        connection.receive(first)
+    channel.take()
+    connection.pause_writing()
+    connection.receive(GET * number)
+    assert (channel.take(), channel.is_read) == ([], False)
+    connection.resume_writing()
+    assert (len(channel.take()), channel.is_read) == (number, True)
+
+
+def test_requests_of_one_read_are_begun_a_few_at_a_time() -> None:
+    connection, channel = connection_for(_AnswersAtOnce())
+    connection.receive(GET * (2 * REQUESTS_AT_ONCE + 1))
+    for answers, is_read in ((REQUESTS_AT_ONCE, False), (REQUESTS_AT_ONCE, False), (1, True)):
+        assert (len(channel.take()), channel.is_read) == (answers, is_read)
+        channel.turn()
+    assert (channel.take(), channel.calls) == ([], [])
+
+
+def test_requests_that_wait_for_their_turn_are_answered_though_the_worker_drains() -> None:
+    connection, channel = connection_for(_AnswersAtOnce())
+    connection.receive(GET * (REQUESTS_AT_ONCE + 1))
+    channel.take()
+    connection.drain()
+    assert channel.is_open
+    channel.turn()
+    assert b"Connection: close" in channel.take()[0]
+    assert not channel.is_open
+
+
+def test_in_a_tunnel_no_page_is_written() -> None:
+    handler = RecordingHandler()
+    connection, channel = connection_for(handler)
+    connection.receive(WEBSOCKET)
+    connection.become_tunnel()
+    connection.pause_writing()
+    connection.deadline_passed()
+    assert (channel.take(), channel.is_open) == ([], False)
+    assert handler.exchanges[0].is_over
