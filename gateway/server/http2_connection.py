@@ -318,7 +318,7 @@ class Http2Connection:
         self._gate.brought_on()
         self._begun += 1
         stream = Http2Stream(self, stream_id)
-        if not self._streams:
+        if not (self._streams or self.bodies.socket_is_full):
             self.channel.set_deadline(None)
         self._streams[stream_id] = stream
         self._deadlines.watch(stream)
@@ -357,6 +357,7 @@ class Http2Connection:
 
     def _remove(self, stream: Http2Stream) -> None:
         self._streams.pop(stream.stream_id, None)
+        self.taken(stream, stream.untaken())  # the window is the whole connection's
         self.bodies.forget(stream)
         self._deadlines.forget(stream)
 

@@ -131,6 +131,11 @@ class Http2Stream:
         else:
             self._give_time()
 
+    def untaken(self) -> int:
+        """What the body holds of the browser's windows, which the caller gives back."""
+        untaken, self._untaken_bytes = self._untaken_bytes, 0
+        return untaken
+
     @property
     def done(self) -> bool:
         """Nothing of the answer is left to be sent."""
@@ -226,8 +231,7 @@ class Http2Stream:
             return
         if not self._owes_reading:
             self._give_time()
-        untaken, self._untaken_bytes = self._untaken_bytes, 0
-        if untaken:
+        if untaken := self.untaken():
             self._connection.taken(self, untaken)
             self._connection.flush()
 

@@ -35,7 +35,12 @@ from support.proxy_in_process import (
 from gateway.model.settings import Limits
 from gateway.proxy.http2_frames import ALLOWANCE
 from gateway.server import deadlines
-from gateway.server.http2_connection import MAX_CONCURRENT_STREAMS, REQUESTS_AT_ONCE
+from gateway.server.http2_connection import (
+    CONNECTION_WINDOW_BYTES,
+    MAX_CONCURRENT_STREAMS,
+    REQUESTS_AT_ONCE,
+    STREAM_WINDOW_BYTES,
+)
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 MEGABYTE = 1_048_576
@@ -561,6 +566,26 @@ async def test_an_app_that_reads_nothing_stops_the_upload_and_no_other_request()
         assert sent < 4 * UNDERWAY_BYTES
         assert client.protocol.outbound_flow_control_window > 0
         assert (await client.fetch()).body == b"ok"
+
+
+async def test_uploads_that_end_unread_leave_the_window_to_others() -> None:
+    """The window is the connection's: kept by streams that are gone, it would close for all that follow."""
+    limits = Limits(max_upstream_connections=1, upstream_queue_timeout_seconds=30)
+    async with (
+        app_server(by_path) as upstream,
+        gateway_before(upstream, limits=limits) as gateway,
+        http2_client_of(gateway) as client,
+    ):
+        client.get(b"/deaf")
+        for _ in range(2 * CONNECTION_WINDOW_BYTES // STREAM_WINDOW_BYTES):
+            stream = client.begin(request_fields(b"/in-line", method=POST), ended=False)
+            while size := min(16_384, client.protocol.local_flow_control_window(stream)):
+                client.send(stream, bytes(size), ended=False)
+            await client.quiet(0.02)
+            client.protocol.reset_stream(stream)
+            client.flush()
+            await client.quiet(0.02)
+        assert client.protocol.outbound_flow_control_window >= CONNECTION_WINDOW_BYTES // 2
 
 
 # Requests that are refused.
