@@ -280,8 +280,8 @@ class ForwardExchange:
         if self._over:
             upstream.abort()
             return
+        self._connection.resume_reading()  # first: an app that does not take all of what waits stops it again
         self._send(upstream)
-        self._connection.resume_reading()
 
     def _opened(self, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
