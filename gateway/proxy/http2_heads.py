@@ -89,7 +89,8 @@ class KnownFields:
     def __init__(self, max_head_bytes: int, max_target_bytes: int) -> None:
         self._max_head_bytes = max_head_bytes
         self._max_target_bytes = max_target_bytes
-        self._known: dict[Headers, tuple[bytes, KnownHead]] = {}
+        # By the fields without the path, which stood at the same place.
+        self._known: dict[tuple[int, Headers], tuple[bytes, KnownHead]] = {}
 
     def read(self, fields: Sequence[tuple[bytes, bytes]], *, ended: bool) -> RequestStart:
         """As `request_start`."""
@@ -98,7 +99,7 @@ class KnownFields:
             return self._read(fields, ended)
         target = fields[at][1]
         others = (*fields[:at], *fields[at + 1 :])
-        known = self._known.get(others)
+        known = self._known.get((at, others))
         if known is not None and len(target) <= self._max_target_bytes and _PLAIN_TARGET.fullmatch(target):
             method, head = known
             return RequestStart(
@@ -109,7 +110,7 @@ class KnownFields:
             if len(self._known) >= MAX_KNOWN_HEADS:
                 del self._known[next(iter(self._known))]
             head = KnownHead(start.head.headers)
-            self._known[others] = start.head.method, head
+            self._known[at, others] = start.head.method, head
             return start._replace(known=head)
         return start
 

@@ -191,6 +191,7 @@ class Admission:
         """Send away whoever has been awaited for longest; False where nobody has been for long."""
         for guest, since in self._awaited.items():
             if since < self._loop.time() - PATIENCE_SECONDS:
+                del self._awaited[guest]  # it leaves a turn later, and makes room for one only
                 guest.turn_away("handshakes")
                 return True
             break

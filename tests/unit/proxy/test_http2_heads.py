@@ -231,6 +231,15 @@ def test_whatever_else_differs_is_read_anew(fields: Fields, ended: bool) -> None
     assert found._replace(known=None) == read(fields, ended=ended)
 
 
+def test_a_path_behind_other_fields_is_refused_though_the_fields_are_known() -> None:
+    known = known_fields()
+    known.read([(b":method", b"GET"), (b":scheme", b"https"), (b":path", b"/"), (b"host", b"h")], ended=True)
+    fields = [(b":method", b"GET"), (b":scheme", b"https"), (b"host", b"h"), (b":path", b"/")]
+    with pytest.raises(HttpRefused) as refused:
+        known.read(fields, ended=True)
+    assert (refused.value.status, refused.value.detail) == refusal(fields)
+
+
 @pytest.mark.parametrize("path", [b"a", b"", b"/\x00", b"/a\r\nx-device-trust: trusted"])
 def test_a_path_that_is_refused_is_refused_though_the_fields_are_known(path: bytes) -> None:
     known = known_fields()

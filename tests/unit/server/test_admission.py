@@ -236,6 +236,18 @@ def test_who_keeps_us_waiting_for_longest_makes_room(monkeypatch: pytest.MonkeyP
     assert len(desk.channels) == 3
 
 
+def test_each_one_more_sends_another_one_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those who come in one turn come before any of those that they push out has left."""
+    desk = Desk(monkeypatch, max_handshakes=2)
+    desk.comes("192.0.2.1", HELLO)
+    desk.comes("192.0.2.2", HELLO)
+    desk.loop.now += PATIENCE_SECONDS + 0.1
+    for last in (3, 4, 5):
+        desk.comes(f"192.0.2.{last}", HELLO)
+    assert [channel.aborted for channel in desk.channels] == [True, True, False, False]
+    assert desk.shed == [("handshakes", f"192.0.2.{last}") for last in (1, 2, 5)]
+
+
 def test_handshakes_wait_for_their_turn_while_others_are_served(monkeypatch: pytest.MonkeyPatch) -> None:
     desk = Desk(monkeypatch, max_handshakes=10)
     desk.handshake_costs = SLICE_SECONDS * 0.6
