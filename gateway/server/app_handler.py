@@ -94,7 +94,7 @@ class AppHandler:
             passage = known.passage
             if (
                 isinstance(passage, Passage)
-                and passage.snapshot is self._services.live.current
+                and passage.apps is self._services.live.current.apps_by_host
                 and is_unremarkable(start.head.target)
             ):
                 PlainRequest(self._services, passage, start, connection)

@@ -232,7 +232,7 @@ class AppRequest:
         known, services = self._start.known, self._services
         if known is not None and self._app.settings.enforcement is Enforcement.SIGN_ON:
             fields = b"".join(b"%s: %s\r\n" % field for field in errand.headers)
-            known.passage = Passage(services.live.current, self._app, fields, self._ip)
+            known.passage = Passage(services.live.current.apps_by_host, self._app, fields, self._ip)
 
     def _forward(self, errand: Errand, body_passes: BodyPasses | None) -> None:
         ForwardExchange(

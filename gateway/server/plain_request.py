@@ -2,10 +2,11 @@
 
 A GET or HEAD without a body, to an app with `enforcement: sign_on`, whose header fields came before on the
 same connection (`gateway.proxy.known_heads`). The first such request goes the long way (`AppRequest`), which
-leaves a `Passage`: what it made of the fields. It counts as long as the snapshot does that it was made with.
-Only the target is new each time, and any target that needs a look goes the long way again.
+leaves a `Passage`: what it made of the fields. It counts as long as the configuration does that it was made
+with. Only the target is new each time, and any target that needs a look goes the long way again.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from gateway.model.events import MAX_LOGGED_PATH_CHARACTERS, RequestServed
@@ -14,19 +15,23 @@ from gateway.proxy.http1 import RequestStart
 from gateway.server.exchange import Requester
 from gateway.server.forward import Errand, ForwardExchange
 from gateway.server.upstream import UpstreamFailed
-from gateway.services.snapshot import App, Snapshot
+from gateway.services.snapshot import App
 
 if TYPE_CHECKING:
     from gateway.server.app_handler import AppServices
 
 
 class Passage:
-    """What one connection's header fields become on their way to the app."""
+    """What one connection's header fields become on their way to the app.
 
-    __slots__ = ("app", "fields", "ip", "snapshot")
+    ``apps`` are the snapshot's, made anew with each configuration, and stand for it: the snapshot itself
+    would keep a revocation index that is out of date, with its memory, as long as the connection lasts.
+    """
 
-    def __init__(self, snapshot: Snapshot, app: App, fields: bytes, ip: str) -> None:
-        self.snapshot = snapshot
+    __slots__ = ("app", "apps", "fields", "ip")
+
+    def __init__(self, apps: Mapping[str, App], app: App, fields: bytes, ip: str) -> None:
+        self.apps = apps
         self.app = app
         self.fields = fields  # as they are sent, each with its line end
         self.ip = ip  # the client's, as it is logged
