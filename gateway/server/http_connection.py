@@ -386,7 +386,7 @@ class HttpConnection:
 
     def _body(self, data: bytes) -> None:
         if self._exchange is not None:
-            if not (self._body_in_one_time or self._writing_paused):
+            if self._exchange_reads and not (self._body_in_one_time or self._writing_paused):
                 limits = self._limits
                 # Time is earned by bytes: a few now and then do not hold the app's connection for ever.
                 earned = len(data) / limits.min_body_bytes_per_second

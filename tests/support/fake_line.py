@@ -37,6 +37,9 @@ class FakeChannel:
     def set_deadline(self, seconds: float | None) -> None:
         self.deadline = seconds
 
+    def extend_deadline(self, seconds: float, *, at_most: float) -> None:
+        self.deadline = at_most if self.deadline is None else min(self.deadline + seconds, at_most)
+
     def write(self, data: bytes) -> None:
         self.written.append(data)
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from support.fake_line import FakeChannel, RecordingHandler
+from support.fake_line import FakeChannel, FakeExchange, RecordingHandler
 
 from gateway.model.settings import Limits
 from gateway.proxy.http1 import RequestStart
@@ -17,6 +17,16 @@ WEBSOCKET = b"GET /s HTTP/1.1\r\nHost: wiki\r\nConnection: Upgrade\r\nUpgrade: w
 class _AnswersAtOnce(RecordingHandler):
     def begin(self, start: RequestStart, connection: Requester) -> None:
         connection.answer(404, (), b"not here")
+
+
+class _IsNotReady(RecordingHandler):
+    def begin(self, start: RequestStart, connection: Requester) -> None:
+        connection.take_over(_Keeps(connection))
+        connection.pause_reading()
+
+
+class _Keeps(FakeExchange):
+    def body(self, data: bytes) -> None: ...
 
 
 def connection_for(handler: RecordingHandler) -> tuple[HttpConnection, FakeChannel]:
@@ -57,6 +67,13 @@ def test_requests_that_wait_for_their_turn_are_answered_though_the_worker_drains
     channel.turn()
     assert b"Connection: close" in channel.take()[0]
     assert not channel.is_open
+
+
+def test_what_was_read_before_the_app_was_ready_gives_the_browser_no_deadline() -> None:
+    """It is the app's turn: how long it may take is for the app's own deadline."""
+    connection, channel = connection_for(_IsNotReady())
+    connection.receive(b"POST /up HTTP/1.1\r\nHost: wiki\r\nContent-Length: 8\r\n\r\nbody")
+    assert (channel.deadline, channel.is_read) == (None, False)
 
 
 def test_in_a_tunnel_no_page_is_written() -> None:
