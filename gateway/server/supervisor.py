@@ -114,6 +114,7 @@ class Supervisor:
         # is about to be replaced.
         self._turn = asyncio.Lock()
         self._described: tuple[DescribedIndex, SealedMemory] | None = None
+        self._not_passed_on: RevocationIndex | None = None
         self._crls = CrlStore(
             configuration.material.authorities, crl_cache_directory, self._clock, self._index_changed, self
         )
@@ -182,6 +183,8 @@ class Supervisor:
             return ["starting: CRLs are loaded, workers are started"]
         if not self._ready():
             return ["no worker runs"]
+        if self._not_passed_on is not None:
+            return ["new revocations are not passed on to the workers"]
         return [
             f"{state.authority}: {state.location}: {state.detail or 'the CRL is stale'}"
             for state in self._crls.freshness(self._clock.now())
@@ -232,10 +235,20 @@ class Supervisor:
         self._log.note("crl_failed", authority=authority, location=location, detail=detail)
 
     def _index_changed(self, index: RevocationIndex) -> None:
-        described = describe(index)
-        with memory_file("revocation index") as file:
-            file.write(described.description)
-            self._described = described, sealed(file)
+        is_first_attempt = self._not_passed_on is None
+        self._not_passed_on = index
+        try:
+            described = describe(index)
+            with memory_file("revocation index") as file:
+                file.write(described.description)
+                self._described = described, sealed(file)
+        except OSError as error:  # no memory or descriptors for now: tried again with every tick
+            if not self._is_started:
+                raise
+            if is_first_attempt:
+                self._log.note("revocations_not_passed_on", detail=error.strerror)
+            return
+        self._not_passed_on = None
         for slot in self._slots:
             if slot.link is not None and slot.link.takes_indexes:
                 self._send_index(slot.link)
@@ -346,7 +359,7 @@ class Supervisor:
     async def _count(self, link: WorkerLink) -> None:
         try:
             await link.count(_COUNT_SECONDS)
-        except WorkerLost:  # what it told before still counts
+        except (WorkerLost, WorkerRefused):  # what it told before still counts
             return
 
     @staticmethod
@@ -374,3 +387,5 @@ class Supervisor:
         while True:
             await asyncio.sleep(_TICK_SECONDS)
             self.metrics.count_expiring(self._clock.now())
+            if self._not_passed_on is not None:
+                self._index_changed(self._not_passed_on)

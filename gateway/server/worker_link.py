@@ -110,7 +110,8 @@ class WorkerLink:
         return True
 
     async def count(self, seconds: float) -> None:
-        """Have it tell its metrics. Raises WorkerLost."""
+        """Have it tell its metrics. Raises WorkerLost, and WorkerRefused where it has no memory or descriptor
+        for them."""
         self._take_page(await self.ask("metrics", seconds=seconds))
 
     async def ended(self) -> int:

@@ -8,7 +8,7 @@
     abandon                             the prepared one is forgotten
     tickets                             a new secret for session tickets
     ping        → pong                  its event loop still turns
-    metrics     → metrics               the page, in memory that goes with the answer
+    metrics     → metrics | refused     the page, in memory that goes with the answer
     drain                               stop taking connections, finish what runs, say the last metrics, exit
     hurry                               the same, at once
 
@@ -204,9 +204,13 @@ class _Process:
 
     async def _tell_metrics(self, message: Message) -> None:
         page = await asyncio.to_thread(generate_latest, self._worker.registry)
-        with memory_file("metrics") as file:
-            file.write(page)
-            memory = sealed(file)
+        try:
+            with memory_file("metrics") as file:
+                file.write(page)
+                memory = sealed(file)
+        except OSError as error:
+            self._answer(message, "refused", detail=str(error))
+            return
         self._answer(message, "metrics", (memory.descriptor,))
 
     def _answer(

@@ -476,6 +476,9 @@ def test_without_descriptors_left_new_connections_are_closed_and_the_others_go_o
             assert time.monotonic() < deadline
             time.sleep(0.05)
         assert ask(established) == 200
+        assert gateway.metric("devicetrust_workers") == 2, "of whom none can tell its own metrics now"
+        assert set(gateway.workers()) == set(limits)
+        assert ask(established) == 200
         for worker, limit in limits.items():
             resource.prlimit(worker, resource.RLIMIT_NOFILE, limit)
     with world.load() as load:
