@@ -163,6 +163,8 @@ class Supervisor:
                     for link in links:
                         link.tell("abandon")
                     raise outcome
+            if links and not any(prepared):
+                raise WorkerRefused("every worker ended while it prepared the configuration")
             self._in_force = configuration
             await asyncio.gather(*(self._commit(link) for link in links))
         self._crls.replace_authorities(configuration.material.authorities)
@@ -336,9 +338,9 @@ class Supervisor:
                 self._log.note("worker_hangs", worker=slot.number, process=link.process_id)
                 await link.end_now()
 
-    async def _prepared(self, link: WorkerLink, configuration: Configuration) -> None:
-        """Raises WorkerRefused. One that is lost meanwhile is replaced, and starts with what is in force
-        then."""
+    async def _prepared(self, link: WorkerLink, configuration: Configuration) -> bool:
+        """Raises WorkerRefused. False for one that is lost meanwhile: it is replaced, and starts with what is
+        in force then."""
         try:
             await link.ask(
                 "prepare",
@@ -348,6 +350,8 @@ class Supervisor:
             )
         except WorkerLost:
             await link.end_now()
+            return False
+        return True
 
     async def _commit(self, link: WorkerLink) -> None:
         """Where a worker cannot, it is replaced: no two configurations may be in force."""

@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from support.echo_app import SSO_URL
 from support.site import Site
 from support.two_apps import two_apps
 
+from gateway.adapters.sealed_memory import memory_file, sealed
 from gateway.adapters.shared_index import DescribedIndex, describe
 from gateway.adapters.shared_memories import (
     create_marks_table,
@@ -29,6 +31,7 @@ from gateway.server.configuration import Configuration, ConfigurationReader
 from gateway.server.log import LogWriter
 from gateway.server.log_output import new_output_lock
 from gateway.server.supervisor import Held, Supervisor
+from gateway.server.worker_link import WorkerRefused
 
 COMMAND = (sys.executable, "-P", "-m", "gateway.cli.worker")
 
@@ -99,3 +102,19 @@ async def test_revocations_that_find_no_descriptor_are_passed_on_as_soon_as_they
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
     assert b"".join(written).count(b"revocations_not_passed_on") == 1
+
+
+async def test_a_configuration_that_ends_every_worker_is_refused_and_the_old_stays(tmp_path: Path) -> None:
+    with memory_file("no files at all") as file:
+        file.write(b"nonsense\n")
+        nonsense = sealed(file)
+    with two_apps(Site(tmp_path)) as configuration:
+        async with supervisor_of(configuration, tmp_path, datetime.now(UTC), []) as (supervisor, was_read):
+            running = asyncio.create_task(supervisor.run())
+            with pytest.raises(WorkerRefused, match="every worker ended"):
+                await supervisor.replace_configuration(replace(was_read, packed=nonsense))
+            async with asyncio.timeout(20):
+                while supervisor.not_ready() != []:
+                    await asyncio.sleep(0.01)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
