@@ -168,9 +168,18 @@ class CrlStore:
         await self._read_cached(source)
         self._settle()
         while True:
-            await asyncio.sleep(source.next_fetch - asyncio.get_running_loop().time())
+            await self._until_due(source)
             await self._fetch(source, self._pace.fetch_timeout)
             self._settle()
+
+    async def _until_due(self, source: CrlSource) -> None:
+        """Waits in small steps: the clock may be set, and stands still for this loop while the machine
+        sleeps. What has gone stale by that is asked for at once."""
+        loop = asyncio.get_running_loop()
+        while (left := source.next_fetch - loop.time()) > 0:
+            await asyncio.sleep(min(left, self._pace.earliest))
+            if not source.failures and source.left(self._clock.now()) <= timedelta(0):
+                return
 
     async def _keep_reading(self, sources: Sequence[CrlSource]) -> Never:
         bells = [asyncio.Event() for _ in sources]

@@ -13,6 +13,7 @@ from support.crl_world import (
     HOUR,
     IMPOSTOR,
     OTHER,
+    QUICK,
     START,
     CrlServer,
     World,
@@ -89,6 +90,20 @@ async def test_a_crl_past_its_next_update_is_told_and_asked_for_in_full() -> Non
             await world.until(lambda: world.status(2) == "good")
     assert world.report.failures() == [f"its successor was due on {START + HOUR:%Y-%m-%d %H:%M} UTC"]
     assert world.report.lines[-1] == ("loaded", "corp.crl", 2, 1)
+
+
+async def test_a_crl_that_is_stale_after_a_step_of_the_clock_is_asked_for_before_its_time() -> None:
+    """A virtual machine that slept for a night, say."""
+    patient = dataclasses.replace(QUICK, latest=3_600.0)
+    async with CrlServer(CA.crl([1], number=1, next_update=START + HOUR)) as server:
+        world = World(authority(server.url()), pace=patient)
+        async with world.running():
+            await asyncio.sleep(0.2)
+            assert server.asked == ["body"]
+            server.body = CA.crl([1], number=2, next_update=START + 9 * HOUR)
+            world.clock.at = START + 8 * HOUR
+            assert world.status(2) == "stale"
+            await world.until(lambda: world.status(2) == "good")
 
 
 # The cache.
