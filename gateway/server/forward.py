@@ -320,6 +320,9 @@ class ForwardExchange:
                 own_body += last_chunk(self._trailers)
             self._waiting.clear()
         upstream.write(head + own_body)
+        if errand.body or errand.body_begun:
+            # It is on its way and never sent again: an app that takes its time does not keep it in memory.
+            self._errand = errand._replace(body=None if errand.body is None else b"", body_begun=b"")
         if self._asks_first:
             asyncio.get_running_loop().call_later(CONTINUE_SECONDS, self._let_body_come)
         elif not self._request_done:
@@ -346,11 +349,14 @@ class ForwardExchange:
             elif head.status == 100:
                 self._let_body_come()
             elif self._start.head.http_version != "1.0":
-                fields = tuple(response_headers(head.headers))
-                self._connection.interim(ResponseHead(head.status, head.reason_phrase, fields))
+                hints = tuple(_without_length(response_headers(head.headers)))
+                self._connection.interim(ResponseHead(head.status, head.reason_phrase, hints))
             return
         self._on_response(head.status, head.headers)
-        fields = (*response_headers(head.headers), *self._errand.response_fields)
+        passed = response_headers(head.headers)
+        if head.status == 204:
+            passed = _without_length(passed)
+        fields = (*passed, *self._errand.response_fields)
         bodiless = head.status in (204, 304)
         has_body = self._errand.method != b"HEAD" and not bodiless
         self._status = head.status
@@ -379,7 +385,7 @@ class ForwardExchange:
         if waiting:
             self._upstream.write(waiting)
         fields = (
-            *response_headers(head.headers),
+            *_without_length(response_headers(head.headers)),
             (b"Connection", b"Upgrade"),
             (b"Upgrade", b"websocket"),
             *self._errand.response_fields,
@@ -402,3 +408,8 @@ class ForwardExchange:
         if self._upstream is not None:
             self._upstream.abort()
         self._on_failed(failure, self._response_begun)
+
+
+def _without_length(fields: list[HeaderField]) -> list[HeaderField]:
+    """For 1xx and 204, which may not name one (RFC 9110 §8.6): who believed it would read on for a body."""
+    return [field for field in fields if field[0].lower() != b"content-length"]
