@@ -136,7 +136,7 @@ class RequestParser:
             self._bodiless_bytes += len(data)
             if self._bodiless_bytes > MAX_BYTES_BETWEEN_BODY:
                 raise HttpRefused(400, "chunk extensions or trailers are too large")
-        return _joined(self._events) if len(self._events) > _MANY_EVENTS else self._events
+        return joined(self._events) if len(self._events) > _MANY_EVENTS else self._events
 
     @property
     def is_between_requests(self) -> bool:
@@ -382,21 +382,21 @@ def _tokenize(
     return None
 
 
-def _joined(events: list[Event]) -> list[Event]:
+def joined(events: list[Event]) -> list[Event]:
     """The same events with neighboring pieces of a body put together."""
-    joined: list[Event] = []
+    fewer: list[Event] = []
     pieces: list[bytes] = []
     for event in events:
         if isinstance(event, bytes):
             pieces.append(event)
             continue
         if pieces:
-            joined.append(b"".join(pieces))
+            fewer.append(b"".join(pieces))
             pieces = []
-        joined.append(event)
+        fewer.append(event)
     if pieces:
-        joined.append(b"".join(pieces))
-    return joined
+        fewer.append(b"".join(pieces))
+    return fewer
 
 
 def _framing(fields: Headers, version: str, error_status: int = 400) -> tuple[int | None, bool]:

@@ -14,7 +14,15 @@ from typing import Final
 from gateway.model.http import Headers, RequestHead, ResponseHead
 from gateway.model.settings import Limits
 from gateway.proxy.headers import asks_before_body
-from gateway.proxy.http1 import Event, HttpRefused, RequestParser, RequestStart, Trailers, last_chunk
+from gateway.proxy.http1 import (
+    Event,
+    HttpRefused,
+    RequestParser,
+    RequestStart,
+    Trailers,
+    joined,
+    last_chunk,
+)
 from gateway.proxy.known_heads import KnownHeads
 from gateway.server.channel import Channel
 from gateway.server.deadlines import NEVER
@@ -22,6 +30,9 @@ from gateway.server.exchange import REASON_PHRASES, Exchange, Handler, HeaderFie
 
 # What is read and thrown away of a body that nobody wants any more, before the connection is closed instead.
 MAX_DISCARDED_BYTES: Final = 1_048_576
+# What is read is parsed by the piece, and no further than to one in which a request begins: parsed, small
+# fields take thirty times the room.
+PIECE_BYTES: Final = 16_384
 # One read may bring nine thousand requests that are all answered at once: between so many the loop serves
 # others.
 REQUESTS_AT_ONCE: Final = 16
@@ -37,6 +48,7 @@ class HttpConnection:
         self._parser = RequestParser(limits.max_head_bytes, limits.max_target_bytes)
         self._known_heads = KnownHeads(limits.max_target_bytes)
         self._events: deque[Event] = deque()
+        self._unparsed = b""
         self._exchange: Exchange | None = None
         self._start: RequestStart | None = None
         self.request_head: RequestHead | None = None  # longer than _start: refused requests are logged, too
@@ -74,12 +86,15 @@ class HttpConnection:
         if self._parser.switched:
             self._parser.leftover += data
             return
+        if self._unparsed:
+            self._unparsed += data
+            return
         is_first = self._start is None and not self._events and self._parser.is_between_requests
         if is_first and not self._writing_paused and (plain := self._known_heads.find(data)) is not None:
             self._begin_plain(plain)
             return
         try:
-            events = self._parser.feed(data)
+            events = self._parse(data)
         except HttpRefused as refused:
             self._refuse(refused)
             return
@@ -91,6 +106,33 @@ class HttpConnection:
             self._head_begun = True
             self._allow(self._limits.request_head_timeout_seconds)
         self._pump()
+
+    def _parse(self, data: bytes) -> list[Event]:
+        """The events of these bytes, as far as they are wanted now; the rest is left in `_unparsed`. Raises
+        HttpRefused."""
+        parser, size = self._parser, len(data)
+        if size <= PIECE_BYTES:
+            return parser.feed(data)
+        events: list[Event] = []
+        for end in range(PIECE_BYTES, size + PIECE_BYTES, PIECE_BYTES):
+            piece = parser.feed(data[end - PIECE_BYTES : end])
+            events += piece
+            if parser.switched:
+                parser.leftover += data[end:]
+                break
+            if any(isinstance(event, RequestStart) for event in piece):
+                self._unparsed = data[end:]
+                break
+        return joined(events)
+
+    def _parse_on(self) -> bool:
+        """Parse more of what was read; False where no event comes of it."""
+        unparsed, self._unparsed = self._unparsed, b""
+        try:
+            self._events.extend(self._parse(unparsed))
+        except HttpRefused as refused:
+            self._refuse(refused)
+        return bool(self._events)
 
     def closed(self) -> None:
         exchange, self._exchange = self._exchange, None
@@ -113,7 +155,7 @@ class HttpConnection:
             self._allow(self._limits.body_timeout_seconds if waits_for_body else None)
         if self._exchange is not None:
             self._exchange.resume_writing()
-        if self._events and self._start is None:
+        if (self._events or self._unparsed) and self._start is None:
             self._handler.guard(self._pump, self)
 
     def end_soon(self) -> None:
@@ -254,6 +296,7 @@ class HttpConnection:
         self._start, self._exchange, self.request_head = None, None, None
         if ends:
             self._events.clear()
+            self._unparsed = b""
             self.channel.close(linger=not self._request_complete)
             return
         if not self._exchange_reads:
@@ -314,7 +357,7 @@ class HttpConnection:
         self._pumping = True
         begun = 0
         try:
-            while self._events and self.channel.is_open:
+            while self.channel.is_open and (self._events or (self._unparsed and self._parse_on())):
                 event = self._events[0]
                 if isinstance(event, RequestStart):
                     if self._start is not None or self._writing_paused or self._waits_its_turn:
@@ -405,7 +448,7 @@ class HttpConnection:
 
     def _hold_back(self) -> None:
         """Read nothing more while a whole request, or bytes of another protocol, already wait."""
-        waiting = bool(self._events) or self._parser.switched
+        waiting = bool(self._events or self._unparsed) or self._parser.switched
         if waiting and not self._held_back and not self._tunnel:
             self._held_back = True
             self.channel.pause_reading()
@@ -416,6 +459,7 @@ class HttpConnection:
 
     def _refuse(self, refused: HttpRefused) -> None:
         self._events.clear()
+        self._unparsed = b""
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.cancelled()
