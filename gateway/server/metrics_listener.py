@@ -3,8 +3,8 @@ reach."""
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -19,8 +19,11 @@ class MetricsListener:
     """``scrape`` gives the page; ``not_ready`` the reasons why sign-ons cannot all be judged now, none means
     ready."""
 
-    def __init__(self, scrape: Callable[[], Awaitable[bytes]], not_ready: Callable[[], list[str]]) -> None:
+    def __init__(
+        self, scrape: Callable[[], Coroutine[Any, Any, bytes]], not_ready: Callable[[], list[str]]
+    ) -> None:
         self._scrape = scrape
+        self._scraping: asyncio.Task[bytes] | None = None
         self._not_ready = not_ready
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
@@ -40,6 +43,8 @@ class MetricsListener:
             self._server.close()
         if self._runner is not None:
             await self._runner.cleanup()
+        if self._scraping is not None:
+            self._scraping.cancel()
 
     def _accept(self) -> asyncio.BaseProtocol:
         server = self._runner.server if self._runner is not None else None
@@ -51,7 +56,11 @@ class MetricsListener:
         return server()
 
     async def _metrics(self, _request: web.Request) -> web.Response:
-        return web.Response(body=await self._scrape(), headers={"Content-Type": CONTENT_TYPE})
+        # A scrape costs every worker time, so there is one at once: who asks meanwhile gets the same page.
+        if self._scraping is None or self._scraping.done():
+            self._scraping = asyncio.create_task(self._scrape(), name="scrape")
+        page = await asyncio.shield(self._scraping)
+        return web.Response(body=page, headers={"Content-Type": CONTENT_TYPE})
 
     async def _healthz(self, _request: web.Request) -> web.Response:
         return web.json_response({"status": "alive"})
