@@ -16,7 +16,7 @@ import secrets
 import socket
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -54,12 +54,21 @@ class Estate:
 class Inheritance:
     estate: Estate
     _channel: ControlChannel
-    process_id: int = field(default=0)
+    _directory: str
+    process_id: int
 
     def complete(self) -> None:
-        """The old one may go."""
-        with contextlib.suppress(ControlClosed):
+        """The old one may go. Raises TakeOverFailed where it has waited too long and goes on: two gateways
+        would then serve for good, and each with a configuration of its own."""
+        try:
             self._channel.send("complete")
+        except ControlClosed:  # it ended meanwhile, or it offers anew
+            connected = _connect(self._directory)
+            if connected is not None:
+                connected.close()
+                raise TakeOverFailed(
+                    f"the gateway that runs (process {self.process_id}) does not wait any longer; start again"
+                ) from None
 
 
 class Offer:
@@ -177,7 +186,7 @@ async def ask(keys_directory: str, *, take_over: bool) -> Inheritance | None:
     except (ControlClosed, TimeoutError):
         channel.close()
         raise TakeOverFailed(f"the gateway that runs (process {process_id}) hands nothing over") from None
-    return Inheritance(_estate(answer, sockets), channel, process_id)
+    return Inheritance(_estate(answer, sockets), channel, keys_directory, process_id)
 
 
 def _estate(message: Message, sockets: Sequence[int]) -> Estate:

@@ -12,7 +12,7 @@ import pytest
 from gateway.adapters.shared_table import SharedTable
 from gateway.server.log import LogWriter
 from gateway.server.log_output import new_output_lock
-from gateway.server.take_over import SOCKET_NAME, Estate, Offer, ask
+from gateway.server.take_over import SOCKET_NAME, Estate, Offer, TakeOverFailed, ask
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +57,31 @@ async def test_more_sockets_than_go_into_one_message_are_handed_over_in_their_gr
         os.close(lock)
     for one in (*(each for group in received.https for each in group), received.metrics):
         one.close()
+
+
+@pytest.mark.parametrize("ends", [False, True], ids=["it goes on", "it has ended"])
+async def test_who_comes_too_late_takes_over_only_from_one_that_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: bool
+) -> None:
+    monkeypatch.setattr("gateway.server.take_over._READY_SECONDS", 0.05)
+    table, lock = SharedTable.create("table", 1), new_output_lock()
+    estate = Estate([], None, lock, table, table, table, b"secret")
+    offer = Offer(str(tmp_path), lambda: estate, lambda: None, LogWriter(lambda _: None))
+    offering = asyncio.create_task(offer.run())
+    while not (tmp_path / SOCKET_NAME).exists():
+        await asyncio.sleep(0.01)
+    inheritance = await ask(str(tmp_path), take_over=True)
+    assert inheritance is not None
+    await asyncio.sleep(0.5)
+    if ends:
+        offering.cancel()
+        await asyncio.gather(offering, return_exceptions=True)
+        inheritance.complete()
+    else:
+        with pytest.raises(TakeOverFailed, match="does not wait any longer"):
+            inheritance.complete()
+        offering.cancel()
+    os.close(lock)
 
 
 def inode(one: socket.socket) -> int:
