@@ -8,6 +8,7 @@ from typing import Final
 
 import click
 
+from gateway.adapters.allocator import limit_arenas
 from gateway.adapters.key_files import KeyFileRefused
 from gateway.adapters.processors import usable_processors
 from gateway.adapters.systemd import Notifier, given_sockets
@@ -60,4 +61,5 @@ def serve(config_path: str, workers: int | None, take_over: bool) -> None:
         take_over=take_over,
         workers=workers or configuration.material.settings.workers or usable_processors(),
     )
+    limit_arenas()
     asyncio.run(run_gateway(plan))
