@@ -6,7 +6,7 @@ a second: a seventh of the processor, in pauses of many milliseconds. Frozen, th
 
 What connections make is freed by counting references, but for HTTP/2, whose library makes circles of some
 hundred objects. So the rest is looked at seldom, and often enough that what hangs together in circles stays
-below some 25 MB.
+below some 6 MB.
 """
 
 import gc
@@ -14,9 +14,9 @@ from typing import Final
 
 # Net allocations between two looks at the youngest; the connections of a busy second.
 _YOUNG: Final = 2_000
-# Looks at the youngest for one at the middle-aged, and so on. All are looked at after 200,000.
-_MIDDLE: Final = 10
-_OLD: Final = 10
+# Looks at the youngest for one at the middle-aged, and so on. All are looked at after 50,000.
+_MIDDLE: Final = 5
+_OLD: Final = 5
 
 
 def settle_heap() -> None:
