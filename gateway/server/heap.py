@@ -23,4 +23,7 @@ def settle_heap() -> None:
     """To be called once all is loaded. What was garbage is collected, what is left never looked at again."""
     gc.collect()
     gc.freeze()
+    # Python looks at all only when a quarter of what the last such look left has come since: it must not
+    # remember what is frozen now.
+    gc.collect()
     gc.set_threshold(_YOUNG, _MIDDLE, _OLD)
