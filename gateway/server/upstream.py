@@ -171,6 +171,9 @@ class UpstreamConnection(asyncio.Protocol):
 
     def abort(self) -> None:
         self._reader = None
+        self.is_open = (
+            False  # known to be lost only with the next turn of the loop; nobody may take it until then
+        )
         if self._transport is not None:
             self._transport.abort()
 

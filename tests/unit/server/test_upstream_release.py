@@ -144,6 +144,16 @@ async def test_an_app_that_speaks_unasked_loses_its_connection() -> None:
 
     assert wire.aborted
     assert reader.events == []
+    assert not connection.is_open  # before asyncio tells that it is lost: nobody is given it meanwhile
+
+
+async def test_an_idle_connection_that_was_cut_off_is_given_to_nobody() -> None:
+    server, connection, wire, _ = await in_use()
+    connection.release()
+    connection.deadline_passed()
+
+    assert wire.aborted
+    assert server.take_idle(safe_to_repeat=True) is None
 
 
 @pytest.mark.parametrize(
