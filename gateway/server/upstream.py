@@ -171,9 +171,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     def abort(self) -> None:
         self._reader = None
-        self.is_open = (
-            False  # known to be lost only with the next turn of the loop; nobody may take it until then
-        )
+        # asyncio tells of the loss with the next turn of the loop; nobody may be given it until then.
+        self.is_open = False
         if self._transport is not None:
             self._transport.abort()
 
