@@ -119,6 +119,7 @@ class Site:
                 "metrics": f"127.0.0.1:{self.metrics_port}",
                 "workers": workers,
             },
+            "store": "none",
             "tls": {"certificates": [{"certificate": "server.pem", "private_key": "server.key"}]},
             "device_trust": {
                 "enabled": True,

@@ -57,6 +57,7 @@ def assemble(file: GatewayFile, source: str) -> GatewaySettings:
         keys_directory=_absolute(base, file.keys),
         pages_directory=_optional(base, file.pages),
         limits=_limits(file.limits),
+        store_url=_store(base, file.store),
         proxy_protocol=listen.proxy_protocol,
     )
 
@@ -139,6 +140,14 @@ def _limits(section: LimitsSection) -> Limits:
 
 def _absolute(base: Path, path: str) -> str:
     return str(base / path)
+
+
+def _store(base: Path, url: str) -> str | None:
+    """The URL with an absolute path; None where there is no store."""
+    if url == "none":
+        return None
+    scheme, _, path = url.partition(":///")
+    return f"sqlite:///{_absolute(base, path)}" if scheme == "sqlite" else url
 
 
 def _optional(base: Path, path: str | None) -> str | None:

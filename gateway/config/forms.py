@@ -214,13 +214,28 @@ def read_crl_location(text: str) -> str:
 
 
 def read_store(text: str) -> str:
-    """``sqlite:///path`` or ``postgresql://user@host/db``."""
-    url = urlsplit(text)
-    if url.scheme == "sqlite" and not url.netloc and len(url.path) > 1:
+    """``none``, ``sqlite:///path``, or the URI of a PostgreSQL database as libpq takes it: one host or
+    several, or a socket's directory in ``?host=``. A password may stand in it, so no error shows the text."""
+    url = _store_url(text)
+    if text == "none" or (
+        url is not None
+        and len(url.path) > 1
+        and (
+            (url.scheme == "sqlite" and not url.netloc and not url.query)
+            or (url.scheme == "postgresql" and (url.netloc.rpartition("@")[2] or "host=/" in url.query))
+        )
+    ):
         return text
-    if url.scheme == "postgresql" and url.hostname and len(url.path) > 1:
-        return text
-    raise ValueError("must be sqlite:///path or postgresql://user@host/database")
+    raise ValueError("must be none, sqlite:///path or postgresql://user@host/database")
+
+
+def _store_url(text: str) -> SplitResult | None:
+    if len(text) > MAX_URL_CHARACTERS or not text.isprintable() or "#" in text:
+        return None
+    try:
+        return urlsplit(text)
+    except ValueError:
+        return None
 
 
 def read_file_path(text: str) -> str:

@@ -50,7 +50,8 @@ UpstreamAddress = Annotated[Upstream, TextForm(forms.read_upstream, {"examples":
 StoreUrl = Annotated[
     str,
     TextForm(
-        forms.read_store, {"examples": ["sqlite:///var/devicetrust.db", "postgresql://user@host/devicetrust"]}
+        forms.read_store,
+        {"examples": ["sqlite:///var/devicetrust.db", "postgresql://user@host/devicetrust", "none"]},
     ),
 ]
 AssertionEndpoint = Annotated[
@@ -430,8 +431,11 @@ class GatewayFile(_Section):
     org: OrgSection = Field(description="Who runs this gateway, and under which names.")
     listen: ListenSection = Field(description="Where it listens.")
     tls: TlsSection = Field(description="Its server certificates.")
-    store: StoreUrl | None = Field(
-        default=None, description="Database: sqlite:///path or postgresql://user@host/db. Not used yet."
+    store: StoreUrl = Field(
+        default="sqlite:///devicetrust.db",
+        description="Where the organization's devices, certificates and log are kept: sqlite:///path (a "
+        "relative path is relative to this file), postgresql://user@host/database for several gateways, or "
+        "none: no organization, only the data plane. A PostgreSQL password is best kept in PGPASSFILE.",
     )
     device_trust: DeviceTrustSection = Field(description="Which authorities vouch for devices.")
     identity_providers: list[IdentityProviderSection] = Field(

@@ -27,7 +27,7 @@ class UserSource(StrEnum):
 
 def login_key(login: str) -> str:
     """The form in which logins are compared: with each other, and with the user that an assertion names."""
-    return login.strip().casefold()
+    return login.casefold()
 
 
 @dataclass(frozen=True, slots=True)

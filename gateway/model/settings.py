@@ -169,4 +169,6 @@ class GatewaySettings:
     keys_directory: str
     pages_directory: str | None = None  # templates that replace the built-in ones
     limits: Limits = field(default_factory=Limits)
+    # sqlite:///absolute/path or postgresql://…; None: no org. May hold a password.
+    store_url: str | None = field(default=None, repr=False)
     proxy_protocol: bool = False  # every connection begins with a PROXY header, version 2

@@ -120,6 +120,7 @@ class Site:
                 "https": [f"127.0.0.1:{self.https_port}"],
                 "metrics": f"127.0.0.1:{self.metrics_port}",
             },
+            "store": "none",
             "tls": {"certificates": [{"certificate": "server.pem", "private_key": "server.key"}]},
             "device_trust": {
                 "enabled": True,

@@ -194,6 +194,7 @@ def _configuration(addresses: Addresses) -> dict[str, Any]:
             "https": [f"{LOOPBACK}:{addresses.https_port}"],
             "metrics": f"{LOOPBACK}:{addresses.metrics_port}",
         },
+        "store": "none",
         "tls": {"certificates": [{"certificate": "server.pem", "private_key": "server.key"}]},
         "device_trust": {
             "enabled": True,

@@ -257,9 +257,17 @@ def test_a_crl_that_is_neither_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["sqlite:///var/devicetrust.db", "postgresql://gateway@db.example.test/trust"]
+    "text",
+    [
+        "none",
+        "sqlite:///var/devicetrust.db",
+        "sqlite:////srv/devicetrust.db",
+        "postgresql://gateway@db.example.test/trust",
+        "postgresql://gateway:secret@one.example.test:5432,two.example.test/trust?sslmode=verify-full",
+        "postgresql:///trust?host=/run/postgresql",
+    ],
 )
-def test_a_store_is_sqlite_or_postgresql(text: str) -> None:
+def test_a_store_is_sqlite_or_postgresql_or_none(text: str) -> None:
     assert forms.read_store(text) == text
 
 
@@ -273,11 +281,18 @@ def test_a_store_is_sqlite_or_postgresql(text: str) -> None:
         "postgresql:///db",
         "postgresql://h/",
         "mysql://h/db",
+        "sqlite:///path?mode=ro",
+        "sqlite:///path#fragment",
+        "sqlite:///pa\nth",
+        "postgresql://[h/db",
+        "postgresql://user:secret@/db",
+        "None",
     ],
 )
 def test_any_other_store_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="must be sqlite"):
+    with pytest.raises(ValueError, match="must be none, sqlite") as refused:
         forms.read_store(text)
+    assert "secret" not in str(refused.value)
 
 
 @pytest.mark.parametrize("text", ["", "-a", "a b", "a/b", "ä", "a" * 65, "a\n"])

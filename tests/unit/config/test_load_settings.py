@@ -83,6 +83,7 @@ def test_the_complete_file_becomes_frozen_settings_with_absolute_paths() -> None
         keys_directory="/etc/gateway/var/keys",
         pages_directory=None,
         limits=Limits(),
+        store_url="sqlite:////etc/gateway/var/devicetrust.db",
     )
 
 
@@ -103,6 +104,7 @@ def test_the_defaults_of_the_file_are_those_of_the_settings() -> None:
     )
     short = settings_of(text)
     assert short.limits == Limits()
+    assert short.store_url == "sqlite:////etc/gateway/devicetrust.db"
     assert (short.workers, short.listen_metrics, short.learn_more_url) == (1, None, None)
     assert short.apps[0].label == "wiki"
     assert short.apps[0].session_lifetime == timedelta(hours=8)
@@ -113,6 +115,19 @@ def test_the_defaults_of_the_file_are_those_of_the_settings() -> None:
     ("old", "new", "read", "expected"),
     [
         ("workers: 1", "workers: auto", lambda s: s.workers, 0),
+        ("store: sqlite:///var/devicetrust.db", "store: none", lambda s: s.store_url, None),
+        (
+            "store: sqlite:///var/devicetrust.db",
+            "store: sqlite:////srv/trust.db",
+            lambda s: s.store_url,
+            "sqlite:////srv/trust.db",
+        ),
+        (
+            "store: sqlite:///var/devicetrust.db",
+            "store: postgresql://gateway:secret@db/trust",
+            lambda s: s.store_url,
+            "postgresql://gateway:secret@db/trust",
+        ),
         ("workers: 1", "public_port: 443", lambda s: s.public_port, 443),
         ('"1.2"', '"1.3"', lambda s: s.mtls_minimum_version, "1.3"),
         ("enabled: true", "enabled: false", lambda s: s.device_trust_enabled, False),

