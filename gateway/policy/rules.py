@@ -8,12 +8,13 @@ app with client conditions, its clients. Without client conditions every client 
 and only the platforms are looked at.
 """
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
 from gateway.model.decision import Access, Client, Decision, FactorPrompt, Platform
+from gateway.model.ids import IdKind, is_id
 from gateway.model.quoting import printable
 from gateway.model.reasons import DEFAULT_RULE, POLICY_ERROR, rule_reason
 from gateway.policy.access import read_access
@@ -30,7 +31,7 @@ from gateway.policy.reading import read_choice, read_list, read_mapping, read_te
 # Each request of a session walks the rules; Okta Device Trust's tables have five. 200 cost 0.6 ms at worst.
 MAX_RULES: Final = 200
 # Keys of a rule that are not conditions: a plug-in cannot be named so.
-RESERVED_KEYS: Final = ("name", "access", "status")
+RESERVED_KEYS: Final = ("id", "name", "access", "status")
 
 CLIENTS_WITHOUT_TRUST: Final = frozenset({Client.EXCHANGE_ACTIVESYNC_OR_LEGACY_AUTH})
 PLATFORMS_WITHOUT_TRUST: Final = frozenset({Platform.OTHER_MOBILE, Platform.OTHER_DESKTOP})
@@ -47,12 +48,14 @@ class Status(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Rule:
     """``conditions`` are (rule key, condition), in the order in which they run; left-out keys are not
-    there. ``decision`` is what the rule answers, made once."""
+    there. ``decision`` is what the rule answers, made once. ``id`` is there for rules that were edited
+    through the API: it stays when the rule is renamed."""
 
     name: str
     status: Status
     conditions: tuple[tuple[str, Condition], ...]
     decision: Decision
+    id: str | None = None
 
     @property
     def access(self) -> Access:
@@ -109,6 +112,10 @@ def compile_policy(
         if rule.name in seen:
             detail = f"rule name {printable(rule.name)} is already that of rules[{seen[rule.name]}]"
             raise PolicyInvalid(PolicyProblem.DUPLICATE, (*path, "name"), detail)
+        if rule.id is not None and any(rule.id == other.id for other in rules):
+            raise PolicyInvalid(
+                PolicyProblem.DUPLICATE, (*path, "id"), f"id {rule.id} is that of another rule"
+            )
         seen[rule.name] = index
         rules.append(rule)
     if client_conditions is None:
@@ -143,6 +150,7 @@ def referenced_zones(policy: Policy) -> frozenset[str]:
 def _rule(raw: object, path: KeyPath, parsers: ConditionParsers) -> Rule:
     known = (*RESERVED_KEYS, *_ordered(parsers))
     rule = read_mapping(raw, path, known=known, required=("name", "access"))
+    rule_id = _rule_id(rule, path)
     name = read_text(rule["name"], (*path, "name"))
     if name in (DEFAULT_RULE, POLICY_ERROR):
         detail = f"{name} is a reason of its own and cannot name a rule"
@@ -155,7 +163,17 @@ def _rule(raw: object, path: KeyPath, parsers: ConditionParsers) -> Rule:
         )
     except PolicyInvalid as error:
         raise error.under(path, name) from None
-    return Rule(name, status, conditions, Decision(access, rule_reason(name), name, prompt))
+    return Rule(name, status, conditions, Decision(access, rule_reason(name), name, prompt), rule_id)
+
+
+def _rule_id(rule: Mapping[str, Any], path: KeyPath) -> str | None:
+    if "id" not in rule:
+        return None
+    rule_id = rule["id"]
+    if not isinstance(rule_id, str) or not is_id(rule_id, IdKind.RULE):
+        detail = f"not the id of a rule ({IdKind.RULE} and 17 letters or digits); leave it out in a new rule"
+        raise PolicyInvalid(PolicyProblem.BAD_NAME, (*path, "id"), detail)
+    return rule_id
 
 
 def _condition(key: str, raw: Any, parsers: ConditionParsers) -> Condition:

@@ -63,6 +63,14 @@ def one(**keys: Any) -> dict[str, Any]:
             ("rules", 1, "name"),
             id="two rules of one name",
         ),
+        pytest.param(one(id="0pr1"), P.BAD_NAME, ("rules", 0, "id"), id="an id that is none"),
+        pytest.param(one(id=7), P.BAD_NAME, ("rules", 0, "id"), id="a number for an id"),
+        pytest.param(
+            {"name": "p", "rules": [rule("r", id="0pr" + "1" * 17), rule("s", id="0pr" + "1" * 17)]},
+            P.DUPLICATE,
+            ("rules", 1, "id"),
+            id="two rules of one id",
+        ),
         pytest.param(
             {"name": "p", "rules": [rule("a\nb")]},
             P.BAD_NAME,
