@@ -5,13 +5,13 @@ million certificates has lists of a size that a device or a proxy can fetch, and
 part of them again.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Final
 
 from cryptography import x509
 
-from gateway.model.quoting import printable
+from gateway.model.issued import RevocationReason, RevokedEntry
 from gateway.pki import der_writing as write
 from gateway.pki.certificate import MAX_SERIAL_NUMBER_BYTES, Certificate
 from gateway.pki.crl import Covers
@@ -25,38 +25,25 @@ _ISSUING_DISTRIBUTION_POINT = "2.5.29.28"
 _AUTHORITY_KEY_IDENTIFIER = "2.5.29.35"
 _VERSION_2 = write.integer(1)
 
-# RFC 5280 §5.3.1. The reason "unspecified" is left out of a CRL, and removeFromCRL is for delta CRLs.
-_REASON_NUMBERS = {
-    "keyCompromise": 1,
-    "cACompromise": 2,
-    "affiliationChanged": 3,
-    "superseded": 4,
-    "cessationOfOperation": 5,
-    "certificateHold": 6,
-    "privilegeWithdrawn": 9,
-    "aACompromise": 10,
+# RFC 5280 §5.3.1.
+REASON_NUMBERS: Final = {
+    RevocationReason.UNSPECIFIED: 0,
+    RevocationReason.KEY_COMPROMISE: 1,
+    RevocationReason.CA_COMPROMISE: 2,
+    RevocationReason.AFFILIATION_CHANGED: 3,
+    RevocationReason.SUPERSEDED: 4,
+    RevocationReason.CESSATION_OF_OPERATION: 5,
+    RevocationReason.CERTIFICATE_HOLD: 6,
+    RevocationReason.REMOVE_FROM_CRL: 8,
+    RevocationReason.PRIVILEGE_WITHDRAWN: 9,
+    RevocationReason.AA_COMPROMISE: 10,
 }
-_REASONS = {
-    name: write.sequence(write.extension(_REASON_CODE, write.enumerated(number)))
-    for name, number in _REASON_NUMBERS.items()
-} | {"unspecified": b""}
-
-
-@dataclass(frozen=True, slots=True)
-class RevokedEntry:
-    """``reason`` is the ASN.1 name of RFC 5280 §5.3.1; ``revoked_at`` is aware."""
-
-    serial_number: int
-    revoked_at: datetime
-    reason: str = "unspecified"
-
-
-def reason_number(reason: str) -> int:
-    """The number of a reason's ASN.1 name, 0 for ``unspecified``. Raises ValueError for any other text."""
-    number = 0 if reason == "unspecified" else _REASON_NUMBERS.get(reason)
-    if number is None:
-        raise ValueError(f"{printable(reason)} is no reason of RFC 5280 §5.3.1")
-    return number
+# Ready-made entry extensions. "unspecified" is left out (RFC 5280 §5.3.1); removeFromCRL is for delta CRLs.
+_REASONS: Final[Mapping[RevocationReason, bytes]] = {
+    reason: write.sequence(write.extension(_REASON_CODE, write.enumerated(number))) if number else b""
+    for reason, number in REASON_NUMBERS.items()
+    if reason is not RevocationReason.REMOVE_FROM_CRL
+}
 
 
 def shard_of(serial_number: int, shards: int) -> int:
@@ -80,7 +67,7 @@ def build_crl(
     too; with none, and ``covers`` everything, it is one list for all the issuer's certificates.
 
     The same arguments make the same list up to the signature: entries are in the order of their numbers.
-    Raises `SigningFailed`, and ValueError for an unknown reason or a serial number that no certificate has.
+    Raises `SigningFailed`, and ValueError for removeFromCRL or a serial number that no certificate has.
     """
     extensions = [
         write.extension(
@@ -120,7 +107,7 @@ def _entries(entries: Iterable[RevokedEntry]) -> bytes:
             at = times[entry.revoked_at] = write.time(entry.revoked_at)
         reason = _REASONS.get(entry.reason)
         if reason is None:
-            raise ValueError(f"{printable(entry.reason)} is no reason of RFC 5280 §5.3.1 for a full CRL")
+            raise ValueError(f"{entry.reason} is no reason for a full CRL")
         # All of it is shorter than 128 bytes, so that each length is one.
         length = 2 + width + len(at) + len(reason)
         parts.append(bytes((0x30, length, 0x02, width)) + serial_number.to_bytes(width) + at + reason)

@@ -55,14 +55,14 @@ class Publication:
 class PreparedCertificate:
     """A checked certificate without its signature, good for one `sign`."""
 
-    __slots__ = ("_algorithm_der", "_tbs_der", "not_after", "not_before", "serial_number")
+    __slots__ = ("_signing_key", "_tbs_der", "not_after", "not_before", "serial_number")
 
     def __init__(
-        self, tbs_der: bytes, algorithm_der: bytes, serial_number: int, dates: tuple[datetime, datetime]
+        self, tbs_der: bytes, signing_key: PublicKey, serial_number: int, dates: tuple[datetime, datetime]
     ) -> None:
         """For the functions of this module only."""
         self._tbs_der: bytes | None = tbs_der
-        self._algorithm_der = algorithm_der
+        self._signing_key = signing_key
         self.serial_number = serial_number
         self.not_before, self.not_after = dates
 
@@ -71,7 +71,7 @@ class PreparedCertificate:
         tbs_der, self._tbs_der = self._tbs_der, None
         if tbs_der is None:
             raise IssuanceRefused("a prepared certificate is signed once; prepare another")
-        if signer.algorithm_der != self._algorithm_der:
+        if signer.public_key != self._signing_key:
             raise IssuanceRefused("this is not the key that the certificate was prepared for")
         return tbs_der
 
@@ -95,9 +95,8 @@ def prepare_device(
     if identity.user is not None:
         _check_text(identity.user, "user")
         names.append(x509.OtherName(USER_PRINCIPAL_NAME, write.element(0x0C, identity.user.encode())))
-    label = "".join(c for c in identity.label if c.isprintable()).strip()[:_MAX_COMMON_NAME].strip()
     return _prepare(
-        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, label or "device")]),
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _common_name(identity.label))]),
         request.spki_der,
         issuer,
         issuer.public_key,
@@ -123,6 +122,8 @@ def prepare_authority(
     profile: CertificateProfile,
 ) -> PreparedCertificate:
     """An authority's certificate, self-signed where ``issuer`` is None. Raises `IssuanceRefused`."""
+    if issuer is not None and issuer.extensions.path_length == 0:
+        raise IssuanceRefused("the issuer may have no authority below itself (RFC 5280 §4.2.1.9)")
     attributes = [(NameOID.ORGANIZATION_NAME, organization), (NameOID.ORGANIZATIONAL_UNIT_NAME, unit)]
     try:
         subject = x509.Name(
@@ -189,7 +190,7 @@ def _prepare(
             crl_urls=frozenset(publication.crls),
         ),
     )
-    return PreparedCertificate(tbs_der, algorithm_der, serial_number, (not_before, not_after))
+    return PreparedCertificate(tbs_der, signing_key, serial_number, (not_before, not_after))
 
 
 def _extensions(
@@ -256,6 +257,12 @@ def _device_name(device: str) -> x509.UniformResourceIdentifier:
     if not device.isascii() or ":" not in device or " " in device:
         raise IssuanceRefused("the device's name in certificates has to be a URI, such as urn:example:ws-42")
     return x509.UniformResourceIdentifier(device)
+
+
+def _common_name(label: str) -> str:
+    """Its printable part, as far as the library lets a common name be (it counts bytes)."""
+    printable = "".join(character for character in label if character.isprintable())
+    return printable.encode()[:_MAX_COMMON_NAME].decode(errors="ignore").strip() or "device"
 
 
 def _check_text(name: str, what: str) -> None:

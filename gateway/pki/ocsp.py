@@ -10,10 +10,11 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Final, assert_never
 
+from gateway.model.issued import RevocationReason
 from gateway.pki import der as asn1
 from gateway.pki import der_writing as write
 from gateway.pki.certificate import MAX_SERIAL_NUMBER_BYTES, Certificate
-from gateway.pki.crl_building import reason_number
+from gateway.pki.crl_building import REASON_NUMBERS
 from gateway.pki.signer import Signer, key_bits, signed_document
 
 # A request about one certificate has about 120 bytes.
@@ -84,7 +85,7 @@ class Good:
 @dataclass(frozen=True, slots=True)
 class Revoked:
     at: datetime
-    reason: str = "unspecified"
+    reason: RevocationReason = RevocationReason.UNSPECIFIED
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +178,7 @@ def _single(asked: CertId, status: CertStatus, this_update: datetime, next_updat
         case Unknown():
             told = write.implicit(2, b"", constructed=False)
         case Revoked(at, reason):
-            number = reason_number(reason)
+            number = REASON_NUMBERS[reason]
             why = write.explicit(0, write.enumerated(number)) if number else b""
             told = write.implicit(1, write.generalized_time(at) + why, constructed=True)
         case _:
