@@ -16,7 +16,7 @@ import json
 import logging
 import re
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from aiohttp import web
@@ -44,6 +44,7 @@ from gateway.server.org.openapi import document
 from gateway.server.org.rate_limit import RateLimiter, Standing, caller_of_address
 from gateway.server.org.route import GUARDED, PUBLIC, Answer, Budget, Route
 from gateway.server.org.routing import Matched, RoutingTable
+from gateway.services.org_configuration import OrgConfiguration
 from gateway.services.ports import Clock, Randomness
 
 OPENAPI_PATH: Final = "/api/v1/openapi.json"
@@ -69,7 +70,8 @@ _logger = logging.getLogger("gateway.defect")
 
 class OrgApp:
     """Answers requests by ``routes``, and with the OpenAPI document of them, which refers to ``schemas``.
-    ``base_url`` is what the org is reached by from outside, `https://host[:port]`."""
+    ``base_url`` is what the org is reached by from outside, `https://host[:port]`. ``configuration`` gives
+    what gateway.yaml says at the time."""
 
     def __init__(
         self,
@@ -80,6 +82,7 @@ class OrgApp:
         clock: Clock,
         randomness: Randomness,
         base_url: str,
+        configuration: Callable[[], OrgConfiguration] = OrgConfiguration,
     ) -> None:
         self._table = RoutingTable((*routes, self._openapi_route(routes, schemas)))
         self._store = store
@@ -87,6 +90,7 @@ class OrgApp:
         self._clock = clock
         self._randomness = randomness
         self._base_url = base_url
+        self._configuration = configuration
         self._tokens = Tokens(store, clock)
         self._limiter = RateLimiter()
         self._runner = web.ServerRunner(
@@ -211,6 +215,7 @@ class OrgApp:
             randomness=self._randomness,
             base_url=self._reached_by(headers.get("x-forwarded-host", "")),
             reference_id=exchange.reference_id,
+            configuration=self._configuration(),
         )
 
     def _reached_by(self, authority: str) -> str:

@@ -1,7 +1,7 @@
 """One request, as a handler of the org sees it, and the checks that every handler needs of what it reads."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import parse_qsl
@@ -11,6 +11,7 @@ from gateway.model.org import TokenScope
 from gateway.server.org.enforcement import Enforcement
 from gateway.server.org.errors import ApiError, not_well_formed, unsupported_media_type, validation_failed
 from gateway.server.org.strict_json import JsonRefused, is_storable, parse_json
+from gateway.services.org_configuration import OrgConfiguration
 from gateway.services.ports import Clock, Randomness
 
 MAX_BODY_BYTES: Final = 1024 * 1024
@@ -64,7 +65,7 @@ class StoreDoor(Protocol):
 class Call:
     """``parameters`` are those of the path, ``query`` is as it was sent. ``headers`` have lower-case names;
     of several of one name the last counts. ``base_url`` is what the org is reached by: `https://host[:port]`,
-    without a slash at its end.
+    without a slash at its end. ``configuration`` is what gateway.yaml says now.
     """
 
     method: str
@@ -81,6 +82,7 @@ class Call:
     randomness: Randomness
     base_url: str
     reference_id: str
+    configuration: OrgConfiguration = field(default_factory=OrgConfiguration)
 
     # What was sent.
 
