@@ -3,9 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
+from gateway.config.forms import NO_STORE
 from gateway.config.schema import (
     AppSection,
     AuthoritySection,
+    CaSection,
     GatewayFile,
     IdentityProviderSection,
     LimitsSection,
@@ -13,6 +15,7 @@ from gateway.config.schema import (
 from gateway.model.settings import (
     AppSettings,
     AuthoritySettings,
+    CaSettings,
     CertificateFiles,
     ChallengeMode,
     DeviceFrom,
@@ -58,6 +61,8 @@ def assemble(file: GatewayFile, source: str) -> GatewaySettings:
         pages_directory=_optional(base, file.pages),
         limits=_limits(file.limits),
         store_url=_store(base, file.store),
+        ca=_ca(base, trust.ca),
+        listen_http=tuple(listen.http),
         proxy_protocol=listen.proxy_protocol,
     )
 
@@ -65,12 +70,27 @@ def assemble(file: GatewayFile, source: str) -> GatewaySettings:
 def _authority(base: Path, section: AuthoritySection) -> AuthoritySettings:
     return AuthoritySettings(
         name=section.name,
-        certificates=_absolute(base, section.certificates or ""),
+        certificates="" if section.builtin else _absolute(base, section.certificates or ""),
         crls=tuple(crl if "://" in crl else _absolute(base, crl) for crl in section.crls or ()),
         stale_crl_allowed_for=section.stale_crl.allow_for,
         user_binding_required=section.user_binding == "required",
         device_from=DeviceFrom(section.device_from),
         user_from=UserFrom(section.user_from),
+        builtin=section.builtin,
+    )
+
+
+def _ca(base: Path, section: CaSection) -> CaSettings:
+    return CaSettings(
+        certificate_lifetime=section.certificate_lifetime,
+        renew_before=section.renew_before,
+        max_certificates=section.max_certificates,
+        revoke_superseded=section.superseded == "revoke",
+        crl_lifetime=section.crl_lifetime,
+        ocsp_lifetime=section.ocsp_lifetime,
+        passphrase_file=_optional(base, section.passphrase_file),
+        pkcs11_module=_optional(base, section.pkcs11_module),
+        pkcs11_pin_file=_optional(base, section.pkcs11_pin_file),
     )
 
 
@@ -144,7 +164,7 @@ def _absolute(base: Path, path: str) -> str:
 
 def _store(base: Path, url: str) -> str | None:
     """The URL with an absolute path; None where there is no store."""
-    if url == "none":
+    if url == NO_STORE:
         return None
     scheme, _, path = url.partition(":///")
     return f"sqlite:///{_absolute(base, path)}" if scheme == "sqlite" else url

@@ -8,6 +8,7 @@ have been checked before (`gateway.config.schema`); what the named files hold is
 from collections.abc import Hashable, Iterable, Iterator
 
 from gateway.config.errors import KeyPath, did_you_mean
+from gateway.config.forms import NO_STORE
 from gateway.config.schema import AppSection, AuthoritySection, GatewayFile
 from gateway.model.quoting import printable
 
@@ -45,6 +46,12 @@ def _listeners(file: GatewayFile) -> Iterator[Finding]:
         yield ("listen", "metrics"), "is also an https address; metrics need one of their own"
     if file.listen.proxy_protocol and not file.trusted_proxies:
         yield ("listen", "proxy_protocol"), "needs trusted_proxies: nobody else may say who the client is"
+    yield from _repeated(("listen", "http"), None, file.listen.http)
+    for index, address in enumerate(file.listen.http):
+        if address in file.listen.https or address == file.listen.metrics:
+            yield ("listen", "http", index), "is also another listener's; plain HTTP needs one of its own"
+    if file.listen.http and file.store == NO_STORE:
+        yield ("listen", "http"), "publishes what the CA in the store signs, but store is none"
 
 
 def _device_trust(file: GatewayFile) -> Iterator[Finding]:
@@ -52,22 +59,28 @@ def _device_trust(file: GatewayFile) -> Iterator[Finding]:
     path: KeyPath = ("device_trust", "authorities")
     if section.enabled and not section.authorities:
         yield path, "must name at least one authority, or else no device is ever trusted"
+    if section.ca.renew_before >= section.ca.certificate_lifetime:
+        yield ("device_trust", "ca", "renew_before"), "is not shorter than certificate_lifetime"
     yield from _repeated(path, "name", [authority.name for authority in section.authorities])
     for index, authority in enumerate(section.authorities):
         yield from _authority((*path, index), authority)
+    builtin = [index for index, authority in enumerate(section.authorities) if authority.builtin]
+    if builtin and file.store == NO_STORE:
+        yield (*path, builtin[0], "builtin"), "is the CA in the store, but store is none"
+    for index in builtin[1:]:
+        yield (*path, index, "builtin"), f"is already item [{builtin[0]}]; there is one CA in the store"
 
 
 def _authority(path: KeyPath, authority: AuthoritySection) -> Iterator[Finding]:
     if authority.builtin:
-        yield (
-            (*path, "builtin"),
-            "the built-in CA is not part of this version; configure certificates and crls",
-        )
-        return
-    if authority.certificates is None:
-        yield (*path, "certificates"), "is missing"
-    if authority.crls is None:
-        yield (*path, "crls"), "is missing; write [] only if its certificates are never revoked"
+        for key in ("certificates", "crls"):
+            if getattr(authority, key) is not None:
+                yield (*path, key), "is not for the builtin authority: the store has its own"
+    else:
+        if authority.certificates is None:
+            yield (*path, "certificates"), "is missing"
+        if authority.crls is None:
+            yield (*path, "crls"), "is missing; write [] only if its certificates are never revoked"
     if authority.user_binding == "required" and authority.user_from == "none":
         yield (
             (*path, "user_from"),

@@ -27,6 +27,9 @@ MAX_MTLS_DOMAIN_CHARACTERS: Final = MAX_HOST_NAME_CHARACTERS - 64
 MAX_ENDPOINT_CHARACTERS: Final = 1024
 MAX_URL_CHARACTERS: Final = 2048
 
+# What stands for no store at all.
+NO_STORE: Final = "none"
+
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DURATION = re.compile(r"([0-9]{1,9})([smhd])\Z")
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
@@ -217,7 +220,7 @@ def read_store(text: str) -> str:
     """``none``, ``sqlite:///path``, or the URI of a PostgreSQL database as libpq takes it: one host or
     several, or a socket's directory in ``?host=``. A password may stand in it, so no error shows the text."""
     url = _store_url(text)
-    if text == "none" or (
+    if text == NO_STORE or (
         url is not None
         and len(url.path) > 1
         and (

@@ -24,7 +24,7 @@ def load_material(config_path: str, parsers: ConditionParsers, now: datetime) ->
     return Material(
         settings=settings,
         certificates=tuple(read_server_certificate(files) for files in settings.certificates),
-        authorities=tuple(read_authority(authority) for authority in settings.authorities),
+        authorities=tuple(read_authority(each) for each in settings.authorities if not each.builtin),
         metadata={p.name: read_idp_metadata(p, now) for p in settings.identity_providers},
         policies={
             app.name: read_policy(

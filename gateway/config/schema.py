@@ -122,6 +122,13 @@ class ListenSection(_Section):
     https: list[ListenAddress] = Field(
         min_length=1, max_length=64, description="IP addresses and ports that take HTTPS from browsers."
     )
+    http: list[ListenAddress] = Field(
+        default=[],
+        max_length=64,
+        description="IP addresses and ports where CRLs, certificates of authorities and OCSP are also there "
+        "without TLS (they are signed), and nothing else. The certificates of an authority that is made while "
+        "there is one name http addresses.",
+    )
     metrics: ListenAddress | None = Field(
         default=None, description="Address of /metrics, /healthz and /readyz; plain HTTP. Left out: none."
     )
@@ -190,7 +197,9 @@ class AuthoritySection(_Section):
 
     name: Name = Field(description="Name of the authority in logs and metrics.")
     builtin: bool = Field(
-        default=False, description="true: the built-in CA, which is not part of this version."
+        default=False,
+        description="true: the CA in the store. It needs neither certificates nor crls: what is issued and "
+        "revoked there counts at once.",
     )
     certificates: FilePath | None = Field(
         default=None, description="PEM file with the authority's certificates; each one is a trust anchor."
@@ -235,6 +244,45 @@ class AuthoritySection(_Section):
     )
 
 
+class CaSection(_Section):
+    """How the CA in the store issues and publishes."""
+
+    certificate_lifetime: Annotated[timedelta, duration_between("1h", "825d")] = Field(
+        default=timedelta(days=365), description="How long a device's certificate is valid."
+    )
+    renew_before: Annotated[timedelta, duration_between("1m", "365d")] = Field(
+        default=timedelta(days=30), description="How long before its end a certificate may be renewed."
+    )
+    max_certificates: int = Field(
+        default=3, ge=1, le=100, description="Certificates of one device and user that may be valid at once."
+    )
+    superseded: Literal["revoke", "expire"] = Field(
+        default="revoke",
+        description="What becomes of a renewed certificate when the new one was seen for the first time: "
+        "revoke, or let it expire.",
+    )
+    crl_lifetime: Annotated[timedelta, duration_between("10m", "30d")] = Field(
+        default=timedelta(days=1),
+        description="From one revocation list to the next update that it names. A new one is signed after "
+        "half of it, and within a second of a revocation.",
+    )
+    ocsp_lifetime: Annotated[timedelta, duration_between("1m", "7d")] = Field(
+        default=timedelta(hours=1), description="How long an OCSP answer may be kept by whoever got it."
+    )
+    passphrase_file: FilePath | None = Field(
+        default=None,
+        description="File with the passphrase of the issuing key, readable by the gateway's user only. Left "
+        "out: ca.passphrase in the directory of the gateway's own keys. The environment variable "
+        "DEVICETRUST_CA_PASSPHRASE goes first.",
+    )
+    pkcs11_module: FilePath | None = Field(
+        default=None, description="Library of the HSM that holds the issuing key (PKCS#11)."
+    )
+    pkcs11_pin_file: FilePath | None = Field(
+        default=None, description="File with the HSM's PIN, readable by the gateway's user only."
+    )
+
+
 class DeviceTrustSection(_Section):
     """Which devices are trusted."""
 
@@ -244,6 +292,9 @@ class DeviceTrustSection(_Section):
     )
     authorities: list[AuthoritySection] = Field(
         max_length=100, description="The certification authorities of the devices."
+    )
+    ca: CaSection = Field(
+        default_factory=CaSection, description="The CA in the store (builtin: true), if it is used."
     )
 
 

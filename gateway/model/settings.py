@@ -60,6 +60,23 @@ class AuthoritySettings:
     user_binding_required: bool
     device_from: DeviceFrom
     user_from: UserFrom
+    builtin: bool = False  # the CA in the store: ``certificates`` is empty, what is revoked comes from there
+
+
+@dataclass(frozen=True, slots=True)
+class CaSettings:
+    """How the CA in the store issues and publishes. What belongs to one of its authorities for good (names,
+    keys, shards) is said when that is made."""
+
+    certificate_lifetime: timedelta = timedelta(days=365)
+    renew_before: timedelta = timedelta(days=30)  # before a certificate's end
+    max_certificates: int = 3  # valid at once, of one device and user
+    revoke_superseded: bool = True  # the old certificate, once the new one was seen; else it runs out
+    crl_lifetime: timedelta = timedelta(days=1)
+    ocsp_lifetime: timedelta = timedelta(hours=1)
+    passphrase_file: str | None = None  # None: ca.passphrase among the gateway's own keys
+    pkcs11_module: str | None = None
+    pkcs11_pin_file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,4 +188,6 @@ class GatewaySettings:
     limits: Limits = field(default_factory=Limits)
     # sqlite:///absolute/path or postgresql://…; None: no org. May hold a password.
     store_url: str | None = field(default=None, repr=False)
+    ca: CaSettings = field(default_factory=CaSettings)
+    listen_http: tuple[Address, ...] = ()  # CRLs, certificates of authorities and OCSP, without TLS
     proxy_protocol: bool = False  # every connection begins with a PROXY header, version 2

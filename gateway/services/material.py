@@ -14,7 +14,8 @@ from gateway.tls.contexts import ServerCertificate
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """``policies`` and ``decryption_keys`` are by app name, ``metadata`` by identity provider name."""
+    """``authorities`` are those that are read from files. ``policies`` and ``decryption_keys`` are by app
+    name, ``metadata`` by identity provider name."""
 
     settings: GatewaySettings
     certificates: tuple[ServerCertificate, ...]
@@ -31,7 +32,7 @@ class Material:
             (
                 settings.source,
                 *(f for c in settings.certificates for f in (c.certificate, c.private_key)),
-                *(a.certificates for a in settings.authorities),
+                *(a.certificates for a in settings.authorities if not a.builtin),
                 *(p.metadata for p in settings.identity_providers),
                 *(a.policy_file for a in settings.apps),
                 *(a.decryption_key for a in settings.apps if a.decryption_key),

@@ -27,7 +27,7 @@ def check_authorities(settings: GatewaySettings, now: datetime) -> Iterator[Find
             "device_trust.enabled is false, so no device is trusted",
             "set it to true once authorities and policies are ready",
         )
-    for authority_settings in settings.authorities:
+    for authority_settings in (each for each in settings.authorities if not each.builtin):
         try:
             authority = read_authority(authority_settings)
         except (ConfigError, KeyFileRefused) as error:

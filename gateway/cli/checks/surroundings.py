@@ -99,7 +99,8 @@ def _deciding_files(settings: GatewaySettings) -> list[str]:
     paths = [settings.source]
     paths += [files.certificate for files in settings.certificates]
     for authority in settings.authorities:
-        paths += [authority.certificates, *(crl for crl in authority.crls if "://" not in crl)]
+        if not authority.builtin:
+            paths += [authority.certificates, *(crl for crl in authority.crls if "://" not in crl)]
     paths += [provider.metadata for provider in settings.identity_providers]
     paths += [app.policy_file for app in settings.apps]
     paths += [u.ca_file for app in settings.apps for u in app.upstreams if u.ca_file is not None]

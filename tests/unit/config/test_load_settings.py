@@ -13,6 +13,7 @@ from gateway.model.settings import (
     Address,
     AppSettings,
     AuthoritySettings,
+    CaSettings,
     CertificateFiles,
     DeviceFrom,
     Enforcement,
@@ -128,6 +129,19 @@ def test_the_defaults_of_the_file_are_those_of_the_settings() -> None:
             lambda s: s.store_url,
             "postgresql://gateway:secret@db/trust",
         ),
+        (
+            "    - name: corp\n",
+            "    - {name: own, builtin: true, user_binding: optional}\n    - name: corp\n",
+            lambda s: (s.authorities[0].builtin, s.authorities[0].crls, s.authorities[0].certificates),
+            (True, (), ""),
+        ),
+        (
+            "  authorities:\n",
+            "  ca: {certificate_lifetime: 90d, superseded: expire, passphrase_file: p}\n  authorities:\n",
+            lambda s: s.ca,
+            CaSettings(timedelta(days=90), revoke_superseded=False, passphrase_file="/etc/gateway/p"),
+        ),
+        ("workers: 1", "http: [0.0.0.0:80]", lambda s: s.listen_http, (Address("0.0.0.0", 80),)),
         ("workers: 1", "public_port: 443", lambda s: s.public_port, 443),
         ('"1.2"', '"1.3"', lambda s: s.mtls_minimum_version, "1.3"),
         ("enabled: true", "enabled: false", lambda s: s.device_trust_enabled, False),
@@ -327,9 +341,23 @@ def test_a_wrong_value_is_named_with_its_line_and_key(old: str, new: str, compla
         ),
         (
             "    - name: corp\n",
-            "    - {name: builtin, builtin: true}\n    - name: corp\n",
-            "18: device_trust.authorities[0].builtin: the built-in CA is not part of this version; "
-            "configure certificates and crls",
+            "    - {name: own, builtin: true, crls: []}\n    - name: corp\n",
+            "18: device_trust.authorities[0].crls: is not for the builtin authority: the store has its own",
+        ),
+        (
+            "    - name: corp\n",
+            "    - {name: own, builtin: true}\n    - {name: own2, builtin: true}\n    - name: corp\n",
+            "19: device_trust.authorities[1].builtin: is already item [0]; there is one CA in the store",
+        ),
+        (
+            "  authorities:\n",
+            "  ca: {certificate_lifetime: 30d}\n  authorities:\n",
+            "17: device_trust.ca.renew_before: is not shorter than certificate_lifetime",
+        ),
+        (
+            "  workers: 1\n",
+            "  workers: 1\n  http: [127.0.0.1:8443]\n",
+            "9: listen.http[0]: is also another listener's; plain HTTP needs one of its own",
         ),
         (
             "user_from: san_upn",
