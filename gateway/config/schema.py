@@ -125,9 +125,9 @@ class ListenSection(_Section):
     http: list[ListenAddress] = Field(
         default=[],
         max_length=64,
-        description="IP addresses and ports where CRLs, certificates of authorities and OCSP are also there "
-        "without TLS (they are signed), and nothing else. The certificates of an authority that is made while "
-        "there is one name http addresses.",
+        description="IP addresses and ports where CRLs, certificates of authorities and OCSP are also "
+        "there without TLS (they are signed), and nothing else. The certificates of an authority made "
+        "while there is one name http addresses.",
     )
     metrics: ListenAddress | None = Field(
         default=None, description="Address of /metrics, /healthz and /readyz; plain HTTP. Left out: none."
