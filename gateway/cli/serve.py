@@ -22,6 +22,7 @@ from gateway.server.serving import Plan, run_gateway
 # What a new configuration can be refused for; the old one then stays.
 REFUSALS: Final = (ConfigError, ConfigErrors, KeyFileRefused, PageTemplateRefused, OSError)
 _WORKER: Final = (sys.executable, "-P", "-m", "gateway.cli.worker")
+_ORG: Final = (sys.executable, "-P", "-m", "gateway.cli.org")
 
 _EPILOG = """\b
 Examples:
@@ -56,6 +57,7 @@ def serve(config_path: str, workers: int | None, take_over: bool) -> None:
         read=reader.read,
         refusals=REFUSALS,
         command=_WORKER,
+        org_command=_ORG,
         given=given_sockets(os.environ),
         notifier=Notifier(os.environ),
         take_over=take_over,

@@ -80,6 +80,11 @@ class ControlChannel:
             self._outgoing.append((rest, left))
             self._loop.add_writer(self._socket, self._writable)
 
+    @property
+    def frames_waiting(self) -> int:
+        """Frames that the other process has not read yet."""
+        return len(self._outgoing)
+
     async def receive(self) -> Message:
         """The next message. Raises ControlClosed when there is none any more."""
         while not self._incoming:

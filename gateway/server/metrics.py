@@ -78,7 +78,9 @@ class Metrics:
         )
         self._certificate_ends: list[datetime] = []
         self._expiring = gauge("certificates_expiring", "Server certificates that end soon.", "within")
-        self.change_number = gauge("change_number", "Changes applied since the start.")
+        self.change_number = gauge(
+            "change_number", "The last change in the store that is known here; without a store, how many."
+        )
         gauge("build_info", "The version that runs.", "version").labels(__version__).set(1)
 
     def handshake(self, role: str, result: str, seconds: float) -> None:

@@ -118,6 +118,7 @@ def _fixed_at_start(running: GatewaySettings, wanted: GatewaySettings) -> list[s
             ("listen.proxy_protocol", running.proxy_protocol, wanted.proxy_protocol),
             ("keys", running.keys_directory, wanted.keys_directory),
             ("org.name", running.org_name, wanted.org_name),
+            ("store", running.store_url, wanted.store_url),
         )
         if old != new
     ]

@@ -41,12 +41,13 @@ METRICS_NAME: Final = "metrics"
 class Plan:
     """What to serve. ``read`` reads the configuration anew and blocks; ``refusals`` are what it raises for
     one that cannot be used. ``command`` starts a worker. ``given`` are sockets that systemd opened: with any,
-    those of ``listen.https`` are not."""
+    those of ``listen.https`` are not. ``org_command`` starts the org process."""
 
     configuration: Configuration
     read: Callable[[datetime], Configuration]
     refusals: tuple[type[Exception], ...]
     command: Sequence[str]
+    org_command: Sequence[str]
     workers: int
     given: Sequence[GivenSocket]
     notifier: Notifier
@@ -74,6 +75,7 @@ async def run_gateway(plan: Plan) -> None:
             str(Path(settings.keys_directory, "crl-cache")),
             log,
             estate.ticket_secret,
+            plan.org_command,
         )
         metrics = MetricsListener(supervisor.scrape, supervisor.not_ready)
         try:

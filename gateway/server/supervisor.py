@@ -12,7 +12,6 @@ account.
 
 import asyncio
 import os
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -26,6 +25,8 @@ from gateway.adapters.shared_table import SharedTable
 from gateway.pki.revocation import RevocationIndex
 from gateway.server.configuration import Configuration
 from gateway.server.log import LogWriter
+from gateway.server.org_supervision import OrgSupervision
+from gateway.server.start_pauses import StartPauses
 from gateway.server.supervisor_metrics import SupervisorMetrics
 from gateway.server.ticket_keys import TICKET_SECRET_BYTES, TICKET_SECRET_SECONDS
 from gateway.server.worker_link import WorkerLink, WorkerLost, WorkerRefused
@@ -41,10 +42,6 @@ _PING_SECONDS: Final = 5.0
 _END_SECONDS: Final = 5.0
 _HURRY_SECONDS: Final = 2.0
 _TICK_SECONDS: Final = 5.0
-# A worker that lived shorter than this failed at its start: the next attempt waits, each time longer.
-_STEADY_SECONDS: Final = 10.0
-_FIRST_PAUSE_SECONDS: Final = 0.1
-_LONGEST_PAUSE_SECONDS: Final = 10.0
 
 
 class HasDescriptor(Protocol):
@@ -73,22 +70,12 @@ class _Slot:
     sockets: Sequence[HasDescriptor]
     link: WorkerLink | None = None
     is_ready: bool = False
-    failures: int = 0
-    started_at: float = field(default_factory=time.monotonic)
-
-    def pause_seconds(self) -> float:
-        """How long to wait before the next start; 0 for one that ran well until it ended."""
-        if time.monotonic() - self.started_at >= _STEADY_SECONDS:
-            self.failures = 0
-        else:
-            self.failures += 1
-        if not self.failures:
-            return 0.0
-        return min(_FIRST_PAUSE_SECONDS * 2.0 ** min(self.failures - 1, 16), _LONGEST_PAUSE_SECONDS)
+    pauses: StartPauses = field(default_factory=StartPauses)
 
 
 class Supervisor:
-    """Made on the running loop. ``command`` starts a worker; ``crl_cache_directory`` as in `CrlStore`."""
+    """Made on the running loop. ``command`` starts a worker, ``org_command`` the org process, which is not
+    wanted where there is no store; ``crl_cache_directory`` as in `CrlStore`."""
 
     def __init__(
         self,
@@ -99,6 +86,7 @@ class Supervisor:
         crl_cache_directory: str | None,
         log: LogWriter,
         ticket_secret: bytes,
+        org_command: Sequence[str] = (),
     ) -> None:
         self._in_force = configuration
         self._held = held
@@ -118,9 +106,22 @@ class Supervisor:
         self._crls = CrlStore(
             configuration.material.authorities, crl_cache_directory, self._clock, self._index_changed, self
         )
+        self._org: OrgSupervision | None = None
+        if configuration.material.settings.store_url is not None and org_command:
+            self._org = OrgSupervision(
+                org_command,
+                held.log_lock,
+                lambda: self._in_force,
+                self.metrics.process_has_ended,
+                self.metrics.changed_to,
+                self.metrics.store_reachable,
+                log,
+            )
 
     async def start(self) -> None:
         """Raises WorkerRefused, WorkerLost, OSError, when all that was begun has ended."""
+        if self._org is not None:
+            self._org.link.start()
         loading = asyncio.create_task(self._crls.load(), name="first load of the CRLs")
         starting = [asyncio.create_task(self._start(slot, loading)) for slot in self._slots]
         try:
@@ -148,6 +149,8 @@ class Supervisor:
                 group.create_task(self._watch(slot), name=f"watch over worker {slot.number}")
             group.create_task(self._crls.run(), name="CRLs")
             group.create_task(self._renew_ticket_secret(), name="ticket keys")
+            if self._org is not None:
+                group.create_task(self._org.link.run(), name="org")
             await self._tick()
         raise AssertionError("none of them returns")
 
@@ -167,15 +170,22 @@ class Supervisor:
                 raise WorkerRefused("every worker ended while it prepared the configuration")
             self._in_force = configuration
             await asyncio.gather(*(self._commit(link) for link in links))
+        if self._org is not None:
+            self._org.link.replace_configuration(configuration)
         self._crls.replace_authorities(configuration.material.authorities)
         self._report()
         self.metrics.changed()
 
     async def scrape(self) -> bytes:
         """The metrics of all workers, past and present."""
-        await asyncio.gather(*(self._count(link) for link in self._ready()))
-        links = [slot.link for slot in self._slots if slot.link is not None]
-        return self.metrics.page((link.counted for link in links), len(self._ready()))
+        counting = [self._count(link) for link in self._ready()]
+        if self._org is not None:
+            counting.append(self._org.link.count())
+        await asyncio.gather(*counting)
+        counted = [slot.link.counted for slot in self._slots if slot.link is not None]
+        if self._org is not None:
+            counted.append(self._org.link.counted)
+        return self.metrics.page(counted, len(self._ready()))
 
     def not_ready(self) -> list[str]:
         """Why sign-ons cannot all be judged now."""
@@ -217,6 +227,8 @@ class Supervisor:
             await asyncio.wait((everyone,), timeout=_HURRY_SECONDS)
         everyone.cancel()
         await asyncio.gather(*ending, return_exceptions=True)
+        if self._org is not None:  # the last: workers finished requests to it, and were told of revocations
+            await self._org.link.stop(hurry)
         await self._end_all()
 
     # Reports of the CRL store.
@@ -271,8 +283,9 @@ class Supervisor:
 
     async def _start(self, slot: _Slot, crls: "asyncio.Task[None] | None" = None) -> None:
         """Raises WorkerRefused, WorkerLost, OSError. What was begun has ended then."""
-        slot.started_at = time.monotonic()
-        link = slot.link = await WorkerLink.spawn(self._command)
+        slot.pauses.started()
+        hears = {} if self._org is None else {"org_applied": self._org.worker_hears(slot.number)}
+        link = slot.link = await WorkerLink.spawn(self._command, hears)
         try:
             settings = self._in_force.material.settings
             answer = await link.ask(
@@ -303,6 +316,7 @@ class Supervisor:
             await link.ask("listen", seconds=_ANSWER_SECONDS)
         except BaseException:
             slot.link = None
+            self._worker_ended(slot)
             await link.end_now()
             raise
         slot.is_ready = True
@@ -315,10 +329,11 @@ class Supervisor:
             status = await link.ended()
             slot.is_ready = False
             slot.link = None
-            self.metrics.worker_has_ended(link.counted)
+            self._worker_ended(slot)
+            self.metrics.process_has_ended(link.counted)
             self._log.note("worker_exited", worker=slot.number, process=link.process_id, exit_status=status)
             while not slot.is_ready:
-                await asyncio.sleep(slot.pause_seconds())
+                await asyncio.sleep(slot.pauses.next_seconds())
                 try:
                     async with self._turn:
                         if self._draining.is_set():
@@ -328,6 +343,10 @@ class Supervisor:
                     self._log.note("worker_not_started", worker=slot.number, detail=str(problem))
             self.metrics.worker_was_replaced()
             self._log.note("worker_started", worker=slot.number, process=self._process_of(slot))
+
+    def _worker_ended(self, slot: _Slot) -> None:
+        if self._org is not None:
+            self._org.worker_ended(slot.number)
 
     async def _watch(self, slot: _Slot) -> Never:
         """End a worker that runs and does nothing any more; `_keep` replaces it."""
@@ -376,6 +395,8 @@ class Supervisor:
     async def _end_all(self) -> None:
         links: Iterable[WorkerLink] = [slot.link for slot in self._slots if slot.link is not None]
         await asyncio.gather(*(link.end_now() for link in links))
+        if self._org is not None:
+            await self._org.link.end_now()
 
     # What happens by itself.
 

@@ -23,13 +23,18 @@ class SupervisorMetrics:
             registry=registry,
         )
         self._changes = 0
+        self._org_number: int | None = None
+        self._says_store = False
+        self._store = Gauge(
+            "devicetrust_store_reachable", "1 while the org sees the changes in the store.", registry=None
+        )
         self._gone: Families = {}
 
     def page(self, workers: Iterable[Families], running: int) -> bytes:
         self._workers.set(running)
         return render(merge((parse(generate_latest(self._own.registry)), self._gone, *workers)))
 
-    def worker_has_ended(self, counted: Families) -> None:
+    def process_has_ended(self, counted: Families) -> None:
         """What it counted goes on counting, so that no sum ever falls."""
         self._gone = merge((self._gone, of_the_gone(counted)))
 
@@ -37,8 +42,22 @@ class SupervisorMetrics:
         self._restarts.inc()
 
     def changed(self) -> None:
+        """Of something that comes from files. With a store, its own number counts."""
         self._changes += 1
-        self._own.change_number.set(self._changes)
+        if self._org_number is None:
+            self._own.change_number.set(self._changes)
+
+    def changed_to(self, number: int) -> None:
+        """The org has said all up to this change in the store."""
+        self._org_number = number
+        self._own.change_number.set(number)
+
+    def store_reachable(self, reachable: bool) -> None:
+        """Not on the page before it is known."""
+        if not self._says_store:
+            self._says_store = True
+            self._own.registry.register(self._store)
+        self._store.set(reachable)
 
     def certificates(self, certificates: Iterable[ServerCertificate], now: datetime) -> None:
         self._own.certificates(certificates)

@@ -23,6 +23,7 @@ from typing import Final
 from gateway.adapters.shared_table import SharedTable
 from gateway.server.control import MAX_DESCRIPTORS, ControlChannel, ControlClosed, Message
 from gateway.server.log import LogWriter
+from gateway.server.short_path import short_path
 
 SOCKET_NAME: Final = "take-over"
 _ASK_SECONDS: Final = 10.0
@@ -142,7 +143,7 @@ class Offer:
 
     def _listen(self) -> socket.socket:
         listening = socket.socket(socket.AF_UNIX)
-        with _in(self._directory) as place:
+        with short_path(self._directory) as place:
             unfinished = Path(place, f".{SOCKET_NAME}.{secrets.token_hex(8)}")
             listening.bind(str(unfinished))
             unfinished.chmod(0o600)
@@ -209,7 +210,7 @@ def _connect(keys_directory: str) -> socket.socket | None:
     connected = socket.socket(socket.AF_UNIX)
     try:
         connected.settimeout(_ASK_SECONDS)
-        with _in(keys_directory) as place:
+        with short_path(keys_directory) as place:
             connected.connect(f"{place}/{SOCKET_NAME}")
     except (FileNotFoundError, ConnectionRefusedError):  # none, or one that was killed left its name
         connected.close()
@@ -226,18 +227,3 @@ def _peer(connected: socket.socket) -> tuple[int, int]:
         connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     )
     return process_id, user_id
-
-
-class _in:  # noqa: N801 - reads as a word of the language
-    """A short path to a directory: the address of a Unix socket has at most 107 bytes."""
-
-    def __init__(self, directory: str) -> None:
-        self._directory = directory
-        self._descriptor = -1
-
-    def __enter__(self) -> str:
-        self._descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        return f"/proc/self/fd/{self._descriptor}"
-
-    def __exit__(self, *_unused: object) -> None:
-        os.close(self._descriptor)

@@ -1,4 +1,4 @@
-"""One running worker, as the supervisor sees it: a process and the channel to it."""
+"""One running worker, or the org process, as the supervisor sees it: a process and the channel to it."""
 
 import asyncio
 import contextlib
@@ -6,7 +6,7 @@ import itertools
 import os
 import signal
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Self
 
 from gateway.adapters.sealed_memory import NotSealed, SealedMemory
@@ -26,12 +26,18 @@ class WorkerLost(Exception):
     """A worker has gone, or does not answer in time, or speaks another language."""
 
 
+Hear = Callable[[Message], None]
+
+
 class WorkerLink:
     """Made by `spawn`. ``counted`` are the metrics that it told last."""
 
-    def __init__(self, process: asyncio.subprocess.Process, channel: ControlChannel) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, channel: ControlChannel, hears: Mapping[str, Hear]
+    ) -> None:
         self._process = process
         self._channel = channel
+        self._hears = hears
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Message]] = {}
         self.counted: Families = {}
@@ -40,8 +46,9 @@ class WorkerLink:
         self._receiving: asyncio.Task[None]
 
     @classmethod
-    async def spawn(cls, command: Sequence[str]) -> Self:
-        """Start one and wait until it speaks. Raises WorkerLost, and OSError where no process is to be
+    async def spawn(cls, command: Sequence[str], hears: Mapping[str, Hear] | None = None) -> Self:
+        """Start one and wait until it speaks. ``hears`` takes what it says unasked, by the message's name,
+        and owns the descriptors that come with it. Raises WorkerLost, and OSError where no process is to be
         had."""
         own, other = socket.socketpair()
         with other:
@@ -51,7 +58,7 @@ class WorkerLink:
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=(other.fileno(),),
             )
-        link = cls(process, ControlChannel(own))
+        link = cls(process, ControlChannel(own), hears or {})
         try:
             async with asyncio.timeout(_HELLO_SECONDS):
                 hello = await link._channel.receive()
@@ -69,6 +76,11 @@ class WorkerLink:
     @property
     def process_id(self) -> int:
         return self._process.pid
+
+    @property
+    def messages_waiting(self) -> int:
+        """Those that it has not read yet; `MAX_WAITING` of them end the channel."""
+        return self._channel.frames_waiting
 
     def tell(self, name: str, descriptors: Sequence[int] = (), **values: object) -> None:
         """Something that has no answer. Nothing happens where the worker is gone: `ended` tells of that."""
@@ -120,11 +132,14 @@ class WorkerLink:
         await asyncio.wait((self._receiving,))  # which goes on when whoever waits here is cancelled
         return status
 
-    async def end_now(self) -> int:
+    def kill(self) -> None:
         if self._process.returncode is None:
             # Its own method would ask for the exit status first, and take it from who waits for it.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._process.pid, signal.SIGKILL)
+
+    async def end_now(self) -> int:
+        self.kill()
         status = await self._process.wait()
         self._channel.close()
         return status
@@ -135,6 +150,10 @@ class WorkerLink:
                 message = await self._channel.receive()
             except ControlClosed:
                 break
+            hear = self._hears.get(message.name)
+            if hear is not None:
+                hear(message)
+                continue
             waiting = self._waiting.get(message.values.get("number") or 0)
             if waiting is not None and not waiting.done():
                 waiting.set_result(message)

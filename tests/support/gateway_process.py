@@ -132,12 +132,15 @@ class GatewayProcess:
 
     def workers(self) -> list[int]:
         """The process IDs of its workers."""
+        return self._children(b"gateway.cli.worker")
+
+    def orgs(self) -> list[int]:
+        """The process ID of its org process, if one runs."""
+        return self._children(b"gateway.cli.org")
+
+    def _children(self, module: bytes) -> list[int]:
         children = Path(f"/proc/{self.process_id}/task/{self.process_id}/children").read_text().split()
-        return [
-            int(child)
-            for child in children
-            if b"gateway.cli.worker" in Path(f"/proc/{child}/cmdline").read_bytes()
-        ]
+        return [int(child) for child in children if module in Path(f"/proc/{child}/cmdline").read_bytes()]
 
     def wait_for_records(self, event: str, count: int, seconds: float = 20.0) -> list[dict[str, Any]]:
         """The records of an event, when there are that many."""
