@@ -127,3 +127,16 @@ class PublishedCrl:
     this_update: datetime
     next_update: datetime
     der: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateQuery:
+    """Which certificates are wanted; what is None does not matter."""
+
+    device_id: str | None = None
+    user_id: str | None = None
+    authority_id: str | None = None
+    statuses: frozenset[CertificateStatus] = frozenset()  # empty: all
+    valid_at: datetime | None = None  # not_before <= valid_at < not_after
+    expires_from: datetime | None = None
+    expires_before: datetime | None = None

@@ -36,3 +36,7 @@ class AlreadyExists(StoreError):
 
 class ReferenceMissing(StoreError):
     """The row refers to one that is not there, or one that is referred to was to be deleted."""
+
+
+class FeedBroken(StoreError):
+    """The changes that were asked for are not all there: take the whole state anew."""

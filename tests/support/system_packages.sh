@@ -12,9 +12,10 @@ tests)
     # libatomic1 is for the driver inside the playwright wheel; the font is for screenshots
     wanted="apache2 chromium curl faketime fonts-dejavu-core iproute2 libapache2-mod-auth-mellon libatomic1
             libnss3-tools nginx-light openssl php-cli php-curl php-intl php-mbstring php-xml
-            simplesamlphp util-linux" ;;
+            postgresql simplesamlphp util-linux" ;;
 bench) # peers and load generators
-    wanted="apache2 caddy haproxy libapache2-mod-auth-mellon nghttp2-client nginx-light openssl util-linux wrk" ;;
+    wanted="apache2 caddy haproxy libapache2-mod-auth-mellon nghttp2-client nginx-light openssl postgresql
+            util-linux wrk" ;;
 *)
     echo "usage: $0 python|tests|bench" >&2
     exit 2 ;;
@@ -53,6 +54,12 @@ if [ ! -e "$policy" ]; then
     printf '#!/bin/sh\nexit 101\n' >"$policy"
     chmod 755 "$policy"
 fi
+
+# PostgreSQL's package would make a cluster in /var/lib: the tests make their own.
+case "$missing" in *\ postgresql*)
+    mkdir -p /etc/postgresql-common/createcluster.d
+    echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.d/no-cluster.conf ;;
+esac
 
 export DEBIAN_FRONTEND=noninteractive
 echo "Installing Debian packages:$missing"
