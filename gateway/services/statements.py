@@ -7,7 +7,6 @@ network between gateway and app: ES256 (RFC 7518 §3.4), bound to the device by 
 
 import json
 from base64 import urlsafe_b64encode
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.hashes import SHA256, Hash
 
 from gateway.model.device import TrustVerdict, VerifiedDevice
+from gateway.services.recent import Recent
 
 STATEMENT_LIFETIME_SECONDS: Final = 300
 # A signature costs more than all else that a request of a session does, so one serves for this long; an app
@@ -65,21 +65,21 @@ class StatementSigner:
         # cases that do not occur, and took longer than signing.
         header = {"alg": "ES256", "kid": self._keys[0][0], "typ": "JWT"}
         self._header = urlsafe_b64encode(_JSON.encode(header).encode()).rstrip(b"=")
-        self._kept_statements = kept_statements
-        self._kept: OrderedDict[tuple[str, str, str | None, str | None], _Kept] = OrderedDict()
+        self._kept: Recent[tuple[str, str, str | None, str | None], _Kept] = Recent(
+            kept_statements, STATEMENT_REUSE_SECONDS
+        )
 
     def headers(self, statement: IdentityStatement, now: datetime) -> HeaderFields:
         """The `X-Device-Trust` family for one request."""
         device = statement.verdict if isinstance(statement.verdict, VerifiedDevice) else None
         name, thumbprint = (None, None) if device is None else (device.device, device.certificate_thumbprint)
         claims = (statement.app, statement.user, name, thumbprint)
-        kept = self._kept.get(claims)
+        now_seconds = now.timestamp()
+        kept = self._kept.get(claims, now_seconds)
         if kept is None or not kept.signed_at <= now < kept.reuse_until:
             reuse_until = now + timedelta(seconds=STATEMENT_REUSE_SECONDS)
-            kept = self._kept[claims] = _Kept(self._signed(statement, device, now), now, reuse_until)
-            if len(self._kept) > self._kept_statements:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(claims)
+            kept = _Kept(self._signed(statement, device, now), now, reuse_until)
+            self._kept.put(claims, kept, now_seconds)
         return kept.fields
 
     def _signed(
