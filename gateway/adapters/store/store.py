@@ -101,6 +101,7 @@ class Store:
             yield work
             committed = work.seal()
             connection.commit()
+            work.committed = committed
         if committed is not None:
             for listener in self._listeners:
                 listener(committed)
@@ -129,9 +130,15 @@ class Store:
         call = partial(function, *arguments, **keywords)
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
-    def on_commit(self, callback: Callable[[Committed], None]) -> None:
-        """Called after each commit of this process that recorded something, in the thread that committed."""
+    def on_commit(self, callback: Callable[[Committed], None]) -> Callable[[], None]:
+        """Called after each commit of this store that recorded something, in the thread that committed, until
+        what is given back is called."""
         self._listeners = (*self._listeners, callback)
+
+        def forget() -> None:
+            self._listeners = tuple(listener for listener in self._listeners if listener is not callback)
+
+        return forget
 
     def migrate(self) -> None:
         """Bring the tables to the newest version, in one transaction. Raises StoreTooNew."""

@@ -20,6 +20,7 @@ from gateway.model.log_event import LogEvent
 from gateway.model.store_errors import StoreDamaged
 
 CHANGES_CHANNEL: Final = "devicetrust_changes"
+APPLIED_CHANNEL: Final = "devicetrust_applied"
 # A gateway whose machine stops while it holds the lock must not stop all others for long.
 _HEADS_HELD_AT_MOST: Final = "5s"
 
@@ -40,6 +41,7 @@ class Work(View):
         self._statements = statements
         self._clock = clock
         self._changes: list[Change] = []
+        self.committed: Committed | None = None  # set once the commit is done, where something was recorded
 
     def record(self, change: Change) -> None:
         """The data plane has to know. The change gets its number when the transaction commits."""
@@ -48,6 +50,11 @@ class Work(View):
     def log_event(self, event: LogEvent) -> None:
         """The System Log has to hold it. It gets its place in the chain when the transaction commits."""
         self.log.append_many((event,))
+
+    def announce_applied(self, words: str) -> None:
+        """Tell every `FeedWatch` of the fleet at commit. On SQLite there is one gateway, which knows it."""
+        if self._statements.postgresql:
+            self._statements.first(select(func.pg_notify(APPLIED_CHANNEL, words)))
 
     def seal(self) -> Committed | None:
         """Number and chain what was recorded; the transaction must be committed right after. None: nothing
