@@ -11,7 +11,8 @@ from gateway.policy.wire.rules import time_text
 POLICY_TYPE: Final = "ACCESS_POLICY"
 _KNOWN: Final = (
     *("id", "type", "name", "description", "priority", "status", "system", "conditions"),
-    *("app", "source", "default", "created", "lastUpdated", "_links", "_embedded"),
+    *("app", "source", "default", "fileChanged", "created", "lastUpdated", "_links", "_embedded"),
+    *("warnings", "applied"),
 )
 # Where the value of a rule key stands in a wire rule.
 _FIELDS: Final[dict[str, str]] = {
