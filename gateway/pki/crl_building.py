@@ -12,6 +12,7 @@ from typing import Final
 from cryptography import x509
 
 from gateway.model.issued import RevocationReason, RevokedEntry
+from gateway.pki import der as asn1
 from gateway.pki import der_writing as write
 from gateway.pki.certificate import MAX_SERIAL_NUMBER_BYTES, Certificate
 from gateway.pki.crl import Covers
@@ -90,6 +91,15 @@ def build_crl(
         write.explicit(0, write.sequence(*extensions)),
     )
     return signed_document(tbs_der, signer)
+
+
+def lists_exactly(crl_der: bytes, entries: Iterable[RevokedEntry]) -> bool:
+    """Whether a list that `build_crl` made has these entries and no others. No signature is checked."""
+    tbs_start, tbs_end = asn1.content_of(crl_der, asn1.SEQUENCE)
+    _, _, tbs_start, tbs_end = next(asn1.elements(crl_der, tbs_start, tbs_end, 3))
+    fields = list(asn1.elements(crl_der, tbs_start, tbs_end, 7))
+    held = b"".join(crl_der[offset:end] for tag, offset, _, end in fields[4:] if tag == asn1.SEQUENCE)
+    return held == _entries(entries)
 
 
 def _entries(entries: Iterable[RevokedEntry]) -> bytes:

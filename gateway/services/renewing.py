@@ -1,0 +1,94 @@
+"""Renewing a certificate, and what becomes of the old one.
+
+Both are valid until a gateway has seen the new one in use: a device whose new certificate got lost on the way
+still has the old one. Then the old one is revoked, or runs out, as it is configured.
+"""
+
+from gateway.model.issued import CertificateStatus, IssuedCertificate, RevocationReason
+from gateway.model.settings import CaSettings
+from gateway.pki.certification_request import CertificationRequest
+from gateway.services.authority_ports import AuthorityStore, AuthorityWork, SigningKeys
+from gateway.services.issuing import (
+    Issued,
+    IssuingRefusal,
+    IssuingRefused,
+    Reservation,
+    log_refusal,
+    reserve,
+    sign_and_complete,
+)
+from gateway.services.ports import Randomness
+from gateway.services.revoking import Revocation, revoke
+from gateway.system_log.catalog import Occasion
+
+
+def renew(
+    store: AuthorityStore,
+    keys: SigningKeys,
+    request: CertificationRequest,
+    former: IssuedCertificate,
+    rules: CaSettings,
+    occasion: Occasion,
+    randomness: Randomness,
+    *,
+    force: bool = False,
+) -> Issued:
+    """All steps, for callers that may block. Raises IssuingRefused, SigningFailed, StoreUnavailable."""
+    try:
+        with store.begin() as work:
+            reservation = reserve_renewal(work, request, former, rules, occasion, randomness, force=force)
+        return sign_and_complete(store, keys, reservation, occasion)
+    except IssuingRefused as refused:
+        with store.begin() as work:
+            log_refusal(work, refused, former.device_id, former.user_id, occasion)
+        raise
+
+
+def reserve_renewal(
+    work: AuthorityWork,
+    request: CertificationRequest,
+    former: IssuedCertificate,
+    rules: CaSettings,
+    occasion: Occasion,
+    randomness: Randomness,
+    *,
+    force: bool = False,
+) -> Reservation:
+    """The first step, for a certificate whose holder the caller has authenticated. Device and user stay what
+    they are; the key may be another. ``force``: although it is not due. Raises IssuingRefused."""
+    now = work.certificates.get(former.issuer_hash, former.serial_number, lock=True)
+    if now is None or now.status is not CertificateStatus.ISSUED or now.not_after <= occasion.at:
+        raise IssuingRefused(
+            IssuingRefusal.NOT_VALID,
+            "the certificate is revoked, on hold or expired, and cannot be renewed; enroll the device again",
+        )
+    due = now.not_after - rules.renew_before
+    if not force and occasion.at < due:
+        raise IssuingRefused(
+            IssuingRefusal.NOT_DUE, f"the certificate is to be renewed from {due:%Y-%m-%d %H:%M} UTC on"
+        )
+    return reserve(
+        work,
+        request,
+        now.device_id,
+        now.user_id,
+        rules,
+        occasion,
+        randomness,
+        former=now,
+        enrolled=False,
+    )
+
+
+def certificate_seen(
+    work: AuthorityWork, thumbprint: str, rules: CaSettings, occasion: Occasion
+) -> Revocation:
+    """A gateway let a device in with this certificate. At the first time, the one that it replaces has done
+    its duty. What was revoked."""
+    row = work.certificates.mark_seen(thumbprint, occasion.at)
+    if row is None or row.replaces is None or not rules.revoke_superseded:
+        return Revocation(())
+    former = work.certificates.by_thumbprint(row.replaces)
+    if former is None or former.status is not CertificateStatus.ISSUED:
+        return Revocation(())
+    return revoke(work, [former], RevocationReason.SUPERSEDED, occasion)
