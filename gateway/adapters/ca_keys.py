@@ -1,7 +1,7 @@
 """The keys of the built-in authority: made, encrypted, and opened to sign with.
 
 An issuing key stands in the store as PKCS#8, encrypted with a passphrase that is not there: whoever has a
-copy of the store alone cannot issue. A root's key goes to a file of the operator's choice, to be taken offline.
+copy of the store alone cannot issue. A root's key goes to a file of the operator's choice, to go offline.
 """
 
 import os
