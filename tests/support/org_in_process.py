@@ -52,11 +52,11 @@ class FakeTokens:
     def tokens(self) -> "FakeTokens":
         return self
 
-    def by_secret(self, sha256: bytes) -> ApiToken | None:
+    def by_secret_sha256(self, sha256: bytes) -> ApiToken | None:
         self.looked_up += 1
         return self.held.get(sha256)
 
-    def used(self, token_id: str, at: datetime) -> None:
+    def mark_used(self, token_id: str, at: datetime) -> None:
         self.used_at[token_id] = at
 
     async def change(self, use_case: Callable[[Any], _T]) -> _T:

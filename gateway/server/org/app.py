@@ -31,9 +31,11 @@ from gateway.server.org.errors import (
     conflict,
     internal_error,
     invalid_token,
+    not_allowed_now,
     not_permitted,
     rate_limit_exceeded,
     request_timed_out,
+    resource_not_found,
     store_unavailable,
     too_large,
     took_too_long,
@@ -46,6 +48,7 @@ from gateway.server.org.route import GUARDED, PUBLIC, Answer, Budget, Route
 from gateway.server.org.routing import Matched, RoutingTable
 from gateway.services.org_configuration import OrgConfiguration
 from gateway.services.ports import Clock, Randomness
+from gateway.services.refusals import InvalidValue, NotAllowedNow, NotFound
 
 OPENAPI_PATH: Final = "/api/v1/openapi.json"
 MAX_USER_AGENT_CHARACTERS: Final = 512
@@ -148,6 +151,12 @@ class OrgApp:
             raise (took_too_long() if exchange.is_read else request_timed_out()) from None
         except StoreUnavailable:
             raise store_unavailable() from None
+        except NotFound as missing:
+            raise resource_not_found(missing.identifier, missing.kind) from None
+        except InvalidValue as invalid:
+            raise validation_failed(invalid.field, str(invalid)) from None
+        except NotAllowedNow as refused:
+            raise not_allowed_now(str(refused)) from None
         except AlreadyExists as taken:
             raise conflict(f"{taken.what}: is taken already") from None
         except ReferenceMissing:
@@ -176,7 +185,7 @@ class OrgApp:
         except ApiError:
             self._spend(address, GUARDED, exchange)
             raise
-        self._spend(actor.token_id, route.budget, exchange)
+        self._spend(actor.token.id, route.budget, exchange)
         if not actor.may(route.scope, route.okta_scope):
             raise not_permitted()
         return actor

@@ -57,7 +57,7 @@ class Tokens:
         """Raises ApiError for a token that is unknown, expired or revoked; they look the same to whoever
         tries. Raises StoreUnavailable."""
         digest = token_sha256(token)
-        found: ApiToken | None = await self._store.read(lambda view: view.tokens.by_secret(digest))
+        found: ApiToken | None = await self._store.read(lambda view: view.tokens.by_secret_sha256(digest))
         now = self._clock.now()
         if found is None or not found.usable(now):
             self._known.pop(digest, None)
@@ -66,7 +66,7 @@ class Tokens:
             self._known.pop(next(iter(self._known)))
         self._known[digest] = None
         self._used[found.id] = now
-        return Actor(found.id, found.name, found.user, found.scope)
+        return Actor(found)
 
     async def write_last_used(self) -> None:
         """Raises StoreUnavailable; what was to be written is then written the next time."""
@@ -80,7 +80,7 @@ class Tokens:
 
         def write(work: Any) -> None:
             for token_id, at in due.items():
-                work.tokens.used(token_id, at)
+                work.tokens.mark_used(token_id, at)
 
         await self._store.change(write)
         self._written.update(due)

@@ -2,22 +2,28 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import parse_qsl
+from uuid import UUID
 
+from gateway.adapters.store import View, Work
 from gateway.model import log_event
-from gateway.model.org import TokenScope
+from gateway.model.ids import MIN_RANDOM_BYTES, IdKind, new_id
+from gateway.model.log_event import Transaction
+from gateway.model.org import ApiToken, TokenScope
 from gateway.server.org.enforcement import Enforcement
 from gateway.server.org.errors import ApiError, not_well_formed, unsupported_media_type, validation_failed
 from gateway.server.org.strict_json import JsonRefused, is_storable, parse_json
 from gateway.services.org_configuration import OrgConfiguration
 from gateway.services.ports import Clock, Randomness
+from gateway.system_log.catalog import Occasion
+from gateway.system_log.targets import token_actor
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 MAX_QUERY_FIELDS: Final = 100
 MAX_PAGE: Final = 200
 MAX_TEXT_CHARACTERS: Final = 1_024
+_ANYBODY: Final = log_event.Actor("unknown", "PublicClientApp", "unknown", "unknown")
 
 _T = TypeVar("_T")
 
@@ -26,16 +32,13 @@ _T = TypeVar("_T")
 class Actor:
     """Who calls: an API token. ``okta_scopes`` narrow it further (`okta.logs.read`); None: they do not."""
 
-    token_id: str
-    name: str
-    user: str  # for whom the token was made
-    scope: TokenScope
+    token: ApiToken
     okta_scopes: frozenset[str] | None = None
 
     def may(self, scope: TokenScope, okta_scope: str | None) -> bool:
         if self.okta_scopes is not None and okta_scope not in self.okta_scopes:
             return False
-        return self.scope.covers(scope)
+        return self.token.scope.covers(scope)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +55,16 @@ class StoreDoor(Protocol):
     Both raise StoreUnavailable, which is answered with 503, and whatever the function raises.
     """
 
-    async def change(self, use_case: Callable[[Any], _T]) -> _T:
+    async def change(self, use_case: Callable[[Work], _T]) -> _T:
         """The function gets the work of one transaction, which is committed when it returns."""
         ...
 
-    async def read(self, query: Callable[[Any], _T]) -> _T:
+    async def change_numbered(self, use_case: Callable[[Work], _T]) -> tuple[_T, int]:
+        """The same, and the number of the newest change in the feed by then: who has applied that one has
+        applied what the function recorded."""
+        ...
+
+    async def read(self, query: Callable[[View], _T]) -> _T:
         """The function gets a consistent, read-only view."""
         ...
 
@@ -153,21 +161,23 @@ class Call:
 
     # For the System Log.
 
-    def logged_actor(self) -> log_event.Actor:
-        actor = self.actor
-        if actor is None:
-            return log_event.Actor("unknown", "PublicClientApp", "unknown", "unknown")
-        return log_event.Actor(actor.token_id, "PublicClientApp", actor.user or actor.name, actor.name)
-
-    def logged_client(self) -> log_event.Client:
-        ip = self.client.ip
-        return log_event.Client(
-            ip=ip or None, user_agent=self.client.user_agent or None, ip_chain=(ip,) if ip else ()
+    def occasion(self) -> Occasion:
+        """Who does what now comes of this request, and from where."""
+        actor, ip = self.actor, self.client.ip
+        return Occasion(
+            at=self.clock.now(),
+            new_uuid=self._new_uuid,
+            transaction=Transaction(
+                self.reference_id, detail=None if actor is None else {"requestApiTokenId": actor.token.id}
+            ),
+            actor=_ANYBODY if actor is None else token_actor(actor.token),
+            client=log_event.Client(
+                ip=ip or None, user_agent=self.client.user_agent or None, ip_chain=(ip,) if ip else ()
+            ),
         )
 
-    def transaction(self) -> log_event.Transaction:
-        detail = None if self.actor is None else {"requestApiTokenId": self.actor.token_id}
-        return log_event.Transaction(self.reference_id, detail=detail)
+    def new_id(self, kind: IdKind) -> str:
+        return new_id(kind, self.randomness.bytes(MIN_RANDOM_BYTES))
 
-    def now(self) -> datetime:
-        return self.clock.now()
+    def _new_uuid(self) -> str:
+        return str(UUID(bytes=self.randomness.bytes(16), version=4))

@@ -3,14 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from gateway.server.org import device_shape, devices, enforced, groups, user_shape, users
 from gateway.server.org.route import Route
 
-RESOURCES: Final[Sequence[tuple[Sequence[Route], Mapping[str, Any]]]] = ()
+_ROUTES: Final[Sequence[Sequence[Route]]] = (users.ROUTES, groups.ROUTES, devices.ROUTES)
+_SCHEMAS: Final[Sequence[Mapping[str, Any]]] = (user_shape.SCHEMAS, device_shape.SCHEMAS, enforced.SCHEMAS)
 
 
 def all_routes() -> tuple[Route, ...]:
-    return tuple(route for routes, _ in RESOURCES for route in routes)
+    return tuple(route for routes in _ROUTES for route in routes)
 
 
 def all_schemas() -> dict[str, Any]:
-    return {name: schema for _, schemas in RESOURCES for name, schema in schemas.items()}
+    return {name: schema for schemas in _SCHEMAS for name, schema in schemas.items()}

@@ -1,67 +1,59 @@
-"""The store for the event loop: its calls wait in a few threads, and few calls wait for a thread."""
+"""The store for the event loop: its calls run in the store's threads, and few wait for one."""
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
+from gateway.adapters.store import Store, View, Work
 from gateway.model.store_errors import StoreUnavailable
 
-# SQLite has one writer, and Python runs one thread at once: more would wait elsewhere.
-THREADS: Final = 4
 # A call takes about a millisecond. Whoever comes when so many wait is told to come again.
 MAX_WAITING: Final = 512
 
 _T = TypeVar("_T")
 
 
-class Store(Protocol):
-    def begin(self) -> AbstractContextManager[Any]: ...
-
-    def read(self) -> AbstractContextManager[Any]: ...
-
-
 class StoreThreads:
     """A `StoreDoor`. ``store`` stays the caller's."""
 
-    def __init__(self, store: Store, threads: int = THREADS, max_waiting: int = MAX_WAITING) -> None:
+    def __init__(self, store: Store, max_waiting: int = MAX_WAITING) -> None:
         self._store = store
-        self._threads = ThreadPoolExecutor(threads, "store")
         self._max_waiting = max_waiting
         self._waiting = 0
 
-    async def change(self, use_case: Callable[[Any], _T]) -> _T:
-        def call() -> _T:
+    async def change(self, use_case: Callable[[Work], _T]) -> _T:
+        value, _ = await self.change_numbered(use_case)
+        return value
+
+    async def change_numbered(self, use_case: Callable[[Work], _T]) -> tuple[_T, int]:
+        def call() -> tuple[_T, int]:
             with self._store.begin() as work:
-                return use_case(work)
+                value = use_case(work)
+            if work.committed is not None:
+                return value, work.committed.change_number
+            with self._store.read() as view:
+                return value, view.feed.head()
 
-        return await self.run(call)
+        return await self._run(call)
 
-    async def read(self, query: Callable[[Any], _T]) -> _T:
+    async def read(self, query: Callable[[View], _T]) -> _T:
         def call() -> _T:
             with self._store.read() as view:
                 return query(view)
 
-        return await self.run(call)
+        return await self._run(call)
 
-    async def run(self, function: Callable[[], _T]) -> _T:
-        """Run a function of the store's in a thread. Raises StoreUnavailable where too many wait already.
-
-        Who is cancelled waits no longer; the function goes on to its end.
-        """
+    async def _run(self, function: Callable[[], _T]) -> _T:
+        """Raises StoreUnavailable where too many wait already. Who is cancelled waits no longer; the function
+        goes on to its end."""
         if self._waiting >= self._max_waiting:
             raise StoreUnavailable("too many calls wait for the store")
         self._waiting += 1
-        running = asyncio.get_running_loop().run_in_executor(self._threads, function)
-        running.add_done_callback(self._done)
+        running = asyncio.create_task(self._store.run(function), name="call of the store")
+        running.add_done_callback(self._ended)
         return await asyncio.shield(running)
 
-    async def close(self) -> None:
-        """When every call has ended."""
-        await asyncio.get_running_loop().run_in_executor(None, self._threads.shutdown)
-
-    def _done(self, running: "asyncio.Future[Any]") -> None:
+    def _ended(self, running: "asyncio.Task[Any]") -> None:
         self._waiting -= 1
         if not running.cancelled():
             running.exception()  # told to whoever waits, if anybody still does

@@ -1,0 +1,136 @@
+"""How far every worker of every gateway has come in the change feed: what `Enforcement` waits for.
+
+Workers of this gateway tell it themselves, over the supervisor, within milliseconds. Those of other gateways
+are read from the store, where their gateways write it; a notice tells when to look again. A gateway that is
+gone without a word may still run, cut off from the store: its workers stay missing until it is forgotten.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from gateway.model.org import GatewayRecord, WorkerRecord
+from gateway.model.store_errors import StoreUnavailable
+from gateway.server.org.enforcement import WAIT_SECONDS, Applied, AppliedBy, MissingWorker
+from gateway.services.ports import Clock
+
+# Gateways tell every few seconds that they are there.
+SEEN_WITHIN: Final = timedelta(seconds=15)
+# How often others are asked for, beside notices: one may be lost with the connection to the store.
+_LOOK_AGAIN_SECONDS: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class FleetMember:
+    """Another gateway, as the store knows it."""
+
+    gateway: GatewayRecord
+    workers: tuple[WorkerRecord, ...]
+
+
+LookAtOthers = Callable[[], Awaitable[Iterable[FleetMember]]]
+
+
+class Fleet:
+    """An `Enforcement`. Made on the running loop.
+
+    ``others`` reads the members of the fleet beside this gateway; it is None where there can be none, and
+    raises StoreUnavailable.
+    """
+
+    def __init__(self, own_name: str, clock: Clock, others: LookAtOthers | None) -> None:
+        self._own_name = own_name
+        self._clock = clock
+        self._look = others
+        self._live: frozenset[int] = frozenset()
+        self._applied: dict[int, int] = {}
+        self._members: tuple[FleetMember, ...] = ()
+        self._knows_others = True
+        self._moved = asyncio.Event()
+
+    # What is heard.
+
+    def applied(self, worker: int, number: int) -> None:
+        """A worker of this gateway has done all changes up to this one."""
+        self._applied[worker] = max(number, self._applied.get(worker, 0))
+        self._wake()
+
+    def workers(self, live: frozenset[int]) -> None:
+        """The workers of this gateway. One that is new has applied nothing yet."""
+        self._live = live
+        self._applied = {worker: number for worker, number in self._applied.items() if worker in live}
+        self._wake()
+
+    def others_moved(self) -> None:
+        """A worker of another gateway has applied something."""
+        self._wake()
+
+    # What is asked.
+
+    @property
+    def own(self) -> Mapping[int, int]:
+        """Worker of this gateway → the last change that it has done; 0 for none."""
+        return {worker: self._applied.get(worker, 0) for worker in sorted(self._live)}
+
+    async def wait(self, number: int, seconds: float = WAIT_SECONDS) -> Applied:
+        """Where the store is gone, the others count as they were known last: what is to be waited for is
+        done already, and has to be answered."""
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        while True:
+            moved = self._moved
+            await self._look_at_others()
+            done, missing = self._standing(number)
+            now = loop.time()
+            left = begun + seconds - now
+            if not missing or left <= 0:
+                return Applied(number, now - begun, done, missing)
+            try:
+                async with asyncio.timeout(left if self._look is None else min(left, _LOOK_AGAIN_SECONDS)):
+                    await moved.wait()
+            except TimeoutError:
+                continue
+
+    async def _look_at_others(self) -> None:
+        if self._look is None:
+            return
+        try:
+            self._members = tuple(await self._look())
+            self._knows_others = True
+        except StoreUnavailable:
+            self._knows_others = False
+
+    def _standing(self, number: int) -> tuple[tuple[AppliedBy, ...], tuple[MissingWorker, ...]]:
+        done: list[AppliedBy] = []
+        missing: list[MissingWorker] = []
+        for worker, applied in self.own.items():
+            if applied >= number:
+                done.append(AppliedBy(self._own_name, worker))
+            else:
+                missing.append(MissingWorker(self._own_name, worker, f"has applied {applied}"))
+        seen_since = self._clock.now() - SEEN_WITHIN
+        for member in self._members:
+            name = member.gateway.name
+            is_seen = member.gateway.seen_at >= seen_since
+            for each in member.workers:
+                if each.applied_number >= number:
+                    done.append(AppliedBy(name, each.worker))
+                elif is_seen:
+                    missing.append(MissingWorker(name, each.worker, f"has applied {each.applied_number}"))
+                else:
+                    missing.append(
+                        MissingWorker(name, each.worker, f"last seen {_moment(member.gateway.seen_at)}")
+                    )
+        if not self._knows_others:
+            missing.append(MissingWorker("others", 0, "not known: the store is not available"))
+        return tuple(done), tuple(missing)
+
+    def _wake(self) -> None:
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
+
+
+def _moment(at: datetime) -> str:
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

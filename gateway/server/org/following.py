@@ -1,0 +1,141 @@
+"""The follower: reads the change feed of the store, and tells the data plane what it has to know.
+
+    the whole state    at the start; after a change of settings, policies, zones or authorities; after many
+                       single changes; and when the feed does not hold any more what comes next
+    single changes     each with its number, in order
+
+A change that was told is never told again, and none is passed over: the next one that is asked for is always
+the one behind the last one told. While the store is gone the data plane goes on with what it has; the
+follower comes back by itself, and goes on where it stopped.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Final, Never, Protocol
+
+from gateway.adapters.store import View
+from gateway.model.changes import Change, ChangeKind
+from gateway.model.store_errors import FeedBroken, StoreError
+from gateway.pki.serials import SerialSet
+from gateway.server.org.call import StoreDoor
+from gateway.services.org_state import OrgStateSent
+from gateway.services.ports import Clock
+
+_CHANGES_AT_ONCE: Final = 200
+# A worker that starts is given the state and the changes after it: these are kept few.
+CHANGES_BEFORE_NEW_STATE: Final = 5_000
+# Without a wake-up the feed is looked at all the same: a notice may be lost with a connection.
+_LOOK_AGAIN_SECONDS: Final = 1.0
+_DEAF_SECONDS: Final = 0.1
+_FIRST_PAUSE_SECONDS: Final = 0.1
+_LONGEST_PAUSE_SECONDS: Final = 3.0
+
+
+class Voice(Protocol):
+    """What the data plane is told."""
+
+    def state(self, number: int, document: bytes, revoked: Mapping[bytes, SerialSet]) -> None: ...
+
+    def changes(self, changes: Sequence[Mapping[str, object]]) -> None: ...
+
+    def store(self, *, reachable: bool, since: datetime, detail: str = "") -> None: ...
+
+
+class Follower:
+    """Made on the running loop. ``wait`` returns when the feed may have grown, or after the seconds it is
+    given; it raises StoreError where it cannot tell any more."""
+
+    def __init__(
+        self,
+        store: StoreDoor,
+        read_state: Callable[[View], OrgStateSent],
+        wait: Callable[[float], Awaitable[object]],
+        voice: Voice,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._read_state = read_state
+        self._wait = wait
+        self._voice = voice
+        self._clock = clock
+        self._number: int | None = None
+        self._since_state = 0
+        self._is_reachable: bool | None = None
+
+    @property
+    def number(self) -> int | None:
+        """The last change that the data plane was told; None before the first state."""
+        return self._number
+
+    @property
+    def store_is_reachable(self) -> bool:
+        return self._is_reachable is True
+
+    async def run(self) -> Never:
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                while True:
+                    if not await self._step():
+                        self._reached()
+                        pause = _FIRST_PAUSE_SECONDS
+                        await self._pause()
+            except StoreError as problem:
+                self._lost(str(problem))
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+    async def _pause(self) -> None:
+        """Where nothing wakes us any more, and the store can be read, looking again and again will do."""
+        try:
+            await self._wait(_LOOK_AGAIN_SECONDS)
+        except StoreError:
+            await asyncio.sleep(_DEAF_SECONDS)
+
+    def renew(self) -> None:
+        """Take the whole state anew at the next step: what the state is made of beside the store changed."""
+        self._number = None
+
+    async def _step(self) -> bool:
+        """Tell what comes next. False: there was nothing."""
+        if self._number is None:
+            await self._tell_state()
+            return True
+        last = self._number
+        try:
+            changes = await self._store.read(lambda view: view.feed.changes_after(last, _CHANGES_AT_ONCE))
+        except FeedBroken:
+            await self._tell_state()
+            return True
+        if not changes:
+            return False
+        self._since_state += len(changes)
+        if self._since_state > CHANGES_BEFORE_NEW_STATE or any(
+            change.kind is ChangeKind.STATE_CHANGED for change in changes
+        ):
+            await self._tell_state()
+        elif self._number == last:
+            self._voice.changes([_message(change) for change in changes])
+            self._number = changes[-1].number
+        return True
+
+    async def _tell_state(self) -> None:
+        state = await self._store.read(self._read_state)
+        self._voice.state(state.number, state.document, state.revoked)
+        self._number = state.number
+        self._since_state = 0
+
+    def _reached(self) -> None:
+        if self._is_reachable is not True:
+            self._is_reachable = True
+            self._voice.store(reachable=True, since=self._clock.now())
+
+    def _lost(self, detail: str) -> None:
+        if self._is_reachable is not False:
+            self._is_reachable = False
+            self._voice.store(reachable=False, since=self._clock.now(), detail=detail)
+
+
+def _message(change: Change) -> dict[str, object]:
+    return {"number": change.number, "kind": change.kind.value, "payload": dict(change.payload)}
