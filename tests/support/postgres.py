@@ -124,7 +124,10 @@ class PostgresCluster:
 
     def stop(self) -> None:
         """Fast: transactions are rolled back, connections closed."""
-        self._end(signal.SIGINT)
+        if self._process is not None:
+            self._process.send_signal(signal.SIGINT)
+            self._process.wait(_START_SECONDS)
+            self._process = None
 
     def kill(self) -> None:
         """The server and all its children at once, without any word."""
@@ -147,7 +150,7 @@ class PostgresCluster:
         self._signal_all(signal.SIGCONT)
 
     def remove(self) -> None:
-        self._end(signal.SIGQUIT)
+        self.kill()
         shutil.rmtree(self.directory, ignore_errors=True)
         shutil.rmtree(self.socket_directory, ignore_errors=True)
 
@@ -187,16 +190,6 @@ class PostgresCluster:
     def _signal_all(self, number: signal.Signals) -> None:
         for pid in self.pids():
             _signal(pid, number)
-
-    def _end(self, number: signal.Signals) -> None:
-        if self._process is not None:
-            self._signal_all(signal.SIGCONT)
-            self._process.send_signal(number)
-            try:
-                self._process.wait(_START_SECONDS)
-            except subprocess.TimeoutExpired:
-                self.kill()
-            self._process = None
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
