@@ -28,7 +28,7 @@ from gateway.adapters.held_files import held_content, names_in, remember
 MAX_KEY_FILE_BYTES: Final = 65_536
 # AES-256 keys are derived from it (RFC 5869 §3.3: as long as the hash, or less).
 MASTER_SECRET_BYTES: Final = 32
-_MASTER_FILE: Final = "master-secret"
+MASTER_FILE: Final = "master-secret"
 # jwt-1.pem, jwt-2.pem …: the highest number signs, the others are still published for verification.
 _JWT_KEY_PREFIX: Final = "jwt-"
 _JWT_KEY_SUFFIX: Final = ".pem"
@@ -110,9 +110,9 @@ def load_or_create_keys(directory: str) -> GatewayKeys:
     the next number beside it. Raises KeyFileRefused.
     """
     try:
-        _make_directory(Path(directory))
-        _create_once(Path(directory, _MASTER_FILE), secrets.token_bytes(MASTER_SECRET_BYTES))
-        if not _jwt_key_files(directory):
+        make_keys_directory(directory)
+        _create_once(Path(directory, MASTER_FILE), secrets.token_bytes(MASTER_SECRET_BYTES))
+        if not signing_key_files(directory):
             _create_once(Path(directory, f"{_JWT_KEY_PREFIX}1{_JWT_KEY_SUFFIX}"), _new_jwt_key_pem())
     except (OSError, ValueError) as error:
         _refuse_unreadable(directory, error)
@@ -121,11 +121,11 @@ def load_or_create_keys(directory: str) -> GatewayKeys:
 
 def load_keys(directory: str) -> GatewayKeys:
     """The keys in a directory that has them. Makes nothing. Raises KeyFileRefused."""
-    secret_path = Path(directory, _MASTER_FILE)
+    secret_path = Path(directory, MASTER_FILE)
     try:
         if held_content(str(secret_path)) is None:
             _check_directory(Path(directory))
-        jwt_files = _jwt_key_files(directory)
+        jwt_files = signing_key_files(directory)
     except (OSError, ValueError) as error:
         _refuse_unreadable(directory, error)
     if not jwt_files:
@@ -140,10 +140,12 @@ def load_keys(directory: str) -> GatewayKeys:
     return GatewayKeys(secret, tuple(_read_jwt_key(path) for path in jwt_files))
 
 
-def _make_directory(directory: Path) -> None:
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    directory.mkdir(mode=0o700, exist_ok=True)
-    _check_directory(directory)
+def make_keys_directory(directory: str) -> None:
+    """See that it is there, for its owner alone. Raises KeyFileRefused and OSError."""
+    path = Path(directory)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.mkdir(mode=0o700, exist_ok=True)
+    _check_directory(path)
 
 
 def _check_directory(directory: Path) -> None:
@@ -174,11 +176,11 @@ def _create_once(path: Path, content: bytes) -> None:
             return
     finally:
         unfinished.unlink()
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
 
 
-def _sync_directory(directory: Path) -> None:
-    """Make the new name survive a power cut: tokens signed with a key that is lost are lost too."""
+def sync_directory(directory: Path) -> None:
+    """Make the new names survive a power cut: tokens signed with a key that is lost are lost too."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -186,7 +188,7 @@ def _sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def _jwt_key_files(directory: str) -> list[str]:
+def signing_key_files(directory: str) -> list[str]:
     """Paths of the signing keys, the highest number first."""
     numbered: list[tuple[int, str]] = []
     for name in names_in(directory):

@@ -27,6 +27,7 @@ VERBS: Final = {
     "serve": ("serve", "Run the gateway."),
     "check": ("check", "Check the configuration and every file that it names."),
     "config": ("config", "Describe the configuration file."),
+    "keys": ("keys", "Take the gateway's own keys to the other gateways of a fleet."),
     "policy": ("policy", "Lint, test and explain sign-on policies."),
     "demo": ("demo", "Try it: gateway, identity provider and two apps on this machine."),
 }
