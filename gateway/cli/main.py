@@ -29,6 +29,7 @@ VERBS: Final = {
     "config": ("config", "Describe the configuration file."),
     "keys": ("keys", "Take the gateway's own keys to the other gateways of a fleet."),
     "policy": ("policy", "Lint, test and explain sign-on policies."),
+    "ca": ("ca", "Run the certification authority that is in the store."),
     "demo": ("demo", "Try it: gateway, identity provider and two apps on this machine."),
 }
 
@@ -123,6 +124,8 @@ def _declared_errors() -> tuple[type[Exception], ...]:
     from gateway.adapters.plugins import PlugInError
     from gateway.config.errors import ConfigError
     from gateway.config.load import ConfigErrors
+    from gateway.model.store_errors import StoreError
+    from gateway.pki.signer import SigningFailed
     from gateway.server.hosts import NoCertificateFor
     from gateway.server.page_templates import PageTemplateRefused
     from gateway.server.take_over import TakeOverFailed
@@ -137,6 +140,8 @@ def _declared_errors() -> tuple[type[Exception], ...]:
         PageTemplateRefused,
         PlugInError,
         ServerCertificateRefused,
+        SigningFailed,
+        StoreError,
         TakeOverFailed,
         WorkerLost,
         WorkerRefused,
