@@ -65,6 +65,12 @@ class FakeTokens:
     async def read(self, query: Callable[[Any], _T]) -> _T:
         return query(self)
 
+    async def change_numbered(self, use_case: Callable[[Any], _T]) -> tuple[_T, int]:
+        return use_case(self), 0
+
+    async def run(self, function: Callable[[Any], _T]) -> _T:
+        raise NotImplementedError
+
     def issue(self, scope: TokenScope, **fields: Any) -> str:
         token = new_token(len(self.held).to_bytes(32))
         self.held[token_sha256(token)] = ApiToken(
@@ -95,7 +101,7 @@ async def running_app(
         NothingToWaitFor(),
         clock or StandingClock(),
         SystemRandomness(),
-        BASE_URL,
+        lambda: BASE_URL,
     )
     listening = socket.create_server(("127.0.0.1", 0))
     port = listening.getsockname()[1]

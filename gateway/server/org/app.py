@@ -73,8 +73,8 @@ _logger = logging.getLogger("gateway.defect")
 
 class OrgApp:
     """Answers requests by ``routes``, and with the OpenAPI document of them, which refers to ``schemas``.
-    ``base_url`` is what the org is reached by from outside, `https://host[:port]`. ``configuration`` gives
-    what gateway.yaml says at the time."""
+    ``base_url`` gives what the org is reached by from outside, `https://host[:port]`, and ``configuration``
+    what gateway.yaml says, both at the time."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class OrgApp:
         enforcement: Enforcement,
         clock: Clock,
         randomness: Randomness,
-        base_url: str,
+        base_url: Callable[[], str],
         configuration: Callable[[], OrgConfiguration] = OrgConfiguration,
     ) -> None:
         self._table = RoutingTable((*routes, self._openapi_route(routes, schemas)))
@@ -229,10 +229,11 @@ class OrgApp:
 
     def _reached_by(self, authority: str) -> str:
         """Behind a port mapping the browser's port is another one; the host never is."""
-        host = self._base_url.removeprefix("https://").partition(":")[0]
+        base_url = self._base_url()
+        host = base_url.removeprefix("https://").partition(":")[0]
         authority = authority.lower()
         if _AUTHORITY.fullmatch(authority) is None or authority.partition(":")[0] != host:
-            return self._base_url
+            return base_url
         return f"https://{authority}"
 
     def _bug(self, bug: Exception, reference_id: str) -> Answer:

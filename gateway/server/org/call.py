@@ -6,7 +6,7 @@ from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import parse_qsl
 from uuid import UUID
 
-from gateway.adapters.store import View, Work
+from gateway.adapters.store import Store, View, Work
 from gateway.model import log_event
 from gateway.model.ids import MIN_RANDOM_BYTES, IdKind, new_id
 from gateway.model.log_event import Transaction
@@ -52,7 +52,7 @@ class Client:
 class StoreDoor(Protocol):
     """The store, from the event loop: what is given runs in a thread.
 
-    Both raise StoreUnavailable, which is answered with 503, and whatever the function raises.
+    All raise StoreUnavailable, which is answered with 503, and whatever the function raises.
     """
 
     async def change(self, use_case: Callable[[Work], _T]) -> _T:
@@ -66,6 +66,10 @@ class StoreDoor(Protocol):
 
     async def read(self, query: Callable[[View], _T]) -> _T:
         """The function gets a consistent, read-only view."""
+        ...
+
+    async def run(self, function: Callable[[Store], _T]) -> _T:
+        """The function gets the store itself, for what needs several transactions."""
         ...
 
 

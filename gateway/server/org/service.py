@@ -1,48 +1,137 @@
-"""The org that runs: its HTTP server on the Unix socket, and what goes on beside it."""
+"""The org that runs: the store, the follower of its changes, the HTTP server on the Unix socket, and what
+goes on beside them.
+
+The store may come later than all else, and go: requests are then answered with 503, the data plane goes on
+with what it has.
+"""
 
 import asyncio
+import secrets
 import socket
+from collections.abc import Iterable
 
-from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from gateway.adapters.memory import SystemClock, SystemRandomness
+from gateway.adapters.store import Store, View
+from gateway.adapters.store.watch import FeedWatch
+from gateway.model.store_errors import StoreError
+from gateway.server.org.app import OrgApp
+from gateway.server.org.fleet import Fleet, FleetMember
+from gateway.server.org.following import Follower
+from gateway.server.org.housekeeping import Housekeeping
+from gateway.server.org.opening import OpeningStore
+from gateway.server.org.reporting import Reporting, new_record
+from gateway.server.org.resources import all_routes, all_schemas
 from gateway.server.org_process import Surroundings
 from gateway.services.material import Material
+from gateway.services.org_configuration import OrgConfiguration
+from gateway.services.org_process_material import OrgMaterial
+from gateway.services.org_state import OrgStateSent, org_state
+from gateway.services.zone_sets import state_zones
 
-# Requests that run have this long when the process drains.
-_SHUTDOWN_SECONDS = 5.0
+_HTTPS_PORT = 443
+_FORGET_SECONDS = 2.0
+_SERIALS_KEY_BYTES = 20
 
 
 class OrgService:
-    """An `Org`."""
+    """An `Org`. Made on the running loop."""
 
     def __init__(self, surroundings: Surroundings) -> None:
-        self._surroundings = surroundings
-        self._material = surroundings.material
-        self._live: frozenset[int] = frozenset()
-        self._applied: dict[int, int] = {}
-        self.registry = CollectorRegistry()
-        self._runner = web.AppRunner(
-            web.Application(), access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS, handle_signals=False
+        self._voice = surroundings.voice
+        self._material = _org_material(surroundings.material)
+        self._clock = SystemClock()
+        settings = surroundings.material.settings
+        url = settings.store_url
+        assert url is not None, "without a store there is no org"
+        self._is_shared = not url.startswith("sqlite:")
+        self._serials_key = secrets.token_bytes(_SERIALS_KEY_BYTES)
+        self._record = new_record(settings, surroundings.keys, self._clock)
+        self._store = OpeningStore(url, self._cannot_open)
+        self._told_closed = False
+        self._fleet = Fleet(self._record.name, self._clock, self._others if self._is_shared else None)
+        self._reporting = Reporting(
+            self._record, self._store, self._fleet, self._clock, shared=self._is_shared
         )
+        self._app = OrgApp(
+            all_routes(),
+            all_schemas(),
+            self._store,
+            self._fleet,
+            self._clock,
+            SystemRandomness(),
+            self._base_url,
+            self._organization,
+        )
+        self.registry = CollectorRegistry()
 
     async def start(self, listening: socket.socket) -> None:
-        await self._runner.setup()
-        await web.SockSite(self._runner, listening).start()
-        self._surroundings.voice.state(0, b'{"number":0}', {})
+        await self._app.start(listening)
 
     async def run(self) -> None:
-        await asyncio.Event().wait()
+        store = await self._store.open()
+        try:
+            async with FeedWatch(store, lambda _: self._fleet.others_moved()) as watch:
+                await self._work(store, watch)
+        finally:
+            await asyncio.to_thread(store.close)
 
     async def drain(self) -> None:
-        await self._runner.cleanup()
+        await self._app.stop()
+        try:
+            async with asyncio.timeout(_FORGET_SECONDS):
+                await self._reporting.forget()
+        except (StoreError, TimeoutError):
+            return  # others wait for this gateway until it is forgotten by its age
 
     def replace_configuration(self, material: Material) -> None:
-        self._material = material
+        self._material = _org_material(material)
 
     def applied(self, worker: int, number: int) -> None:
-        self._applied[worker] = number
+        self._fleet.applied(worker, number)
+        self._reporting.applied()
 
     def workers(self, live: frozenset[int]) -> None:
-        self._live = live
-        self._applied = {worker: number for worker, number in self._applied.items() if worker in live}
+        self._fleet.workers(live)
+        self._reporting.applied()
+
+    async def _work(self, store: Store, watch: FeedWatch) -> None:
+        follower = Follower(self._store, self._state, watch.wait, self._voice, self._clock)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(follower.run(), name="follower")
+            group.create_task(self._reporting.run(), name="report")
+            group.create_task(self._app.run(), name="tokens")
+            group.create_task(Housekeeping(self._store, self._clock).run(), name="housekeeping")
+
+    def _state(self, view: View) -> OrgStateSent:
+        return org_state(view, lambda: state_zones(view), self._serials_key)
+
+    def _cannot_open(self, detail: str) -> None:
+        if not self._told_closed:
+            self._told_closed = True
+            self._voice.store(reachable=False, since=self._clock.now(), detail=detail)
+
+    async def _others(self) -> Iterable[FleetMember]:
+        def read(view: View) -> list[FleetMember]:
+            workers = view.gateways.workers()
+            return [
+                FleetMember(gateway, tuple(each for each in workers if each.gateway_id == gateway.id))
+                for gateway in view.gateways.all()
+                if gateway.id != self._record.id
+            ]
+
+        return await self._store.read(read)
+
+    def _base_url(self) -> str:
+        settings = self._material.settings
+        port = "" if settings.public_port == _HTTPS_PORT else f":{settings.public_port}"
+        return f"https://{settings.org_host}{port}"
+
+    def _organization(self) -> OrgConfiguration:
+        return self._material.organization
+
+
+def _org_material(material: Material) -> OrgMaterial:
+    assert isinstance(material, OrgMaterial), "the org's own loader made it"
+    return material

@@ -34,16 +34,19 @@ class StoreThreads:
             with self._store.read() as view:
                 return value, view.feed.head()
 
-        return await self._run(call)
+        return await self._in_thread(call)
 
     async def read(self, query: Callable[[View], _T]) -> _T:
         def call() -> _T:
             with self._store.read() as view:
                 return query(view)
 
-        return await self._run(call)
+        return await self._in_thread(call)
 
-    async def _run(self, function: Callable[[], _T]) -> _T:
+    async def run(self, function: Callable[[Store], _T]) -> _T:
+        return await self._in_thread(lambda: function(self._store))
+
+    async def _in_thread(self, function: Callable[[], _T]) -> _T:
         """Raises StoreUnavailable where too many wait already. Who is cancelled waits no longer; the function
         goes on to its end."""
         if self._waiting >= self._max_waiting:
