@@ -24,7 +24,7 @@ from gateway.model.spooling import SystemLogFull
 _SMALLEST_SEGMENT_BYTES: Final = 65_536
 _LARGEST_SEGMENT_BYTES: Final = 1_048_576
 _SEGMENTS_OF_A_SPOOL: Final = 1_024
-_RUN_RANDOM_BYTES: Final = 4
+RUN_RANDOM_BYTES: Final = 4
 
 
 class Spool:
@@ -34,7 +34,7 @@ class Spool:
     def __init__(
         self, keys_directory: str, slot: int, limit_bytes: int, *, now_ns: int, random: bytes
     ) -> None:
-        assert len(random) == _RUN_RANDOM_BYTES
+        assert len(random) == RUN_RANDOM_BYTES
         self.limit_bytes = limit_bytes
         self._root = Path(keys_directory, SPOOL_DIRECTORY)
         self._directory = self._root / str(slot)

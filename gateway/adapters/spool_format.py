@@ -22,8 +22,9 @@ SUFFIX: Final = ".spool"
 UNFINISHED_SUFFIX: Final = ".new"
 DAMAGED_SUFFIX: Final = ".damaged"
 HEADER: Final = struct.Struct(">II")
-# An event has some 500 bytes; the longest names, a few KB. More is a sign of damage.
-MAX_RECORD_BYTES: Final = 65_536
+# An event has some 500 bytes; with the longest names that are kept, in the costliest script, 250 KB. More is
+# a sign of damage.
+MAX_RECORD_BYTES: Final = 262_144
 
 _NAME: Final = re.compile(r"([0-9a-f]{24})-([0-9]{8})\.spool")
 

@@ -24,6 +24,7 @@ from gateway.model.settings import (
     GatewaySettings,
     IdentityProviderSettings,
     Limits,
+    SystemLogSettings,
     UserFrom,
     Zone,
 )
@@ -61,6 +62,9 @@ def assemble(file: GatewayFile, source: str) -> GatewaySettings:
         pages_directory=_optional(base, file.pages),
         limits=_limits(file.limits),
         store_url=_store(base, file.store),
+        system_log=SystemLogSettings(
+            file.system_log.spool_limit, file.system_log.when_full == "refuse", file.system_log.retention
+        ),
         ca=_ca(base, trust.ca),
         listen_http=tuple(listen.http),
         proxy_protocol=listen.proxy_protocol,

@@ -298,6 +298,26 @@ class DeviceTrustSection(_Section):
     )
 
 
+class SystemLogSection(_Section):
+    """The record of every sign-on and every change, in the store."""
+
+    spool_limit: int = Field(
+        default=256 * _MEBIBYTE,
+        ge=_MEBIBYTE,
+        le=65_536 * _MEBIBYTE,
+        description="Events of sign-ons, bytes, that wait on this gateway's disk while the store is away. "
+        "Some 1,200 for each sign-on.",
+    )
+    when_full: Literal["refuse", "unlogged"] = Field(
+        default="refuse",
+        description="When so much waits, or the disk takes no more: refuse sign-ons (SYSTEM_LOG_FULL), or "
+        "let them go on unlogged, which is counted.",
+    )
+    retention: Annotated[timedelta, duration_between("1d", "3650d")] = Field(
+        default=timedelta(days=90), description="How long the store keeps events."
+    )
+
+
 class IdentityProviderSection(_Section):
     """An identity provider whose assertions are accepted."""
 
@@ -505,6 +525,10 @@ class GatewayFile(_Section):
     )
     pages: FilePath | None = Field(
         default=None, description="Directory of page templates that replace the built-in ones."
+    )
+    system_log: SystemLogSection = Field(
+        default_factory=SystemLogSection,
+        description="Events on their way into the store, and how long it keeps them.",
     )
     limits: LimitsSection = Field(
         default_factory=LimitsSection, description="Bounds on size and time; the defaults suit most sites."

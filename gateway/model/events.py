@@ -79,6 +79,7 @@ class ChallengeAnswered:
     device: str | None
     certificate_thumbprint: str | None
     ip: str
+    user: str | None = None  # whom a trusted certificate names
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,8 @@ class TicketReason(StrEnum):
 
 DEFAULT_RULE = "DEFAULT_RULE"
 POLICY_ERROR = "POLICY_ERROR"
+# The System Log takes no further event, so that nobody would know of the sign-on.
+SYSTEM_LOG_FULL = "SYSTEM_LOG_FULL"
 
 
 def rule_reason(rule_name: str) -> str:

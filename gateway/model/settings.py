@@ -80,6 +80,15 @@ class CaSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SystemLogSettings:
+    """What becomes of events between worker and store, and how long the store keeps them."""
+
+    spool_limit_bytes: int = 268_435_456  # of all workers of a gateway together
+    refuses_when_full: bool = True  # sign-ons; else they go on unlogged
+    retention: timedelta = timedelta(days=90)
+
+
+@dataclass(frozen=True, slots=True)
 class IdentityProviderSettings:
     name: str
     protocol: FederationProtocol
@@ -188,6 +197,7 @@ class GatewaySettings:
     limits: Limits = field(default_factory=Limits)
     # sqlite:///absolute/path or postgresql://…; None: no org. May hold a password.
     store_url: str | None = field(default=None, repr=False)
+    system_log: SystemLogSettings = SystemLogSettings()
     ca: CaSettings = field(default_factory=CaSettings)
     listen_http: tuple[Address, ...] = ()  # CRLs, certificates of authorities and OCSP, without TLS
     proxy_protocol: bool = False  # every connection begins with a PROXY header, version 2

@@ -76,6 +76,13 @@ class Metrics:
         self._crl_next_update = gauge(
             "crl_next_update_timestamp_seconds", "When the earliest CRL of an authority ends.", "authority"
         )
+        self.spool_bytes = gauge("system_log_spool_bytes", "Sign-on events on their way to the store.")
+        self.spool_limit_bytes = gauge(
+            "system_log_spool_limit_bytes", "At this size sign-ons are refused, or go on unlogged."
+        )
+        self.unlogged = counter(
+            "system_log_unlogged_total", "Events of sign-ons that went lost because the spool was full."
+        )
         self._certificate_ends: list[datetime] = []
         self._expiring = gauge("certificates_expiring", "Server certificates that end soon.", "within")
         self.change_number = gauge(
@@ -121,6 +128,10 @@ class Metrics:
             self._revoked_certificates.labels(authority).set(revoked)
             if next_update is not None:
                 self._crl_next_update.labels(authority).set(next_update.timestamp())
+
+    def spooled(self, used_bytes: int, limit_bytes: int) -> None:
+        self.spool_bytes.set(used_bytes)
+        self.spool_limit_bytes.set(limit_bytes)
 
     def count(self, event: Event) -> None:
         match event:

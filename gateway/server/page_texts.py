@@ -12,14 +12,29 @@ from types import MappingProxyType
 from typing import Any
 
 from gateway.model.pages import Page, PageKind
-from gateway.model.reasons import DEFAULT_RULE, POLICY_ERROR, MessageReason, TicketReason, TrustReason
+from gateway.model.reasons import (
+    DEFAULT_RULE,
+    POLICY_ERROR,
+    SYSTEM_LOG_FULL,
+    MessageReason,
+    TicketReason,
+    TrustReason,
+)
 
 DEFAULT_LANGUAGE = "en"
 
 RULE = "RULE"
 """The key of the words for every ``RULE <name>``: the name is the administrator's, and is shown apart."""
 
-REASONS: tuple[str, ...] = (*TrustReason, *MessageReason, *TicketReason, RULE, DEFAULT_RULE, POLICY_ERROR)
+REASONS: tuple[str, ...] = (
+    *TrustReason,
+    *MessageReason,
+    *TicketReason,
+    RULE,
+    DEFAULT_RULE,
+    POLICY_ERROR,
+    SYSTEM_LOG_FULL,
+)
 STATUSES: tuple[int, ...] = (400, 404, 408, 413, 414, 421, 431, 500, 502, 503, 504)
 
 INTERFACE: tuple[str, ...] = (

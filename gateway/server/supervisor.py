@@ -301,6 +301,7 @@ class Supervisor:
                 read_at=self._in_force.read_at.isoformat(),
                 keys_directory=settings.keys_directory,
                 ticket_secret=self.ticket_secret.hex(),
+                slot=slot.number,
             )
             link.features = answer.values["features"]
             if crls is not None:

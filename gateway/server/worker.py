@@ -28,6 +28,8 @@ from gateway.adapters.memory import (
 )
 from gateway.adapters.openssl_symbols import find_ticket_key_setter, find_ticket_switch
 from gateway.adapters.peer_verification import find_verification_switch
+from gateway.adapters.spool import Spool
+from gateway.adapters.system_log import NoSystemLog, SpooledSystemLog
 from gateway.adapters.tls_records import choose_records
 from gateway.model.events import Event
 from gateway.model.settings import GatewaySettings
@@ -54,6 +56,7 @@ from gateway.server.mtls_handler import MtlsHandler
 from gateway.server.org_handler import OrgHandler
 from gateway.server.pages import PageRenderer
 from gateway.server.pools import Pools, PreparedPools
+from gateway.server.spool_watch import SpoolWatch
 from gateway.server.ticket_keys import TicketKeys
 from gateway.server.trusted_connections import TrustedConnections
 from gateway.server.visit import Visit
@@ -84,6 +87,8 @@ class Shared:
     seen_requests: SeenRequests
     challenge_marks: ChallengeMarks
     ticket_secret: bytes
+    spool: Spool | None  # None where there is no store
+    slot: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +118,7 @@ class Worker:
         self._background: list[asyncio.Task[None]] = []
         self._trusted = TrustedConnections(self._loop, self._connections, self._lost_trust)
         self._pending = PendingChallenges(marks=shared.challenge_marks)
+        self._spool_watch: SpoolWatch | None = None
         self._references = b""
         self._reference_at = 0
         self._generation = 0
@@ -141,6 +147,7 @@ class Worker:
         self._tickets.apply(prepared.hosts)
         self._answers = Answers(prepared.pages, self._randomness)
         self._pools.commit(prepared.pools)
+        self._system_log = self._make_system_log(shared, settings)
         self._signer = StatementSigner(settings.org_name, shared.keys.jwt_keys)
         self._handlers = self._make_handlers(shared)
 
@@ -160,6 +167,9 @@ class Worker:
                 self._look_for_what_has_ended(), name="abandoned challenges, ended sessions"
             ),
         ]
+        if self._spool_watch is not None:
+            watching = self._loop.create_task(self._spool_watch.run(), name="spool of the System Log")
+            self._background.append(watching)
 
     @property
     def features(self) -> Mapping[str, object]:
@@ -192,6 +202,7 @@ class Worker:
         self._pools.commit(prepared.pools)
         self._generation = prepared.snapshot.trust.generation
         self._admission.limits = prepared.snapshot.settings.limits
+        self._system_log.apply(prepared.snapshot.settings.system_log)
         self._answers.replace_pages(prepared.pages)
         # The index may have changed since.
         self._live.replace(prepared.snapshot.with_revocation(self._live.current.trust.revocation))
@@ -308,12 +319,23 @@ class Worker:
             self._pools.prepare(settings),
         )
 
+    def _make_system_log(self, shared: Shared, settings: GatewaySettings) -> NoSystemLog | SpooledSystemLog:
+        if shared.spool is None:
+            return NoSystemLog()
+        self._spool_watch = SpoolWatch(
+            shared.spool, self._log, self._metrics.spooled, alarms=shared.slot == 1
+        )
+        return SpooledSystemLog(shared.spool, settings.system_log, self._metrics.unlogged.inc)
+
     def _make_handlers(self, shared: Shared) -> Mapping[Role, Handler]:
         clock, randomness = self._clock, self._randomness
         sealer = Sealer(shared.keys.master_secret)
         one_use_keys, seen_requests = shared.one_use_keys, shared.seen_requests
-        decisions = Decisions(self._live, clock, self)
-        challenges = Challenges(self._live, sealer, one_use_keys, self._pending, clock, randomness, self)
+        system_log = self._system_log
+        decisions = Decisions(self._live, clock, self, system_log)
+        challenges = Challenges(
+            self._live, sealer, one_use_keys, self._pending, clock, randomness, self, system_log
+        )
         sessions = Sessions(self._live, decisions, challenges, sealer, clock, randomness)
         access = Access(decisions, challenges, sessions, one_use_keys, seen_requests, clock, self)
         held_bodies = HeldBodies()

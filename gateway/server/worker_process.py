@@ -17,6 +17,7 @@ worker drains by itself, as on SIGTERM.
 """
 
 import asyncio
+import os
 import signal
 import socket
 import sys
@@ -34,6 +35,8 @@ from gateway.adapters.sealed_memory import SealedMemory, memory_file, sealed
 from gateway.adapters.shared_index import MAX_DESCRIPTION_BYTES, open_index
 from gateway.adapters.shared_memories import SharedChallengeMarks, SharedOneUseKeys, SharedSeenRequests
 from gateway.adapters.shared_table import SharedTable
+from gateway.adapters.spool import RUN_RANDOM_BYTES, Spool
+from gateway.model.settings import GatewaySettings
 from gateway.pki.revocation import RevocationIndex
 from gateway.server.configuration import LoadMaterial
 from gateway.server.control import PROTOCOL, ControlChannel, ControlClosed, Message
@@ -116,12 +119,13 @@ class _Process:
         self._sockets = [socket.socket(fileno=descriptor) for descriptor in sockets]
         self._load = self._loader_for(values["config_path"])
 
-        def load() -> tuple[Material, GatewayKeys, HeldFiles]:
+        def load() -> tuple[Material, GatewayKeys, HeldFiles, Spool | None]:
             held = unpack(files)
             with taken_from(held):
-                return self._load(_read_at(values)), load_keys(values["keys_directory"]), held
+                material, keys = self._load(_read_at(values)), load_keys(values["keys_directory"])
+            return material, keys, held, _spool(material.settings, values)
 
-        material, keys, held = await asyncio.to_thread(load)
+        material, keys, held, spool = await asyncio.to_thread(load)
         self._one_use_keys = SharedTable.open(one_use_keys)
         shared = Shared(
             keys,
@@ -129,6 +133,8 @@ class _Process:
             SharedSeenRequests(SharedTable.open(seen_requests)),
             SharedChallengeMarks(SharedTable.open(challenges)),
             bytes.fromhex(values["ticket_secret"]),
+            spool,
+            values["slot"],
         )
         with taken_from(held):
             self._worker = Worker(material, shared, log)
@@ -220,6 +226,19 @@ class _Process:
             self._channel.send(name, descriptors, number=question.values.get("number"), **values)
         except ControlClosed:
             return  # who receives finds out, too
+
+
+def _spool(settings: GatewaySettings, values: Mapping[str, Any]) -> Spool | None:
+    """None where there is no store for what is spooled. Raises OSError."""
+    if settings.store_url is None:
+        return None
+    return Spool(
+        values["keys_directory"],
+        values["slot"],
+        settings.system_log.spool_limit_bytes,
+        now_ns=time.time_ns(),
+        random=os.urandom(RUN_RANDOM_BYTES),
+    )
 
 
 def _read_at(values: Mapping[str, Any]) -> datetime:

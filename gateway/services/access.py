@@ -20,8 +20,15 @@ from gateway.services.arrivals import Arrival, PostedMessage
 from gateway.services.challenges import MAX_RETURN_TARGET_BYTES, Challenges, TicketNotAccepted
 from gateway.services.decisions import Decided, Decisions
 from gateway.services.messages import ReadMessage, read_message
-from gateway.services.outcomes import Forward, Outcome, ShowPage
-from gateway.services.ports import Clock, EventSink, OneUseKeys, OneUseKeysFull, SeenRequests
+from gateway.services.outcomes import Forward, Outcome, ShowPage, log_full_page
+from gateway.services.ports import (
+    Clock,
+    EventSink,
+    OneUseKeys,
+    OneUseKeysFull,
+    SeenRequests,
+    SystemLogFull,
+)
 from gateway.services.sessions import Sessions, SessionTooLarge
 from gateway.services.statements import IdentityStatement
 from gateway.services.verified_messages import VerifiedMessages
@@ -91,10 +98,20 @@ class Access:
     async def _enforce(
         self, posted: PostedMessage, message: ReadMessage, decided: Decided, flow_id: str | None
     ) -> Outcome:
+        try:
+            return await self._enforced(posted, message, decided, flow_id)
+        except SystemLogFull:
+            return ShowPage(log_full_page(posted.arrival.reference_id, posted.arrival.app.settings.label))
+
+    async def _enforced(
+        self, posted: PostedMessage, message: ReadMessage, decided: Decided, flow_id: str | None
+    ) -> Outcome:
+        """Raises SystemLogFull: before the assertion is used up, unless the disk fails just then."""
         arrival = posted.arrival
         if decided.page is not None:
             self._decisions.report(arrival, message.identity, decided, flow_id)
             return ShowPage(decided.page)
+        self._decisions.require_room(arrival, message.identity, decided, flow_id)
         try:
             session = self._sessions.begin(arrival, message.identity, decided.verdict)
             await self._use_up(message)

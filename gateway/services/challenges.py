@@ -42,9 +42,17 @@ from gateway.proxy.tokens import (
     seal_ticket,
 )
 from gateway.services.arrivals import Arrival, ChallengeArrival
-from gateway.services.outcomes import HeaderField, PostOn, Redirect, ShowPage
+from gateway.services.outcomes import HeaderField, PostOn, Redirect, ShowPage, log_full_page
 from gateway.services.pending import PendingChallenges
-from gateway.services.ports import Clock, EventSink, OneUseKeys, OneUseKeysFull, Randomness
+from gateway.services.ports import (
+    Clock,
+    EventSink,
+    OneUseKeys,
+    OneUseKeysFull,
+    Randomness,
+    SystemLog,
+    SystemLogFull,
+)
 from gateway.services.snapshot import Live, Snapshot, public_origin
 
 # A return target goes into a URL together with the tokens; browsers and proxies take about 8 KB.
@@ -73,8 +81,10 @@ class Challenges:
         clock: Clock,
         randomness: Randomness,
         events: EventSink,
+        system_log: SystemLog,
     ) -> None:
         self._live = live
+        self._system_log = system_log
         self._sealer = sealer
         self._one_use_keys = one_use_keys
         self._pending = pending
@@ -153,7 +163,12 @@ class Challenges:
             return self._refused(arrival, flow.app, TicketReason.TICKET_EXPIRED, "the flow has expired")
         verdict = verify_device(arrival.peer, snapshot.trust, now, self._paths)
         self._pending.arrived(flow.flow_id)
-        self._events.emit(_answered(verdict, flow, arrival, now))
+        answered = _answered(verdict, flow, arrival, now)
+        self._events.emit(answered)
+        try:
+            self._system_log.keep(answered)
+        except SystemLogFull:
+            return ShowPage(log_full_page(flow.reference_id, app.settings.label))
         ticket = Ticket(
             ticket_id=_text(self._randomness.bytes(16)),
             flow=flow,
@@ -273,4 +288,5 @@ def _answered(
         device=verdict.device,
         certificate_thumbprint=verdict.certificate_thumbprint,
         ip=str(arrival.ip),
+        user=verdict.user if isinstance(verdict, VerifiedDevice) else None,
     )

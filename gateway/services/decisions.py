@@ -1,5 +1,6 @@
 """From who, where and which device to a decision, its page, and its line in the log."""
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -9,12 +10,12 @@ from gateway.model.device import NotTrusted, TrustVerdict, VerifiedDevice
 from gateway.model.events import SignOnDecided
 from gateway.model.identity import Identity
 from gateway.model.pages import Page, PageKind
-from gateway.model.reasons import TrustReason
+from gateway.model.reasons import SYSTEM_LOG_FULL, TrustReason
 from gateway.pki.trust import bind_user
 from gateway.policy.engine import evaluate, evaluate_both
 from gateway.policy.user_agent import classify
 from gateway.services.arrivals import Arrival
-from gateway.services.ports import Clock, EventSink
+from gateway.services.ports import Clock, EventSink, SystemLog, SystemLogFull
 from gateway.services.snapshot import Live, Snapshot
 
 # The clocks of identity provider and gateway may differ by this much.
@@ -36,10 +37,11 @@ class Decided:
 
 
 class Decisions:
-    def __init__(self, live: Live[Snapshot], clock: Clock, events: EventSink) -> None:
+    def __init__(self, live: Live[Snapshot], clock: Clock, events: EventSink, system_log: SystemLog) -> None:
         self._live = live
         self._clock = clock
         self._events = events
+        self._system_log = system_log
 
     def without_device(self, arrival: Arrival, identity: Identity) -> Decided:
         """Decide before any device was seen. ``needs_challenge`` where the device makes the difference."""
@@ -74,37 +76,72 @@ class Decisions:
         flow_id: str | None,
         *,
         session: bool = False,
+        again: bool = False,
     ) -> None:
-        """One line for the log and one count for the metrics."""
+        """One event for the System Log, one line for the log, one count for the metrics.
+
+        Raises SystemLogFull, when the others have it, as a refusal; not for a session: one that goes on is no
+        event of the System Log, and one that is over lets nothing through. ``again``: its end was reported
+        before, and is no further event."""
+        event = self._decided_event(arrival, identity, decided, flow_id, session)
+        if session:
+            if decided.page is not None and not again:
+                with suppress(SystemLogFull):
+                    self._system_log.keep(event)
+        else:
+            try:
+                self._system_log.keep(event)
+            except SystemLogFull:
+                self._events.emit(replace(event, access=Access.DENY.value, reason=SYSTEM_LOG_FULL))
+                raise
+        self._events.emit(event)
+
+    def require_room(
+        self, arrival: Arrival, identity: Identity, decided: Decided, flow_id: str | None
+    ) -> None:
+        """Raises SystemLogFull where `report` would, and reports the refusal."""
+        try:
+            self._system_log.require_room()
+        except SystemLogFull:
+            event = self._decided_event(arrival, identity, decided, flow_id, session=False)
+            self._events.emit(replace(event, access=Access.DENY.value, reason=SYSTEM_LOG_FULL))
+            raise
+
+    def _decided_event(
+        self,
+        arrival: Arrival,
+        identity: Identity,
+        decided: Decided,
+        flow_id: str | None,
+        session: bool,
+    ) -> SignOnDecided:
         client, platform = classify(arrival.user_agent)
         verdict = decided.verdict
         not_trusted = verdict if isinstance(verdict, NotTrusted) and verdict is not NOT_ASKED else None
         access = decided.decision.access.value
         if decided.page is not None and decided.page.kind is PageKind.FACTOR_REQUIRED:
             access = "prompt_for_factor"
-        self._events.emit(
-            SignOnDecided(
-                at=self._clock.now(),
-                reference_id=arrival.reference_id,
-                app=arrival.app.settings.name,
-                protocol=arrival.app.settings.protocol,
-                user=identity.user,
-                identity_provider=identity.identity_provider,
-                ip=str(arrival.ip),
-                client=client,
-                platform=platform,
-                access=access,
-                reason=decided.reason,
-                rule=decided.decision.rule,
-                device_trust=decided.device_trust,
-                trust_reason=None if not_trusted is None else not_trusted.reason,
-                trust_detail="" if not_trusted is None else not_trusted.detail,
-                device=verdict.device,
-                certificate_thumbprint=verdict.certificate_thumbprint,
-                flow_id=flow_id,
-                monitored=decided.decision.monitored,
-                session=session,
-            )
+        return SignOnDecided(
+            at=self._clock.now(),
+            reference_id=arrival.reference_id,
+            app=arrival.app.settings.name,
+            protocol=arrival.app.settings.protocol,
+            user=identity.user,
+            identity_provider=identity.identity_provider,
+            ip=str(arrival.ip),
+            client=client,
+            platform=platform,
+            access=access,
+            reason=decided.reason,
+            rule=decided.decision.rule,
+            device_trust=decided.device_trust,
+            trust_reason=None if not_trusted is None else not_trusted.reason,
+            trust_detail="" if not_trusted is None else not_trusted.detail,
+            device=verdict.device,
+            certificate_thumbprint=verdict.certificate_thumbprint,
+            flow_id=flow_id,
+            monitored=decided.decision.monitored,
+            session=session,
         )
 
     def _decided(

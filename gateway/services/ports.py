@@ -3,8 +3,9 @@
 from datetime import datetime
 from typing import Protocol
 
-from gateway.model.events import Event
+from gateway.model.events import ChallengeAnswered, Event, SignOnDecided
 from gateway.model.one_use import OneUseKeysFull as OneUseKeysFull
+from gateway.model.spooling import SystemLogFull as SystemLogFull
 
 
 class Clock(Protocol):
@@ -40,6 +41,18 @@ class SeenRequests(Protocol):
 
     def is_from(self, app: str, request_id: str, now: datetime) -> bool | None:
         """True if the app sent it, False if another one did, None if it is not known."""
+        ...
+
+
+class SystemLog(Protocol):
+    """Where sign-ons are kept for the System Log. Whether a full one stops them is its own setting."""
+
+    def require_room(self) -> None:
+        """Raises SystemLogFull where `keep` would."""
+        ...
+
+    def keep(self, event: SignOnDecided | ChallengeAnswered) -> None:
+        """When it returns, the event outlives this process. Raises SystemLogFull."""
         ...
 
 

@@ -61,6 +61,7 @@ class Sessions:
         self._clock = clock
         self._randomness = randomness
         self._opened: Recent[bytes, _Opened] = Recent(MAX_CACHED_SESSIONS)
+        self._ended: Recent[str, bool] = Recent(MAX_CACHED_SESSIONS)
 
     def begin(self, arrival: Arrival, identity: Identity, verdict: TrustVerdict) -> tuple[str, int] | None:
         """(cookie value, Max-Age in seconds) after a sign-on that was let through; None where the app has no
@@ -105,7 +106,7 @@ class Sessions:
                 statement=IdentityStatement(session.app, session.user, decided.verdict),
                 session_ends=opened.ends,
             )
-        return self._lapsed(arrival, identity, decided)
+        return self._lapsed(arrival, session.session_id, identity, decided)
 
     async def returned(self, arrival: Arrival) -> Outcome:
         """A GET came back from the challenge with a ticket: the session goes on, or ends."""
@@ -143,7 +144,7 @@ class Sessions:
             303, arrival.app.origin + arrival.target.decode("ascii"), (clear, set_session_cookie(*renewed))
         )
 
-    def _lapsed(self, arrival: Arrival, identity: Identity, decided: Decided) -> Outcome:
+    def _lapsed(self, arrival: Arrival, session_id: str, identity: Identity, decided: Decided) -> Outcome:
         """The device of the session no longer does. A person's navigation may show another certificate (the
         old one was renewed, or the policy now asks); anything else is told so and ends."""
         trust_matters = decided.needs_challenge or isinstance(decided.verdict, NotTrusted)
@@ -151,11 +152,20 @@ class Sessions:
             without = self._decisions.without_device(arrival, identity)
             if without.needs_challenge:
                 return self._challenges.begin(arrival, identity.user, None, "")
-        self._decisions.report(arrival, identity, decided, None, session=True)
+        again = self._has_ended_before(session_id)
+        self._decisions.report(arrival, identity, decided, None, session=True, again=again)
         page = decided.page or Page(
             PageKind.LOCKED, 403, decided.reason, arrival.reference_id, arrival.app.settings.label
         )
         return ShowPage(page, (clear_session_cookie(),) if arrival.navigation else ())
+
+    def _has_ended_before(self, session_id: str) -> bool:
+        """A script may go on asking with a session that is over: that is one event, not one for each."""
+        now_seconds = self._clock.now().timestamp()
+        if self._ended.get(session_id, now_seconds):
+            return True
+        self._ended.put(session_id, True, now_seconds)
+        return False
 
     def _open(self, arrival: Arrival) -> _Opened | None:
         """The session of the request's cookie; None if there is none, or it is over, or for another app.

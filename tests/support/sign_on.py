@@ -29,6 +29,7 @@ from gateway.model.settings import (
     Upstream,
     UserFrom,
 )
+from gateway.model.spooling import SystemLogFull
 from gateway.pki.authority import TrustSnapshot, authority_from
 from gateway.pki.certificate import parse_certificate
 from gateway.pki.crl import parse_crl
@@ -47,6 +48,7 @@ from gateway.services.pending import PendingChallenges
 from gateway.services.sessions import Sessions
 from gateway.services.snapshot import Live, Snapshot, build_snapshot
 from gateway.services.statements import StatementSigner
+from gateway.system_log.spooled import SpooledEvent
 
 CHROME_ON_WINDOWS = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko)"
@@ -91,6 +93,22 @@ class Recorder:
 
     def of(self, kind: type[Any]) -> list[Any]:
         return [event for event in self.events if isinstance(event, kind)]
+
+
+class RecordingSystemLog:
+    """A System Log that keeps everything, until it is ``full``."""
+
+    def __init__(self) -> None:
+        self.kept: list[SpooledEvent] = []
+        self.full = False
+
+    def require_room(self) -> None:
+        if self.full:
+            raise SystemLogFull("full")
+
+    def keep(self, event: SpooledEvent) -> None:
+        self.require_room()
+        self.kept.append(event)
 
 
 class CookieJar:
@@ -212,9 +230,17 @@ class SignOnWorld:
         self.seen_requests = MemorySeenRequests()
         self.pending = PendingChallenges()
         sealer = Sealer(b"m" * 32)
-        decisions = Decisions(self.live, self.clock, self.recorder)
+        self.system_log = RecordingSystemLog()
+        decisions = Decisions(self.live, self.clock, self.recorder, self.system_log)
         self.challenges = Challenges(
-            self.live, sealer, self.one_use_keys, self.pending, self.clock, randomness, self.recorder
+            self.live,
+            sealer,
+            self.one_use_keys,
+            self.pending,
+            self.clock,
+            randomness,
+            self.recorder,
+            self.system_log,
         )
         self.sessions = Sessions(self.live, decisions, self.challenges, sealer, self.clock, randomness)
         self.access = Access(
