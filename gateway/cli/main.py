@@ -26,7 +26,7 @@ EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells report it
 VERBS: Final = {
     "serve": ("serve", "Run the gateway."),
     "check": ("check", "Check the configuration and every file that it names."),
-    "config": ("config", "Describe the configuration file."),
+    "config": ("config", "Describe the configuration file; export and import changes."),
     "keys": ("keys", "Take the gateway's own keys to the other gateways of a fleet."),
     "policy": ("policy", "Lint, test and explain sign-on policies."),
     "ca": ("ca", "Run the certification authority that is in the store."),

@@ -62,10 +62,11 @@ class MarkedDocument:
         return ConfigError(self.source, self.line(path), format_key_path(path), message)
 
 
-def load_marked(text: str, source: str) -> MarkedDocument:
-    """Read one YAML document. ``source`` names it in messages. Raises ConfigError, nothing else."""
-    if len(text) > MAX_DOCUMENT_CHARACTERS:
-        raise ConfigError(source, None, "", f"longer than {MAX_DOCUMENT_CHARACTERS} characters")
+def load_marked(text: str, source: str, limit: int = MAX_DOCUMENT_CHARACTERS) -> MarkedDocument:
+    """Read one YAML document of at most ``limit`` characters. ``source`` names it in messages. Raises
+    ConfigError, nothing else."""
+    if len(text) > limit:
+        raise ConfigError(source, None, "", f"longer than {limit} characters")
     builder = _Builder(source, iter(yaml.parse(text, Loader=_Loader)))
     try:
         value = builder.document()
@@ -77,6 +78,12 @@ def load_marked(text: str, source: str) -> MarkedDocument:
     except (yaml.YAMLError, UnicodeError) as error:  # characters that YAML does not allow
         raise ConfigError(source, None, "", f"not YAML: {str(error).splitlines()[0]}") from error
     return MarkedDocument(source, value, builder.lines)
+
+
+def reads_as_text(text: str) -> bool:
+    """Whether a scalar without quotes is text, not a number or a constant."""
+    numbers = (_INTEGER, _OCTAL_OR_HEX, _FLOAT)
+    return text not in _CONSTANTS and not any(number.match(text) for number in numbers)
 
 
 class _Builder:

@@ -21,9 +21,9 @@ def read_bytes(path: str, limit: int) -> bytes:
     return content
 
 
-def read_text_file(path: str) -> str:
-    """The file's text. Raises ConfigError, also where it is not UTF-8."""
-    content = read_bytes(path, MAX_TEXT_FILE_BYTES)
+def read_text_file(path: str, limit: int = MAX_TEXT_FILE_BYTES) -> str:
+    """The file's text. Raises ConfigError, also where it is not UTF-8, or has more than ``limit`` bytes."""
+    content = read_bytes(path, limit)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -27,14 +27,13 @@ from gateway.services.org_configuration import OrgConfiguration
 from gateway.services.policy_work import (
     ChangedMeanwhile,
     Editing,
-    NotPossible,
-    NotThere,
+    PolicyRefused,
     PolicyView,
     PolicyWork,
-    Refused,
     device_trust_enabled,
     names_of,
 )
+from gateway.services.refusals import NotAllowedNow, NotFound
 from gateway.services.zone_sets import zones_in_force
 from gateway.system_log.administration import policy_event, rule_event
 from gateway.system_log.catalog import EventType
@@ -64,10 +63,10 @@ def policies(view: PolicyView, configuration: OrgConfiguration) -> list[StoredPo
 def policy(
     view: PolicyView, configuration: OrgConfiguration, policy_id: str, *, lock: bool = False
 ) -> StoredPolicy:
-    """Raises NotThere."""
+    """Raises NotFound."""
     found = view.policies.get(policy_id, lock=lock)
     if found is None or found.app not in configuration.apps:
-        raise NotThere("Policy", policy_id)
+        raise NotFound("Policy", policy_id)
     return found
 
 
@@ -82,14 +81,14 @@ def rule_id_of(app: str, rule: Document) -> str:
 
 
 def place_of(stored: StoredPolicy, rule_id: str) -> int:
-    """The rule's place in the list; one behind the last for the built-in last rule. Raises NotThere."""
+    """The rule's place in the list; one behind the last for the built-in last rule. Raises NotFound."""
     rules = rules_of(stored)
     if rule_id == default_rule_id(stored.app):
         return len(rules)
     for index, rule in enumerate(rules):
         if rule["id"] == rule_id:
             return index
-    raise NotThere("PolicyRule", rule_id)
+    raise NotFound("PolicyRule", rule_id)
 
 
 def version_of(value: Document) -> str:
@@ -101,7 +100,7 @@ def version_of(value: Document) -> str:
 def compiled(
     view: PolicyView, configuration: OrgConfiguration, stored: StoredPolicy, document: Document | None = None
 ) -> CompiledPolicy:
-    """The policy, or another ``document`` in its place, compiled. Raises Refused."""
+    """The policy, or another ``document`` in its place, compiled. Raises PolicyRefused."""
     zones = zones_in_force(view, configuration)
     try:
         found = compile_policy(
@@ -111,14 +110,14 @@ def compiled(
             zone_names=zones.keys(),
         )
     except PolicyInvalid as error:
-        raise Refused(wire_problem(error)) from error
+        raise PolicyRefused(wire_problem(error)) from error
     return CompiledPolicy(stored, found, zones, device_trust_enabled(view, configuration))
 
 
 def create_rule(
     work: PolicyWork, editing: Editing, policy_id: str, body: object
 ) -> tuple[CompiledPolicy, str]:
-    """The policy with one rule more, and the rule's id. Raises NotThere, WireRefused, Refused."""
+    """The policy with one rule more, and the rule's id. Raises NotFound, WireRefused, PolicyRefused."""
     stored = policy(work, editing.configuration, policy_id, lock=True)
     written = rule_document(body, names_of(work, editing.configuration))
     rule_id = editing.new_id(IdKind.RULE)
@@ -150,8 +149,8 @@ def replace_rule(
     body: object,
     if_match: str | None = None,
 ) -> CompiledPolicy:
-    """The policy with the rule as the body has it. Raises NotThere, ChangedMeanwhile, WireRefused,
-    Refused."""
+    """The policy with the rule as the body has it. Raises NotFound, ChangedMeanwhile, WireRefused,
+    PolicyRefused."""
     stored = policy(work, editing.configuration, policy_id, lock=True)
     place = place_of(stored, rule_id)
     rules = rules_of(stored)
@@ -170,13 +169,13 @@ def replace_rule(
 def set_rule_status(
     work: PolicyWork, editing: Editing, policy_id: str, rule_id: str, *, active: bool
 ) -> CompiledPolicy:
-    """Activate or deactivate a rule; one that only monitors becomes active, or stops. Raises NotThere,
-    NotPossible, Refused."""
+    """Activate or deactivate a rule; one that only monitors becomes active, or stops. Raises NotFound,
+    NotAllowedNow, PolicyRefused."""
     stored = policy(work, editing.configuration, policy_id, lock=True)
     place = place_of(stored, rule_id)
     rules = rules_of(stored)
     if place == len(rules):
-        raise NotPossible("The built-in last rule is always active.")
+        raise NotAllowedNow("The built-in last rule is always active.")
     before = rules[place]
     after = {key: value for key, value in before.items() if key != "status"}
     if not active:
@@ -190,12 +189,12 @@ def set_rule_status(
 def delete_rule(
     work: PolicyWork, editing: Editing, policy_id: str, rule_id: str, if_match: str | None = None
 ) -> CompiledPolicy:
-    """Raises NotThere, NotPossible, ChangedMeanwhile."""
+    """Raises NotFound, NotAllowedNow, ChangedMeanwhile."""
     stored = policy(work, editing.configuration, policy_id, lock=True)
     place = place_of(stored, rule_id)
     rules = rules_of(stored)
     if place == len(rules):
-        raise NotPossible("The built-in last rule cannot be deleted; its access can be changed.")
+        raise NotAllowedNow("The built-in last rule cannot be deleted; its access can be changed.")
     before = rules.pop(place)
     if if_match is not None and if_match != version_of(before):
         raise ChangedMeanwhile
@@ -218,7 +217,7 @@ def delete_rule(
 def replace_policy(
     work: PolicyWork, editing: Editing, policy_id: str, body: object, if_match: str | None = None
 ) -> CompiledPolicy:
-    """Give the policy another name. Raises NotThere, ChangedMeanwhile, WireRefused, Refused."""
+    """Give the policy another name. Raises NotFound, ChangedMeanwhile, WireRefused, PolicyRefused."""
     stored = policy(work, editing.configuration, policy_id, lock=True)
     if if_match is not None and if_match != version_of(stored.document):
         raise ChangedMeanwhile

@@ -14,7 +14,8 @@ from gateway.model.org import Lifecycle, PolicySource, StoredPolicy
 from gateway.policy.derived_ids import derived_id
 from gateway.services.org_configuration import ConfiguredApp, OrgConfiguration
 from gateway.services.policies import CompiledPolicy, compiled, policy
-from gateway.services.policy_work import Editing, NotPossible, PolicyView, PolicyWork
+from gateway.services.policy_work import Editing, PolicyView, PolicyWork
+from gateway.services.refusals import NotAllowedNow
 from gateway.system_log.administration import policy_event
 from gateway.system_log.catalog import EventType, Occasion
 
@@ -31,11 +32,11 @@ def adopt_files(work: PolicyWork, configuration: OrgConfiguration, occasion: Occ
     for name, app in configuration.apps.items():
         before = known.get(name)
         if before is None:
-            made = _from_file(app, occasion.at)
+            made = file_policy(app, occasion.at)
             work.policies.put(made)
             work.log_event(policy_event(occasion, EventType.POLICY_CREATED, made))
         elif before.source is PolicySource.FILE and before.file_sha256 != app.policy_sha256:
-            made = replace(_from_file(app, occasion.at), id=before.id, created=before.created)
+            made = replace(file_policy(app, occasion.at), id=before.id, created=before.created)
             work.policies.put(made)
             work.log_event(
                 policy_event(
@@ -58,14 +59,14 @@ def adopt_files(work: PolicyWork, configuration: OrgConfiguration, occasion: Occ
 
 
 def revert_to_file(work: PolicyWork, editing: Editing, policy_id: str) -> CompiledPolicy:
-    """Let the file count again instead of what was edited. Raises NotThere, NotPossible."""
+    """Let the file count again instead of what was edited. Raises NotFound, NotAllowedNow."""
     stored = policy(work, editing.configuration, policy_id, lock=True)
     if stored.source is PolicySource.FILE:
-        raise NotPossible(
+        raise NotAllowedNow(
             f"The policy of app {stored.app} is that of its file: there is nothing to take back."
         )
     app = editing.configuration.apps[stored.app]
-    reverted = replace(_from_file(app, editing.occasion.at), id=stored.id, created=stored.created)
+    reverted = replace(file_policy(app, editing.occasion.at), id=stored.id, created=stored.created)
     result = compiled(work, editing.configuration, reverted)
     work.policies.put(reverted)
     work.record(state_changed(StatePart.POLICIES))
@@ -96,7 +97,8 @@ def state_policies(view: PolicyView) -> dict[str, Any]:
     }
 
 
-def _from_file(app: ConfiguredApp, at: datetime) -> StoredPolicy:
+def file_policy(app: ConfiguredApp, at: datetime) -> StoredPolicy:
+    """The policy that a file makes, with the id that it has in every store."""
     return StoredPolicy(
         id=derived_id(IdKind.POLICY, "policy", app.name),
         app=app.name,

@@ -11,6 +11,7 @@ from gateway.model.org import Group, Lifecycle, SettingName, StoredPolicy, Store
 from gateway.policy.derived_ids import file_zone_id
 from gateway.policy.wire.refusal import Problem
 from gateway.services.org_configuration import OrgConfiguration
+from gateway.services.refusals import Refused
 from gateway.system_log.catalog import Occasion
 
 
@@ -79,33 +80,20 @@ class Editing:
         return new_id(kind, self.random(16))
 
 
-class NotThere(Exception):
-    """No policy, rule, mapping or zone has this id."""
-
-    def __init__(self, kind: str, identifier: str) -> None:
-        super().__init__(f"{kind} {identifier}")
-        self.kind = kind
-        self.identifier = identifier
-
-
-class NotPossible(Exception):
-    """It cannot be done with this one; the text is a sentence that says why and what can be."""
-
-
-class ChangedMeanwhile(Exception):
+class ChangedMeanwhile(Refused):
     """It is no longer what the caller has read."""
 
 
-class StillUsed(Exception):
+class StillUsed(Refused):
     """Rules rest on it: ``rules`` are (app, rule)."""
 
     def __init__(self, name: str, rules: Sequence[tuple[str, str]]) -> None:
-        super().__init__(name)
+        super().__init__(f"{name} is named by {len(rules)} rules")
         self.name = name
         self.rules = tuple(rules)
 
 
-class Refused(Exception):
+class PolicyRefused(Refused):
     """A document that does not compile; ``problems`` is never empty."""
 
     def __init__(self, *problems: Problem) -> None:

@@ -1,9 +1,10 @@
 """The zones in force: those of gateway.yaml, and before them the active ones of the store."""
 
+from collections.abc import Mapping
 from ipaddress import ip_network
 
 from gateway.model.org import Lifecycle, StoredZone
-from gateway.model.settings import Zone
+from gateway.model.settings import IPNetwork, Zone
 from gateway.policy.wire.zones import zone_cidrs
 from gateway.services.org_configuration import OrgConfiguration
 from gateway.services.policy_work import PolicyView
@@ -23,4 +24,8 @@ def _active(view: PolicyView) -> list[StoredZone]:
 
 
 def _zone(stored: StoredZone) -> Zone:
-    return Zone(stored.name, tuple(map(ip_network, zone_cidrs(stored.document))))
+    return Zone(stored.name, stored_zone_networks(stored.document))
+
+
+def stored_zone_networks(document: Mapping[str, object]) -> tuple[IPNetwork, ...]:
+    return tuple(map(ip_network, zone_cidrs(document)))

@@ -16,7 +16,8 @@ from gateway.policy.wire.refusal import refused
 from gateway.policy.wire.zones import ZoneOnWire, document_of, zone_document, zone_gateways
 from gateway.services.org_configuration import OrgConfiguration
 from gateway.services.policies import policies
-from gateway.services.policy_work import Editing, NotPossible, NotThere, PolicyView, PolicyWork, StillUsed
+from gateway.services.policy_work import Editing, PolicyView, PolicyWork, StillUsed
+from gateway.services.refusals import NotAllowedNow, NotFound
 from gateway.system_log.administration import zone_event
 from gateway.system_log.catalog import EventType
 
@@ -35,14 +36,14 @@ def zones(view: PolicyView, configuration: OrgConfiguration) -> list[ZoneOnWire]
 
 
 def zone(view: PolicyView, configuration: OrgConfiguration, zone_id: str) -> ZoneOnWire:
-    """Raises NotThere."""
+    """Raises NotFound."""
     stored = view.zones.get(zone_id)
     if stored is not None:
         return _of_store(stored)
     for found in configuration.zones.values():
         if file_zone_id(found.name) == zone_id:
             return _of_file(found)
-    raise NotThere("NetworkZone", zone_id)
+    raise NotFound("NetworkZone", zone_id)
 
 
 def create_zone(work: PolicyWork, editing: Editing, body: object) -> ZoneOnWire:
@@ -64,8 +65,8 @@ def create_zone(work: PolicyWork, editing: Editing, body: object) -> ZoneOnWire:
 
 
 def replace_zone(work: PolicyWork, editing: Editing, zone_id: str, body: object) -> ZoneOnWire:
-    """Raises NotThere, NotPossible, WireRefused, StillUsed: rules name zones, so a zone that they name keeps
-    its name."""
+    """Raises NotFound, NotAllowedNow, WireRefused, StillUsed: rules name zones, so a zone that they name
+    keeps its name."""
     before = _stored(work, editing, zone_id)
     written = zone_document(body)
     if written.name != before.name:
@@ -92,7 +93,7 @@ def replace_zone(work: PolicyWork, editing: Editing, zone_id: str, body: object)
 
 
 def set_zone_status(work: PolicyWork, editing: Editing, zone_id: str, *, active: bool) -> ZoneOnWire:
-    """Raises NotThere, NotPossible, StillUsed: a rule cannot be decided without the zones that it names."""
+    """Raises NotFound, NotAllowedNow, StillUsed: a rule cannot be decided without the zones that it names."""
     before = _stored(work, editing, zone_id)
     status = Lifecycle.ACTIVE if active else Lifecycle.INACTIVE
     if status is before.status:
@@ -106,7 +107,7 @@ def set_zone_status(work: PolicyWork, editing: Editing, zone_id: str, *, active:
 
 
 def delete_zone(work: PolicyWork, editing: Editing, zone_id: str) -> None:
-    """Raises NotThere, NotPossible, StillUsed."""
+    """Raises NotFound, NotAllowedNow, StillUsed."""
     before = _stored(work, editing, zone_id)
     _unused(work, editing, before)
     work.zones.delete(zone_id)
@@ -134,8 +135,8 @@ def _stored(work: PolicyWork, editing: Editing, zone_id: str) -> StoredZone:
     found = work.zones.get(zone_id, lock=True)
     if found is not None:
         return found
-    shown = zone(work, editing.configuration, zone_id)  # raises NotThere
-    raise NotPossible(
+    shown = zone(work, editing.configuration, zone_id)  # raises NotFound
+    raise NotAllowedNow(
         f"Zone {shown.name} is that of gateway.yaml; change it there, or create a zone of this name, which"
         " counts before it."
     )

@@ -167,9 +167,9 @@ def _gateway(raw: object, field: str) -> tuple[str, str, list[IPNetwork]]:
 
 
 def _range(value: str, field: str) -> list[IPNetwork]:
-    first, dash, last = value.partition("-")
+    first, _, last = value.partition("-")
     try:
-        start, end = ip_address(first.strip()), ip_address((last if dash else first).strip())
+        start, end = ip_address(first.strip()), ip_address(last.strip())
         return list(summarize_address_range(start, end))  # TypeError: of two versions
     except (ValueError, TypeError):
         raise refused(field, f"{printable(value)} is not a range such as 10.0.0.1-10.0.0.9") from None

@@ -21,7 +21,8 @@ from gateway.services.policies import (
     version_of,
 )
 from gateway.services.policy_files import adopt_files, file_has_changed, revert_to_file, state_policies
-from gateway.services.policy_work import ChangedMeanwhile, NotPossible, NotThere, Refused
+from gateway.services.policy_work import ChangedMeanwhile, PolicyRefused
+from gateway.services.refusals import NotAllowedNow, NotFound
 
 SHOWABLE = ["windows", "macos"]
 DOCUMENT: dict[str, Any] = {
@@ -75,7 +76,7 @@ def test_a_file_that_changed_is_followed_until_the_policy_is_edited(work: FakeWo
 
 def test_the_policy_of_an_app_that_went_goes_unless_it_was_edited(work: FakeWork) -> None:
     nothing = configuration()
-    with pytest.raises(NotThere):
+    with pytest.raises(NotFound):
         policy(work, nothing, wiki(work).id)
     assert adopt_files(work, nothing, occasion()) == ["wiki"]
     edited = adopted(CONFIGURED)
@@ -170,12 +171,12 @@ def test_the_last_rule_takes_an_access_only(work: FakeWork) -> None:
         lambda: delete_rule(work, editing(CONFIGURED), wiki(work).id, last),
         lambda: set_rule_status(work, editing(CONFIGURED), wiki(work).id, last, active=False),
     ):
-        with pytest.raises(NotPossible):
+        with pytest.raises(NotAllowedNow):
             impossible()
 
 
 def test_what_was_edited_can_be_taken_back(work: FakeWork) -> None:
-    with pytest.raises(NotPossible):
+    with pytest.raises(NotAllowedNow):
         revert_to_file(work, editing(CONFIGURED), wiki(work).id)
     office = rule_id(work, "Office")
     delete_rule(work, editing(CONFIGURED), wiki(work).id, office)
@@ -214,7 +215,7 @@ def test_the_name_of_a_policy_can_be_changed(work: FakeWork) -> None:
     ],
 )  # fmt: skip
 def test_what_does_not_compile_is_refused_by_field(work: FakeWork, body: dict[str, Any], field: str) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(PolicyRefused) as refused:
         create_rule(work, editing(CONFIGURED), wiki(work).id, body)
     assert [problem.field for problem in refused.value.problems] == [field]
     assert work.heard() == ([], [])
@@ -236,7 +237,7 @@ def test_trust_beside_legacy_clients_is_refused_where_the_app_tells_clients_apar
         if accepted:
             create_rule(work, editing(office), mail.id, body)
         else:
-            with pytest.raises(Refused, match="exchange_activesync_or_legacy_auth"):
+            with pytest.raises(PolicyRefused, match="exchange_activesync_or_legacy_auth"):
                 create_rule(work, editing(office), mail.id, body)
 
 
@@ -257,7 +258,7 @@ def test_what_is_not_there_is_said_by_kind(work: FakeWork) -> None:
         (lambda: create_rule(work, editing(CONFIGURED), "rst404", {}), "Policy"),
         (lambda: delete_rule(work, editing(CONFIGURED), wiki(work).id, "0pr404"), "PolicyRule"),
     ):
-        with pytest.raises(NotThere) as missing:
+        with pytest.raises(NotFound) as missing:
             call()
         assert missing.value.kind == kind
 

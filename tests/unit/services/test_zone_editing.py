@@ -11,7 +11,8 @@ from gateway.policy.derived_ids import file_zone_id
 from gateway.policy.wire.refusal import WireRefused
 from gateway.policy.wire.zones import ZoneOnWire, zone_document, zone_wire
 from gateway.services.policies import create_rule, policies
-from gateway.services.policy_work import NotPossible, NotThere, StillUsed, names_of
+from gateway.services.policy_work import StillUsed, names_of
+from gateway.services.refusals import NotAllowedNow, NotFound
 from gateway.services.zone_sets import state_zones, zones_in_force
 from gateway.services.zones import create_zone, delete_zone, replace_zone, set_zone_status, zone, zones
 
@@ -81,7 +82,7 @@ def test_a_zone_of_the_file_is_shown_and_cannot_be_written(
     work: FakeWork, write: Callable[[FakeWork], object]
 ) -> None:
     assert zone(work, CONFIGURED, OFFICE).gateways == (("CIDR", "10.0.0.0/8"),)
-    with pytest.raises(NotPossible, match=r"that of gateway\.yaml"):
+    with pytest.raises(NotAllowedNow, match=r"that of gateway\.yaml"):
         write(work)
 
 
@@ -130,7 +131,7 @@ def test_two_zones_of_the_store_have_two_names(work: FakeWork) -> None:
         create(work, "lab", "192.0.2.0/25")
     with pytest.raises(WireRefused, match="is named"):
         replace_zone(work, editing(CONFIGURED), other.id, body("lab", "192.0.2.0/24"))
-    with pytest.raises(NotThere):
+    with pytest.raises(NotFound):
         zone(work, CONFIGURED, "nzo404")
 
 
