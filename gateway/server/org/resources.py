@@ -3,11 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from gateway.server.org import device_shape, devices, enforced, groups, user_shape, users
+from gateway.server.org import device_shape, devices, enforced, groups, logs, user_shape, users
 from gateway.server.org.route import Route
 
-_ROUTES: Final[Sequence[Sequence[Route]]] = (users.ROUTES, groups.ROUTES, devices.ROUTES)
-_SCHEMAS: Final[Sequence[Mapping[str, Any]]] = (user_shape.SCHEMAS, device_shape.SCHEMAS, enforced.SCHEMAS)
+_ROUTES: Final[Sequence[Sequence[Route]]] = (users.ROUTES, groups.ROUTES, devices.ROUTES, logs.ROUTES)
+_SCHEMAS: Final[Sequence[Mapping[str, Any]]] = (
+    user_shape.SCHEMAS,
+    device_shape.SCHEMAS,
+    enforced.SCHEMAS,
+    logs.SCHEMAS,
+)
 
 
 def all_routes() -> tuple[Route, ...]:

@@ -20,6 +20,7 @@ from gateway.server.org.app import OrgApp
 from gateway.server.org.fleet import Fleet, FleetMember
 from gateway.server.org.following import Follower
 from gateway.server.org.housekeeping import Housekeeping
+from gateway.server.org.log_intake import LogIntake
 from gateway.server.org.opening import OpeningStore
 from gateway.server.org.reporting import Reporting, new_record
 from gateway.server.org.resources import all_routes, all_schemas
@@ -64,6 +65,9 @@ class OrgService:
             self._base_url,
             self._organization,
         )
+        self._intake = LogIntake(
+            self._store, settings.keys_directory, lambda: self._material.settings.ca, surroundings.log
+        )
         self.registry = CollectorRegistry()
 
     async def start(self, listening: socket.socket) -> None:
@@ -102,7 +106,11 @@ class OrgService:
             group.create_task(follower.run(), name="follower")
             group.create_task(self._reporting.run(), name="report")
             group.create_task(self._app.run(), name="tokens")
-            group.create_task(Housekeeping(self._store, self._clock).run(), name="housekeeping")
+            group.create_task(self._housekeeping().run(), name="housekeeping")
+            group.create_task(self._intake.run(), name="System Log")
+
+    def _housekeeping(self) -> Housekeeping:
+        return Housekeeping(self._store, self._clock, lambda: self._material.settings.system_log.retention)
 
     def _state(self, view: View) -> OrgStateSent:
         return org_state(view, lambda: state_zones(view), self._serials_key)
