@@ -110,7 +110,7 @@ class MemorySeenRequests:
         while len(self._seen) > self._limit:
             self._seen.popitem(last=False)
 
-    def is_from(self, app: str, request_id: str, now: datetime) -> bool | None:
+    async def is_from(self, app: str, request_id: str, now: datetime) -> bool | None:
         """True if the app sent the request within the lifetime of this memory, False if another one did, None
         if nobody is known to. Asking does not use it up."""
         known = self._app_of(_digest(request_id), now.timestamp())

@@ -4,6 +4,7 @@ The same as `gateway.adapters.memory` has for one process, each on a `SharedTabl
 """
 
 import asyncio
+import contextlib
 import hashlib
 import time
 from collections.abc import Callable
@@ -21,6 +22,8 @@ _MAX_MARKS: Final = 100_000
 # Another worker that lost its processor while it held a bucket has it back by then, on the busiest machine.
 _PATIENCE_SECONDS: Final = 2.0
 _PAUSE_SECONDS: Final = 0.001
+# 0 would mark a free entry.
+_LONG_AGO_SECONDS: Final = 0.001
 
 T = TypeVar("T")
 
@@ -45,6 +48,10 @@ class SharedOneUseKeys:
     def __init__(self, table: SharedTable) -> None:
         self._table = table
 
+    @property
+    def table(self) -> SharedTable:
+        return self._table
+
     async def is_claimed(self, key: str, now: datetime) -> bool:
         try:
             return await _patiently(lambda: self._table.get(_bytes(key), now.timestamp())) is not None
@@ -56,6 +63,19 @@ class SharedOneUseKeys:
         ``until``. Raises OneUseKeysFull."""
         digest = _bytes(key)
         return await _patiently(lambda: self._table.claim(digest, until.timestamp(), now.timestamp()))
+
+    async def note(self, key: str, until: datetime, value: bytes) -> None:
+        """Lay a value beside a key that was claimed. Where the table is too busy, nothing is noted."""
+        digest = _bytes(key)
+        with contextlib.suppress(OneUseKeysFull):
+            await _patiently(lambda: self._table.put(digest, until.timestamp(), value))
+
+    async def release(self, key: str) -> None:
+        """A key that was claimed and not used: it may be claimed again. Where the table is too busy, it may
+        not."""
+        digest = _bytes(key)
+        with contextlib.suppress(OneUseKeysFull):
+            await _patiently(lambda: self._table.put(digest, _LONG_AGO_SECONDS, b""))
 
 
 class SharedSeenRequests:
@@ -78,7 +98,7 @@ class SharedSeenRequests:
         except OneUseKeysFull:  # the bucket was held for too long: forgotten at once
             return
 
-    def is_from(self, app: str, request_id: str, now: datetime) -> bool | None:
+    async def is_from(self, app: str, request_id: str, now: datetime) -> bool | None:
         try:
             held = self._table.get(_bytes(request_id), now.timestamp())
         except OneUseKeysFull:

@@ -155,11 +155,16 @@ class SharedTable:
             at = (bucket + 1) * _PAGE + _VALUES_AT + held * VALUE_BYTES
             return self._memory[at : at + VALUE_BYTES]
 
-    def entries(self, now: float) -> Iterator[Entry]:
+    @property
+    def buckets(self) -> int:
+        return self._buckets
+
+    def entries(self, now: float, buckets: range | None = None) -> Iterator[Entry]:
         """(digest, until in milliseconds, value) of all that counts, as it was at some moment while they are
-        read."""
+        read; of these buckets only, if any are given."""
         now_ms = _milliseconds(now)
-        for bucket in range(self._buckets):
+        wanted = range(self._buckets) if buckets is None else buckets
+        for bucket in range(wanted.start, min(wanted.stop, self._buckets)):
             page = (bucket + 1) * _PAGE
             with self._locked(bucket):
                 times = self._times_of(bucket)

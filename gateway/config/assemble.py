@@ -21,6 +21,7 @@ from gateway.model.settings import (
     DeviceFrom,
     Enforcement,
     FederationProtocol,
+    FleetSettings,
     GatewaySettings,
     IdentityProviderSettings,
     Limits,
@@ -64,6 +65,11 @@ def assemble(file: GatewayFile, source: str) -> GatewaySettings:
         store_url=_store(base, file.store),
         system_log=SystemLogSettings(
             file.system_log.spool_limit, file.system_log.when_full == "refuse", file.system_log.retention
+        ),
+        fleet=FleetSettings(
+            file.fleet.name,
+            file.fleet.without_store == "refuse",
+            file.fleet.claim_timeout.total_seconds(),
         ),
         ca=_ca(base, trust.ca),
         listen_http=tuple(listen.http),

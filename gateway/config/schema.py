@@ -318,6 +318,25 @@ class SystemLogSection(_Section):
     )
 
 
+class FleetSection(_Section):
+    """Several gateways on one PostgreSQL."""
+
+    name: Name | None = Field(
+        default=None,
+        description="What this gateway is called in answers and logs. Left out: the name of its machine.",
+    )
+    without_store: Literal["local", "refuse"] = Field(
+        default="local",
+        description="When PostgreSQL cannot say whether an assertion was used at another gateway: local lets "
+        "it through if it was not used at this one, and tells the others later; refuse lets nobody sign on.",
+    )
+    claim_timeout: Annotated[timedelta, duration_between("1s", "30s")] = Field(
+        default=timedelta(seconds=1),
+        description="How long the first sign-on waits for a PostgreSQL that does not answer. Those after it "
+        "do not wait, until it answers again.",
+    )
+
+
 class IdentityProviderSection(_Section):
     """An identity provider whose assertions are accepted."""
 
@@ -529,6 +548,9 @@ class GatewayFile(_Section):
     system_log: SystemLogSection = Field(
         default_factory=SystemLogSection,
         description="Events on their way into the store, and how long it keeps them.",
+    )
+    fleet: FleetSection = Field(
+        default_factory=FleetSection, description="Several gateways that share a PostgreSQL store."
     )
     limits: LimitsSection = Field(
         default_factory=LimitsSection, description="Bounds on size and time; the defaults suit most sites."

@@ -37,6 +37,8 @@ class MessageReason(StrEnum):
     MALFORMED = "MALFORMED"
     TOO_LARGE = "TOO_LARGE"
     ALGORITHM_REFUSED = "ALGORITHM_REFUSED"
+    # 503: nobody can tell whether it was used at another gateway, and without_store is refuse.
+    STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
 
 
 class TicketReason(StrEnum):

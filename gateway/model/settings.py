@@ -89,6 +89,15 @@ class SystemLogSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class FleetSettings:
+    """Several gateways on one PostgreSQL."""
+
+    name: str | None = None  # None: the machine's
+    refuses_without_store: bool = False  # sign-ons; else each gateway goes on with what it knows itself
+    claim_timeout_seconds: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class IdentityProviderSettings:
     name: str
     protocol: FederationProtocol
@@ -198,6 +207,12 @@ class GatewaySettings:
     # sqlite:///absolute/path or postgresql://…; None: no org. May hold a password.
     store_url: str | None = field(default=None, repr=False)
     system_log: SystemLogSettings = SystemLogSettings()
+    fleet: FleetSettings = FleetSettings()
     ca: CaSettings = field(default_factory=CaSettings)
     listen_http: tuple[Address, ...] = ()  # CRLs, certificates of authorities and OCSP, without TLS
     proxy_protocol: bool = False  # every connection begins with a PROXY header, version 2
+
+    @property
+    def is_in_fleet(self) -> bool:
+        """There may be other gateways, which share the store."""
+        return self.store_url is not None and not self.store_url.startswith("sqlite:")

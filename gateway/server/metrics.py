@@ -80,6 +80,12 @@ class Metrics:
         self.spool_limit_bytes = gauge(
             "system_log_spool_limit_bytes", "At this size sign-ons are refused, or go on unlogged."
         )
+        self._one_use_claims = counter(
+            "one_use_claims_total",
+            "Claims of assertions and tickets in a fleet: who said whether it was the first.",
+            "where",
+            "result",
+        )
         self.unlogged = counter(
             "system_log_unlogged_total", "Events of sign-ons that went lost because the spool was full."
         )
@@ -128,6 +134,9 @@ class Metrics:
             self._revoked_certificates.labels(authority).set(revoked)
             if next_update is not None:
                 self._crl_next_update.labels(authority).set(next_update.timestamp())
+
+    def one_use_claim(self, where: str, result: str) -> None:
+        self._one_use_claims.labels(where, result).inc()
 
     def spooled(self, used_bytes: int, limit_bytes: int) -> None:
         self.spool_bytes.set(used_bytes)

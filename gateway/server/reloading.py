@@ -119,6 +119,7 @@ def _fixed_at_start(running: GatewaySettings, wanted: GatewaySettings) -> list[s
             ("keys", running.keys_directory, wanted.keys_directory),
             ("org.name", running.org_name, wanted.org_name),
             ("store", running.store_url, wanted.store_url),
+            ("fleet", running.fleet, wanted.fleet),
         )
         if old != new
     ]

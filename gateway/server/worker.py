@@ -11,11 +11,11 @@ A worker reads no file and watches none: `gateway.server.supervisor` does, for a
 import asyncio
 import math
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from time import perf_counter
-from typing import Final
+from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry
 
@@ -78,6 +78,24 @@ _REFERENCE_BYTES: Final = 8
 _REFERENCE_SUPPLY_BYTES: Final = 4_096
 
 
+class FleetMemories(Protocol):
+    """What this worker remembers together with those of all gateways, instead of what is `Shared`."""
+
+    @property
+    def one_use_keys(self) -> OneUseKeys: ...
+
+    @property
+    def seen_requests(self) -> SeenRequests: ...
+
+    async def start(self) -> "asyncio.Task[None]":
+        """Returns what keeps them up, when they are known to be there or not."""
+        ...
+
+
+# (count of claims by where and result, log)
+JoinFleet = Callable[[Callable[[str, str], None], LogWriter], FleetMemories]
+
+
 @dataclass(frozen=True, slots=True)
 class Shared:
     """What all workers of a gateway have in common. ``ticket_secret`` is that of `TicketKeys`."""
@@ -88,6 +106,7 @@ class Shared:
     challenge_marks: ChallengeMarks
     ticket_secret: bytes
     spool: Spool | None  # None where there is no store
+    join_fleet: "JoinFleet | None" = None  # None where there is no other gateway to remember things with
     slot: int = 1
 
 
@@ -119,6 +138,9 @@ class Worker:
         self._trusted = TrustedConnections(self._loop, self._connections, self._lost_trust)
         self._pending = PendingChallenges(marks=shared.challenge_marks)
         self._spool_watch: SpoolWatch | None = None
+        self._fleet = (
+            None if shared.join_fleet is None else shared.join_fleet(self._metrics.one_use_claim, log)
+        )
         self._references = b""
         self._reference_at = 0
         self._generation = 0
@@ -153,6 +175,8 @@ class Worker:
 
     async def start(self, sockets: Sequence[socket.socket]) -> None:
         """Take connections from listening sockets, which are the worker's from now on."""
+        if self._fleet is not None:
+            self._background.append(await self._fleet.start())
         self._deadlines.start()
         self._admission.start()
         for listening in sockets:
@@ -162,11 +186,11 @@ class Worker:
             self._servers.append(
                 await self._loop.create_server(self._accept, sock=listening, backlog=LISTEN_BACKLOG)
             )
-        self._background = [
+        self._background.append(
             self._loop.create_task(
                 self._look_for_what_has_ended(), name="abandoned challenges, ended sessions"
-            ),
-        ]
+            )
+        )
         if self._spool_watch is not None:
             watching = self._loop.create_task(self._spool_watch.run(), name="spool of the System Log")
             self._background.append(watching)
@@ -330,7 +354,8 @@ class Worker:
     def _make_handlers(self, shared: Shared) -> Mapping[Role, Handler]:
         clock, randomness = self._clock, self._randomness
         sealer = Sealer(shared.keys.master_secret)
-        one_use_keys, seen_requests = shared.one_use_keys, shared.seen_requests
+        memories = self._fleet or shared
+        one_use_keys, seen_requests = memories.one_use_keys, memories.seen_requests
         system_log = self._system_log
         decisions = Decisions(self._live, clock, self, system_log)
         challenges = Challenges(

@@ -45,7 +45,7 @@ from gateway.server.hosts import NoCertificateFor
 from gateway.server.log import LogWriter
 from gateway.server.log_output import SharedOutput
 from gateway.server.page_templates import PageTemplateRefused
-from gateway.server.worker import Prepared, Shared, Worker
+from gateway.server.worker import JoinFleet, Prepared, Shared, Worker
 from gateway.services.material import Material
 from gateway.tls.contexts import ServerCertificateRefused
 
@@ -127,13 +127,18 @@ class _Process:
 
         material, keys, held, spool = await asyncio.to_thread(load)
         self._one_use_keys = SharedTable.open(one_use_keys)
-        shared = Shared(
-            keys,
+        keys_of_all, seen_by_all = (
             SharedOneUseKeys(self._one_use_keys),
             SharedSeenRequests(SharedTable.open(seen_requests)),
+        )
+        shared = Shared(
+            keys,
+            keys_of_all,
+            seen_by_all,
             SharedChallengeMarks(SharedTable.open(challenges)),
             bytes.fromhex(values["ticket_secret"]),
             spool,
+            _join_fleet(material.settings, keys_of_all, seen_by_all),
             values["slot"],
         )
         with taken_from(held):
@@ -239,6 +244,18 @@ def _spool(settings: GatewaySettings, values: Mapping[str, Any]) -> Spool | None
         now_ns=time.time_ns(),
         random=os.urandom(RUN_RANDOM_BYTES),
     )
+
+
+def _join_fleet(
+    settings: GatewaySettings, one_use_keys: SharedOneUseKeys, seen_requests: SharedSeenRequests
+) -> JoinFleet | None:
+    url = settings.store_url
+    if url is None or not settings.is_in_fleet:
+        return None
+    # Only where it is needed: the driver of PostgreSQL takes 10 MB of each worker.
+    from gateway.server.fleet_memories import FleetMemories
+
+    return lambda count, log: FleetMemories(url, settings.fleet, one_use_keys, seen_requests, count, log)
 
 
 def _read_at(values: Mapping[str, Any]) -> datetime:

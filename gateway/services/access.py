@@ -26,6 +26,7 @@ from gateway.services.ports import (
     EventSink,
     OneUseKeys,
     OneUseKeysFull,
+    OneUseKeysUnreachable,
     SeenRequests,
     SystemLogFull,
 )
@@ -58,9 +59,16 @@ class Access:
 
     async def sign_on(self, posted: PostedMessage) -> Outcome:
         """Decide on one form posted to an assertion endpoint."""
+        try:
+            return await self._sign_on(posted)
+        except OneUseKeysUnreachable as unreachable:
+            return self._refuse(posted, MessageRejected(MessageReason.STORE_UNAVAILABLE, str(unreachable)))
+
+    async def _sign_on(self, posted: PostedMessage) -> Outcome:
+        """Raises OneUseKeysUnreachable."""
         arrival, now = posted.arrival, self._clock.now()
         try:
-            message = read_message(posted, self._seen_requests, self._expected, now)
+            message = await read_message(posted, self._seen_requests, self._expected, now)
             if message.signs_on and await self._one_use_keys.is_claimed(message.replay_key, now):
                 raise MessageRejected(MessageReason.REPLAYED, "the assertion was used before")
         except MessageRejected as refused:
@@ -131,7 +139,8 @@ class Access:
         )
 
     async def _use_up(self, message: ReadMessage) -> None:
-        """The assertion's one use (SAML Profiles §4.1.4.5). Raises MessageRejected."""
+        """The assertion's one use (SAML Profiles §4.1.4.5). Raises MessageRejected and
+        OneUseKeysUnreachable."""
         try:
             first = await self._one_use_keys.claim(
                 message.replay_key, message.replay_until, self._clock.now()
@@ -154,9 +163,9 @@ class Access:
                 str(arrival.ip),
             )
         )
-        return ShowPage(
-            Page(PageKind.MESSAGE_REFUSED, 400, refused.reason, arrival.reference_id, settings.label)
-        )
+        status = 503 if refused.reason is MessageReason.STORE_UNAVAILABLE else 400
+        page = Page(PageKind.MESSAGE_REFUSED, status, refused.reason, arrival.reference_id, settings.label)
+        return ShowPage(page)
 
 
 def _returned(outcome: Outcome, flow_id: str, origin: str | None) -> Outcome:

@@ -49,6 +49,7 @@ from gateway.services.ports import (
     EventSink,
     OneUseKeys,
     OneUseKeysFull,
+    OneUseKeysUnreachable,
     Randomness,
     SystemLog,
     SystemLogFull,
@@ -183,7 +184,8 @@ class Challenges:
 
     async def redeem(self, arrival: Arrival, user: str, body_digest: str) -> tuple[Flow, TrustVerdict]:
         """On the app host again: the verdict, if ticket, cookie, app, target, message and user all belong
-        together and the ticket is used for the first time. Raises TicketNotAccepted.
+        together and the ticket is used for the first time. Raises TicketNotAccepted and
+        OneUseKeysUnreachable.
 
         The verdict is checked once more against what is known now: the certificate may have been revoked
         between the hops.
@@ -223,11 +225,12 @@ class Challenges:
             ticket = open_ticket(self._sealer, arrival.ticket or "", now_seconds=now.timestamp())
             if ticket.expires_at > now.timestamp():
                 await self._claim(ticket, now)
-        except (TokenRefused, TicketNotAccepted):
-            return  # no ticket, or no room to remember it: then it cannot be redeemed either
+        except (TokenRefused, TicketNotAccepted, OneUseKeysUnreachable):
+            return  # no ticket, or none that can be redeemed now
 
     async def _claim(self, ticket: Ticket, now: datetime) -> bool:
-        """True for the first use of a ticket. Raises TicketNotAccepted where that cannot be remembered."""
+        """True for the first use of a ticket. Raises TicketNotAccepted where that cannot be remembered, and
+        OneUseKeysUnreachable."""
         expires = datetime.fromtimestamp(ticket.expires_at, UTC)
         try:
             return await self._one_use_keys.claim(f"ticket:{ticket.ticket_id}", expires, now)

@@ -45,7 +45,7 @@ class ReadMessage:
     verified: VerifiedMessage | None = None
 
 
-def read_message(
+async def read_message(
     posted: PostedMessage, seen_requests: SeenRequests, expected: VerifiedMessages, now: datetime
 ) -> ReadMessage:
     """Raises MessageRejected. Does not claim the assertion's one use."""
@@ -62,7 +62,7 @@ def read_message(
         known = expected.take(arrival, body_digest, now)
         if known is not None:
             _check_metadata(app, now)
-            _check_in_response_to(app, known.in_response_to, seen_requests, now)
+            await _check_in_response_to(app, known.in_response_to, seen_requests, now)
             return _sign_on(known, form, body, body_digest)
     if message_kind(form) is not MessageKind.SIGN_ON:
         return ReadMessage(signs_on=False, rebuilt_body=rebuild_form(form))
@@ -77,7 +77,7 @@ def read_message(
         verified = verify_response(form, expectation, now)
     else:
         verified = verify_wresult(form, expectation, now)
-    _check_in_response_to(app, verified.in_response_to, seen_requests, now)
+    await _check_in_response_to(app, verified.in_response_to, seen_requests, now)
     return _sign_on(verified, form, verified.rebuilt_body, digest(verified.rebuilt_body), verified)
 
 
@@ -105,12 +105,14 @@ def _check_metadata(app: App, now: datetime) -> None:
         raise MessageRejected(MessageReason.ISSUER_UNKNOWN, "the identity provider's metadata has expired")
 
 
-def _check_in_response_to(
+async def _check_in_response_to(
     app: App, in_response_to: str | None, seen_requests: SeenRequests, now: datetime
 ) -> None:
     """SAML Profiles §4.1.4.3. The gateway sees a request only if it leaves the app as a redirect, so an
     unknown ID counts as unsolicited; an ID of another app's request never passes."""
-    own = None if in_response_to is None else seen_requests.is_from(app.settings.name, in_response_to, now)
+    own = None
+    if in_response_to is not None:
+        own = await seen_requests.is_from(app.settings.name, in_response_to, now)
     if own:
         return
     if own is False:

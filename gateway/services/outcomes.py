@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gateway.model.pages import ChallengeForm, Page, PageKind
-from gateway.model.reasons import SYSTEM_LOG_FULL
+from gateway.model.reasons import SYSTEM_LOG_FULL, MessageReason
 from gateway.services.statements import IdentityStatement
 
 HeaderField = tuple[bytes, bytes]
@@ -51,3 +51,8 @@ Outcome = Forward | ShowPage | PostOn | Redirect
 def log_full_page(reference_id: str, app_label: str) -> Page:
     """Nobody is let in of whom nobody would know. It passes: the page says that, and so does its status."""
     return Page(PageKind.LOCKED, 503, SYSTEM_LOG_FULL, reference_id, app_label)
+
+
+def store_unavailable_page(reference_id: str, app_label: str) -> Page:
+    """Nobody can tell whether this was used elsewhere. It passes, as above."""
+    return Page(PageKind.LOCKED, 503, MessageReason.STORE_UNAVAILABLE, reference_id, app_label)

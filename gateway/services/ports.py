@@ -5,6 +5,7 @@ from typing import Protocol
 
 from gateway.model.events import ChallengeAnswered, Event, SignOnDecided
 from gateway.model.one_use import OneUseKeysFull as OneUseKeysFull
+from gateway.model.one_use import OneUseKeysUnreachable as OneUseKeysUnreachable
 from gateway.model.spooling import SystemLogFull as SystemLogFull
 
 
@@ -29,7 +30,8 @@ class OneUseKeys(Protocol):
         """True for the first claim of a key, False ever after until ``until``.
 
         Raises OneUseKeysFull when no more can be remembered: letting an unremembered key pass would let it
-        pass twice.
+        pass twice. Raises OneUseKeysUnreachable when it cannot be told whether the key is claimed; it is not
+        then.
         """
         ...
 
@@ -39,7 +41,7 @@ class SeenRequests(Protocol):
 
     def remember(self, app: str, request_id: str, now: datetime) -> None: ...
 
-    def is_from(self, app: str, request_id: str, now: datetime) -> bool | None:
+    async def is_from(self, app: str, request_id: str, now: datetime) -> bool | None:
         """True if the app sent it, False if another one did, None if it is not known."""
         ...
 

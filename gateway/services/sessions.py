@@ -23,8 +23,8 @@ from gateway.proxy.tokens import Session, open_session, seal_session
 from gateway.services.arrivals import Arrival
 from gateway.services.challenges import MAX_RETURN_TARGET_BYTES, Challenges, TicketNotAccepted
 from gateway.services.decisions import NOT_ASKED, Decided, Decisions
-from gateway.services.outcomes import Forward, Outcome, Redirect, ShowPage
-from gateway.services.ports import Clock, Randomness
+from gateway.services.outcomes import Forward, Outcome, Redirect, ShowPage, store_unavailable_page
+from gateway.services.ports import Clock, OneUseKeysUnreachable, Randomness
 from gateway.services.recent import Recent
 from gateway.services.snapshot import Live, Snapshot
 from gateway.services.statements import IdentityStatement
@@ -120,6 +120,8 @@ class Sessions:
             flow, verdict = await self._challenges.redeem(arrival, identity.user, "")
         except TicketNotAccepted as refused:
             return self._challenges.ticket_page(arrival, refused)
+        except OneUseKeysUnreachable:
+            return ShowPage(store_unavailable_page(arrival.reference_id, arrival.app.settings.label))
         decided = self._decisions.with_device(arrival, identity, verdict)
         self._decisions.report(arrival, identity, decided, flow.flow_id, session=True)
         clear = clear_flow_cookie(flow.flow_id)

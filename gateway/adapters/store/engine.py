@@ -14,6 +14,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 from typing_extensions import override
 
+from gateway.adapters.postgresql import connection_parameters
 from gateway.adapters.store.address import StoreAddress
 from gateway.adapters.store.columns import json_text
 
@@ -112,26 +113,11 @@ def _postgresql_engine(conninfo: str, patience: Patience) -> Engine:
 
 def postgresql_connection(conninfo: str, patience: Patience) -> psycopg.Connection[Any]:
     """One connection of its own. Raises psycopg.Error."""
-    parameters: dict[str, Any] = dict(connection_parameters(conninfo, patience))
+    parameters: dict[str, Any] = dict(connection_parameters(conninfo, patience.connect_seconds))
     connection = _BoundedConnection.connect(conninfo, **parameters)
     set_json_dumps(json_text, connection)
     connection.answer_seconds = patience.answer_seconds
     return connection
-
-
-def connection_parameters(conninfo: str, patience: Patience) -> dict[str, str | int]:
-    """What libpq is told beyond the URL, which has the last word."""
-    parameters: dict[str, str | int] = {
-        "application_name": "devicetrust",
-        "connect_timeout": max(2, round(patience.connect_seconds)),
-        "keepalives": 1,
-        "keepalives_idle": 10,
-        "keepalives_interval": 5,
-        "keepalives_count": 3,
-        "tcp_user_timeout": 15_000,
-    }
-    given = psycopg.conninfo.conninfo_to_dict(conninfo)
-    return {name: value for name, value in parameters.items() if name not in given}
 
 
 def _session_settings(patience: Patience) -> str:

@@ -286,6 +286,7 @@ one_use = Table(
     metadata,
     Column("key", LargeBinary, primary_key=True),
     Column("until", Moment, nullable=False),
+    Column("claim", BigNumber, nullable=False, server_default="0"),  # who claimed it knows it again by this
 )
 Index(None, one_use.c.until)
 

@@ -17,7 +17,8 @@ from typing import Any, Final, Self
 
 import psycopg
 
-from gateway.adapters.store.engine import Patience, connection_parameters, file_uri
+from gateway.adapters.postgresql import connection_parameters
+from gateway.adapters.store.engine import Patience, file_uri
 from gateway.adapters.store.refusals import first_line
 from gateway.adapters.store.store import Store
 from gateway.adapters.store.work import APPLIED_CHANNEL, CHANGES_CHANNEL
@@ -162,7 +163,7 @@ def _data_version(connection: sqlite3.Connection) -> int:
 
 
 async def _connect(conninfo: str) -> psycopg.AsyncConnection[Any]:
-    parameters: dict[str, Any] = dict(connection_parameters(conninfo, Patience()))
+    parameters: dict[str, Any] = dict(connection_parameters(conninfo, Patience().connect_seconds))
     connection = await psycopg.AsyncConnection.connect(conninfo, autocommit=True, **parameters)
     try:
         for channel in (CHANGES_CHANNEL, APPLIED_CHANNEL):

@@ -92,32 +92,32 @@ async def test_keys_of_any_length_and_content_are_told_apart() -> None:
         assert not await keys.claim(key, NOW + MINUTE, NOW)
 
 
-def test_a_request_belongs_to_the_app_that_sent_it_while_it_is_remembered() -> None:
+async def test_a_request_belongs_to_the_app_that_sent_it_while_it_is_remembered() -> None:
     seen: SeenRequests = MemorySeenRequests(lifetime=MINUTE)
     seen.remember("wiki", "_1", NOW)
-    assert seen.is_from("wiki", "_1", NOW + MINUTE)
-    assert seen.is_from("wiki", "_1", NOW + MINUTE), "asking does not use it up"
-    assert seen.is_from("wiki", "_1", NOW + MINUTE + SECOND) is None
-    assert seen.is_from("wiki", "_2", NOW) is None
+    assert await seen.is_from("wiki", "_1", NOW + MINUTE)
+    assert await seen.is_from("wiki", "_1", NOW + MINUTE), "asking does not use it up"
+    assert await seen.is_from("wiki", "_1", NOW + MINUTE + SECOND) is None
+    assert await seen.is_from("wiki", "_2", NOW) is None
 
 
-def test_another_app_cannot_take_over_a_request_that_is_remembered() -> None:
+async def test_another_app_cannot_take_over_a_request_that_is_remembered() -> None:
     seen = MemorySeenRequests(lifetime=MINUTE)
     seen.remember("wiki", "_1", NOW)
     seen.remember("intruder", "_1", NOW + SECOND)
-    assert seen.is_from("wiki", "_1", NOW + SECOND)
-    assert seen.is_from("intruder", "_1", NOW + SECOND) is False
+    assert await seen.is_from("wiki", "_1", NOW + SECOND)
+    assert await seen.is_from("intruder", "_1", NOW + SECOND) is False
     seen.remember("intruder", "_1", NOW + MINUTE + SECOND)
-    assert seen.is_from("intruder", "_1", NOW + MINUTE + SECOND), "the time of the first one is over"
+    assert await seen.is_from("intruder", "_1", NOW + MINUTE + SECOND), "the time of the first one is over"
 
 
-def test_when_full_the_request_that_was_seen_longest_ago_is_forgotten() -> None:
+async def test_when_full_the_request_that_was_seen_longest_ago_is_forgotten() -> None:
     seen = MemorySeenRequests(limit=2)
     seen.remember("wiki", "_1", NOW)
     seen.remember("wiki", "_2", NOW)
     seen.remember("wiki", "_1", NOW + SECOND)
     seen.remember("wiki", "_3", NOW + SECOND)
-    assert [seen.is_from("wiki", f"_{n}", NOW + SECOND) for n in (1, 2, 3)] == [True, None, True]
+    assert [await seen.is_from("wiki", f"_{n}", NOW + SECOND) for n in (1, 2, 3)] == [True, None, True]
     assert len(seen) == 2
 
 

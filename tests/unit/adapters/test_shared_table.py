@@ -259,16 +259,16 @@ async def test_keys_that_one_worker_claimed_are_claimed_for_all(table: SharedTab
     assert not await other.claim("assertion:\udcff", now + timedelta(minutes=1), now)
 
 
-def test_a_request_belongs_to_the_app_that_sent_it_through_any_worker(table: SharedTable) -> None:
+async def test_a_request_belongs_to_the_app_that_sent_it_through_any_worker(table: SharedTable) -> None:
     now, minute = datetime(2026, 6, 1, tzinfo=UTC), timedelta(minutes=1)
     seen = SharedSeenRequests(table, minute)
     seen.remember("wiki", "_1", now)
     seen.remember("intruder", "_1", now)
     other = SharedSeenRequests(SharedTable.open(os.dup(table.descriptor)), minute)
-    assert other.is_from("wiki", "_1", now + minute)
-    assert other.is_from("intruder", "_1", now + minute) is False
-    assert other.is_from("wiki", "_2", now) is None
-    assert other.is_from("wiki", "_1", now + 2 * minute) is None
+    assert await other.is_from("wiki", "_1", now + minute)
+    assert await other.is_from("intruder", "_1", now + minute) is False
+    assert await other.is_from("wiki", "_2", now) is None
+    assert await other.is_from("wiki", "_1", now + 2 * minute) is None
 
 
 def test_marks_tell_how_far_a_challenge_came(table: SharedTable) -> None:

@@ -18,7 +18,7 @@ from gateway.model.events import (
 from gateway.model.pages import PageKind
 from gateway.model.settings import ChallengeMode, FederationProtocol
 from gateway.services.outcomes import Forward, Outcome, PostOn, Redirect, ShowPage
-from gateway.services.ports import OneUseKeysFull
+from gateway.services.ports import OneUseKeysFull, OneUseKeysUnreachable
 
 
 def reason_of(outcome: Outcome) -> str:
@@ -421,6 +421,24 @@ async def test_when_no_more_keys_can_be_remembered_the_sign_on_is_refused(
 
     monkeypatch.setattr(world.one_use_keys, "claim", full)
     assert reason_of(await world.browser().post(saml_body())) == "REPLAYED"
+
+
+async def test_where_nobody_can_tell_whether_it_was_used_before_the_sign_on_is_refused_for_now(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`fleet.without_store: refuse`. The same message may come again."""
+    world = SignOnWorld(policies.policy(default="allow"))
+
+    async def unreachable(*_: object) -> bool:
+        raise OneUseKeysUnreachable("the store is gone")
+
+    browser = world.browser()
+    with monkeypatch.context() as patched:
+        patched.setattr(world.one_use_keys, "claim", unreachable)
+        outcome = await browser.post(saml_body())
+        assert isinstance(outcome, ShowPage)
+        assert (outcome.page.status, outcome.page.reason) == (503, "STORE_UNAVAILABLE")
+    assert isinstance(await browser.post(saml_body()), Forward)
 
 
 # Challenges that never come back.

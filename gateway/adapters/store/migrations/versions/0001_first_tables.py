@@ -129,6 +129,7 @@ def upgrade() -> None:
         "one_use",
         sa.Column("key", BYTES, nullable=False),
         sa.Column("until", MOMENT, nullable=False),
+        sa.Column("claim", BIG_NUMBER, nullable=False, server_default="0"),
         sa.PrimaryKeyConstraint("key", name="pk_one_use"),
     )
     op.create_index("ix_one_use_until", "one_use", ["until"])
