@@ -30,6 +30,7 @@ VERBS: Final = {
     "keys": ("keys", "Take the gateway's own keys to the other gateways of a fleet."),
     "policy": ("policy", "Lint, test and explain sign-on policies."),
     "ca": ("ca", "Run the certification authority that is in the store."),
+    "store": ("store", "Migrate, back up, restore and move the store."),
     "demo": ("demo", "Try it: gateway, identity provider and two apps on this machine."),
 }
 

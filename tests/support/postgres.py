@@ -8,14 +8,14 @@ Tests take one of the fixtures (they are known everywhere under ``tests/``):
 
 Whoever stops, kills or copies servers starts clusters of their own::
 
-    with PostgresCluster.running(tmp_path / "pg", port=5433) as cluster:  # port: TCP on 127.0.0.1, too
+    with PostgresCluster.running(port=5433) as cluster:  # port: TCP on 127.0.0.1, too
         url = cluster.create_database("org")
         cluster.kill()      # as kill -9 of every process
         cluster.start()
 
-PostgreSQL refuses to run as root; root's clusters run as ``postgres``, and directories above the cluster's
-are made passable for that user where they belong to the test. Commits are not waited for on the disk
-(fsync=off): a killed server loses nothing, a machine that loses power is not tested with it.
+PostgreSQL refuses to run as root; root's clusters run as ``postgres``. So they are in directories of their
+own: those of pytest are closed to other users. Commits are not waited for on the disk (fsync=off): a killed
+server loses nothing, a machine that loses power is not tested with it.
 """
 
 import os
@@ -34,7 +34,7 @@ from urllib.parse import quote
 import psycopg
 import pytest
 
-from gateway.adapters.store import Store
+from gateway.adapters.store import Store, schema
 from gateway.adapters.store.address import store_address
 
 _USER = "postgres"
@@ -58,24 +58,25 @@ def programs() -> Path:
 
 
 class PostgresCluster:
-    """One server and its files. Sockets have short paths only, so they get a directory of their own."""
+    """One server and its files, in ``directory``, which also holds its socket."""
 
-    def __init__(self, directory: Path, port: int | None = None, settings: str = "") -> None:
-        self.directory = directory
+    def __init__(self, port: int | None = None, settings: str = "") -> None:
+        # Not below pytest's directory: the path of a socket has at most 107 bytes.
+        self.directory = Path(tempfile.mkdtemp(prefix="dt-pg-", dir="/tmp"))
         self.port = port
         self._settings = settings
         self._numbers = count(1)
         self._process: subprocess.Popen[bytes] | None = None
-        self.socket_directory = Path(tempfile.mkdtemp(prefix="dt-pg-", dir="/tmp"))
-        _give(self.socket_directory)
+        self.free: list[str] = []  # databases that no test uses any more
+        if os.getuid() == 0:
+            account = pwd.getpwnam(_USER)
+            os.chown(self.directory, account.pw_uid, account.pw_gid)
 
     @classmethod
     @contextmanager
-    def running(
-        cls, directory: Path, port: int | None = None, settings: str = ""
-    ) -> Iterator["PostgresCluster"]:
+    def running(cls, port: int | None = None, settings: str = "") -> Iterator["PostgresCluster"]:
         """A new cluster, started; gone at the end. ``settings``: further lines of postgresql.conf."""
-        cluster = cls(directory, port, settings)
+        cluster = cls(port, settings)
         try:
             cluster.initialize()
             cluster.start()
@@ -88,8 +89,6 @@ class PostgresCluster:
         return self.directory / "data"
 
     def initialize(self) -> None:
-        self.directory.mkdir(parents=True, exist_ok=True)
-        _give(self.directory)
         self.run(
             "initdb", "-D", self.data, "-U", _USER, "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C"
         )
@@ -101,7 +100,7 @@ class PostgresCluster:
         tcp = ["-c", f"listen_addresses={'127.0.0.1' if self.port else ''}"]
         if self.port:
             tcp += ["-c", f"port={self.port}"]
-        command = [programs() / "postgres", "-D", self.data, "-k", self.socket_directory, *tcp]
+        command = [programs() / "postgres", "-D", self.data, "-k", self.directory, *tcp]
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "INT", *_as_user(), *map(str, command)],
@@ -152,14 +151,13 @@ class PostgresCluster:
     def remove(self) -> None:
         self.kill()
         shutil.rmtree(self.directory, ignore_errors=True)
-        shutil.rmtree(self.socket_directory, ignore_errors=True)
 
     def url(self, database: str, *, tcp: bool = False) -> str:
         """As `Store.open` and libpq take it."""
         if tcp:
             return f"postgresql://{_USER}@127.0.0.1:{self.port}/{database}"
         port = f"&port={self.port}" if self.port else ""
-        return f"postgresql://{_USER}@/{database}?host={quote(str(self.socket_directory))}{port}"
+        return f"postgresql://{_USER}@/{database}?host={quote(str(self.directory))}{port}"
 
     def create_database(self, name: str | None = None, template: str = "template0") -> str:
         """A new database's URL."""
@@ -182,7 +180,7 @@ class PostgresCluster:
 
     def pids(self) -> list[int]:
         """The server and its children."""
-        if self._process is None:
+        if self._process is None or self._process.poll() is not None:
             return []
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
         return [self._process.pid, *map(int, children)]
@@ -204,22 +202,10 @@ def _as_user() -> list[str]:
     return [f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
 
 
-def _give(directory: Path) -> None:
-    """Make root's directory the server's, and let it pass through those of the test above it."""
-    if os.getuid() != 0:
-        return
-    account = pwd.getpwnam(_USER)
-    os.chown(directory, account.pw_uid, account.pw_gid)
-    directory.chmod(0o700)
-    for above in directory.parents:
-        if above.stat().st_uid == 0 and above.stat().st_mode & 0o001 == 0:
-            above.chmod(above.stat().st_mode | 0o001)
-
-
 @pytest.fixture(scope="session")
-def postgres_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresCluster]:
+def postgres_cluster() -> Iterator[PostgresCluster]:
     """One for all tests that only need databases; do not stop it."""
-    with PostgresCluster.running(tmp_path_factory.mktemp("postgres")) as cluster:
+    with PostgresCluster.running() as cluster:
         template = Store.reach(store_address(cluster.create_database("template_store")))
         template.migrate()
         template.close()
@@ -227,8 +213,23 @@ def postgres_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postg
 
 
 @pytest.fixture
-def postgres_url(postgres_cluster: PostgresCluster) -> str:
-    return postgres_cluster.create_database(template="template_store")
+def postgres_url(postgres_cluster: PostgresCluster) -> Iterator[str]:
+    """Databases are used again: emptying one takes a few milliseconds, making one some hundred."""
+    url = postgres_cluster.free.pop() if postgres_cluster.free else None
+    url = url or postgres_cluster.create_database(template="template_store")
+    yield url
+    _empty(url)
+    postgres_cluster.free.append(url)
+
+
+def _empty(url: str) -> None:
+    statements = [f'DELETE FROM "{table.name}"' for table in reversed(schema.metadata.sorted_tables)]
+    statements += [
+        "INSERT INTO heads VALUES (1, 0, 0, decode(repeat('00', 32), 'hex'))",
+        f"UPDATE alembic_version SET version_num = '{schema.SCHEMA_VERSION}'",
+    ]
+    with psycopg.connect(url, options="-c lock_timeout=5s") as connection:
+        connection.execute("; ".join(statements).encode())
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ class Work(View):
 
     def __init__(self, statements: Statements, clock: Callable[[], datetime]) -> None:
         super().__init__(statements)
-        self._statements = statements
+        self.statements = statements
         self._clock = clock
         self._changes: list[Change] = []
         self.committed: Committed | None = None  # set once the commit is done, where something was recorded
@@ -53,8 +53,8 @@ class Work(View):
 
     def announce_applied(self, words: str) -> None:
         """Tell every `FeedWatch` of the fleet at commit. On SQLite there is one gateway, which knows it."""
-        if self._statements.postgresql:
-            self._statements.first(select(func.pg_notify(APPLIED_CHANNEL, words)))
+        if self.statements.postgresql:
+            self.statements.first(select(func.pg_notify(APPLIED_CHANNEL, words)))
 
     def seal(self) -> Committed | None:
         """Number and chain what was recorded; the transaction must be committed right after. None: nothing
@@ -63,18 +63,18 @@ class Work(View):
             return None
         heads = schema.heads
         wanted = select(heads.c.change_number, heads.c.log_number, heads.c.log_hash).with_for_update()
-        if self._statements.postgresql:
+        if self.statements.postgresql:
             wanted = wanted.add_columns(
                 func.set_config("idle_in_transaction_session_timeout", _HEADS_HELD_AT_MOST, True)
             )
-        row = self._statements.first(wanted)
+        row = self.statements.first(wanted)
         if row is None:
             raise StoreDamaged("the store has no heads: its numbers are lost")
         number = self.feed.write(self._changes, row[0], self._clock())
         log_number, log_hash = self.log.write_pending(row[1], row[2])
-        self._statements.change(
+        self.statements.change(
             update(heads).values(change_number=number, log_number=log_number, log_hash=log_hash)
         )
-        if self._changes and self._statements.postgresql:
-            self._statements.first(select(func.pg_notify(CHANGES_CHANNEL, str(number))))
+        if self._changes and self.statements.postgresql:
+            self.statements.first(select(func.pg_notify(CHANGES_CHANNEL, str(number))))
         return Committed(number, log_number)

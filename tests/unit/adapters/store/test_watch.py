@@ -85,8 +85,8 @@ async def test_what_was_applied_is_told_to_the_fleet(postgres_url: str) -> None:
     other.close()
 
 
-async def test_a_lost_server_is_told_and_what_came_meanwhile_is_found(tmp_path: Path) -> None:
-    with PostgresCluster.running(tmp_path / "pg") as cluster:
+async def test_a_lost_server_is_told_and_what_came_meanwhile_is_found() -> None:
+    with PostgresCluster.running() as cluster:
         url = cluster.create_database("org")
         store = Store.reach(store_address(url))
         store.migrate()
