@@ -5,7 +5,9 @@ import secrets
 import uuid
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from support.own_authority import KeyInMemory, new_request
 
@@ -61,9 +63,11 @@ class AuthoritySite:
 
     @classmethod
     def create(cls, directory: Path) -> "AuthoritySite":
-        site = cls(Store.open(f"sqlite:///{directory}/devicetrust.db"))
-        site.initialise()
-        return site
+        """A store and an authority of its own, copied from one that was made once: that takes a while."""
+        content, first = _made_once()
+        (directory / "devicetrust.db").write_bytes(content)
+        store = Store.open(f"sqlite:///{directory}/devicetrust.db")
+        return cls(store, now=first.now, keys=KeysInMemory(list(first.keys.keys)), root_key=first.root_key)
 
     def occasion(self) -> Occasion:
         return job(self.now, lambda: str(uuid.uuid4()), "test")
@@ -160,3 +164,12 @@ class AuthoritySite:
 
     def with_rules(self, **rules: object) -> None:
         self.rules = replace(self.rules, **rules)  # type: ignore[arg-type]
+
+
+@cache
+def _made_once() -> tuple[bytes, AuthoritySite]:
+    with TemporaryDirectory() as directory:
+        site = AuthoritySite(Store.open(f"sqlite:///{directory}/devicetrust.db"))
+        site.initialise()
+        site.store.close()
+        return Path(directory, "devicetrust.db").read_bytes(), site

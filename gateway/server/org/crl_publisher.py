@@ -6,6 +6,7 @@ Signing runs in a thread, one list after the other, so that neither the event lo
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final, Never
 from uuid import uuid4
 
@@ -76,11 +77,11 @@ class CrlPublisher:
         signed = 0
         while self._due:
             shard = next(iter(self._due))
-            signed += await self._store.run(lambda store, shard=shard: self._publish(store, shard))
+            signed += await self._store.run(partial(self._publish, shard))
             del self._due[shard]
         return signed
 
-    def _publish(self, store: Store, shard: Shard) -> bool:
+    def _publish(self, shard: Shard, store: Store) -> bool:
         now, lifetime = self._clock.now(), self._rules().crl_lifetime
         return publish(store, self._keys, shard, now, lifetime) is not None
 

@@ -12,16 +12,22 @@ from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry
 
+from gateway.adapters.ca_keys import CaKeys
 from gateway.adapters.memory import SystemClock, SystemRandomness
 from gateway.adapters.store import Store, View
 from gateway.adapters.store.watch import FeedWatch
+from gateway.model.settings import CaSettings
 from gateway.model.store_errors import StoreError
 from gateway.server.org.app import OrgApp
+from gateway.server.org.crl_publisher import CrlPublisher
+from gateway.server.org.est import EstRoutes
 from gateway.server.org.fleet import Fleet, FleetMember
 from gateway.server.org.following import Follower
 from gateway.server.org.housekeeping import Housekeeping
 from gateway.server.org.log_intake import LogIntake
 from gateway.server.org.opening import OpeningStore
+from gateway.server.org.plain_http import PlainHttp
+from gateway.server.org.publication import PublicationRoutes
 from gateway.server.org.reporting import Reporting, new_record
 from gateway.server.org.resources import all_routes, all_schemas
 from gateway.server.org_process import Surroundings
@@ -41,6 +47,7 @@ class OrgService:
 
     def __init__(self, surroundings: Surroundings) -> None:
         self._voice = surroundings.voice
+        self._log = surroundings.log
         self._material = _org_material(surroundings.material)
         self._clock = SystemClock()
         settings = surroundings.material.settings
@@ -55,8 +62,15 @@ class OrgService:
         self._reporting = Reporting(
             self._record, self._store, self._fleet, self._clock, shared=self._is_shared
         )
+        ca_keys = CaKeys(settings.ca, settings.keys_directory)
+        publication = PublicationRoutes(ca_keys, self._ca)
+        enrollment = EstRoutes(ca_keys, self._ca, surroundings.keys.master_secret)
+        self._publisher = CrlPublisher(self._store, ca_keys, self._ca, self._clock, self._tell_of_lists)
+        self._plain_http = PlainHttp(
+            publication.routes, self._store, self._fleet, self._clock, SystemRandomness()
+        )
         self._app = OrgApp(
-            all_routes(),
+            (*all_routes(), *publication.routes, *enrollment.routes),
             all_schemas(),
             self._store,
             self._fleet,
@@ -71,6 +85,7 @@ class OrgService:
         self.registry = CollectorRegistry()
 
     async def start(self, listening: socket.socket) -> None:
+        await self._plain_http.start(self._material.settings.listen_http)
         await self._app.start(listening)
 
     async def run(self) -> None:
@@ -82,6 +97,7 @@ class OrgService:
             await asyncio.to_thread(store.close)
 
     async def drain(self) -> None:
+        await self._plain_http.stop()
         await self._app.stop()
         try:
             async with asyncio.timeout(_FORGET_SECONDS):
@@ -106,6 +122,7 @@ class OrgService:
             group.create_task(follower.run(), name="follower")
             group.create_task(self._reporting.run(), name="report")
             group.create_task(self._app.run(), name="tokens")
+            group.create_task(self._publisher.run(), name="CRLs")
             group.create_task(self._housekeeping().run(), name="housekeeping")
             group.create_task(self._intake.run(), name="System Log")
 
@@ -135,6 +152,15 @@ class OrgService:
         settings = self._material.settings
         port = "" if settings.public_port == _HTTPS_PORT else f":{settings.public_port}"
         return f"https://{settings.org_host}{port}"
+
+    def _ca(self) -> CaSettings:
+        return self._material.settings.ca
+
+    def _tell_of_lists(self, problem: str | None) -> None:
+        if problem is None:
+            self._log.note("crls_signed_again")
+        else:
+            self._log.note("crls_not_signed", detail=problem)
 
     def _organization(self) -> OrgConfiguration:
         return self._material.organization
