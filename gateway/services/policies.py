@@ -22,6 +22,7 @@ from gateway.policy.lint import Finding, lint
 from gateway.policy.normal import normal_rule
 from gateway.policy.rules import Policy, Status, compile_policy, referenced_zones
 from gateway.policy.wire.policies import policy_name, wire_problem
+from gateway.policy.wire.refusal import refused
 from gateway.policy.wire.rules import DEFAULT_RULE_NAME, default_document, rule_document, spelled
 from gateway.services.org_configuration import OrgConfiguration
 from gateway.services.policy_work import (
@@ -153,6 +154,8 @@ def replace_rule(
     PolicyRefused."""
     stored = policy(work, editing.configuration, policy_id, lock=True)
     place = place_of(stored, rule_id)
+    if isinstance(body, Mapping) and body.get("id", rule_id) not in (rule_id, None):
+        raise refused("id", f"is not {rule_id}, which the request is about")
     rules = rules_of(stored)
     if place == len(rules):
         return _replace_default(work, editing, stored, rule_id, body)

@@ -15,6 +15,7 @@ from gateway.server.org.authentication import new_token, token_sha256
 from gateway.server.org.call import StoreDoor
 from gateway.server.org.enforcement import WAIT_SECONDS, Applied
 from gateway.server.org.route import Route
+from gateway.services.org_configuration import OrgConfiguration
 
 NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
 BASE_URL = "https://sso.example.test"
@@ -92,6 +93,7 @@ async def running_app(
     *,
     clock: StandingClock | None = None,
     schemas: Mapping[str, Any] | None = None,
+    configuration: Callable[[], OrgConfiguration] = OrgConfiguration,
 ) -> AsyncIterator[aiohttp.ClientSession]:
     """A client whose paths are those of the app."""
     app = OrgApp(
@@ -102,6 +104,7 @@ async def running_app(
         clock or StandingClock(),
         SystemRandomness(),
         lambda: BASE_URL,
+        configuration,
     )
     listening = socket.create_server(("127.0.0.1", 0))
     port = listening.getsockname()[1]

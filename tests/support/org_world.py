@@ -1,7 +1,7 @@
 """The org over a SQLite store of the test's own: tokens, a client, and what the store holds."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from gateway.model.org import ApiToken, TokenScope
 from gateway.server.org.authentication import new_token, token_sha256
 from gateway.server.org.resources import all_routes, all_schemas
 from gateway.server.org.store_threads import StoreThreads
+from gateway.services.org_configuration import OrgConfiguration
 
 
 @dataclass(frozen=True)
@@ -72,13 +73,17 @@ def issue_token(store: Store, scope: TokenScope) -> str:
 
 
 @asynccontextmanager
-async def org_world(directory: Path) -> AsyncIterator[OrgWorld]:
+async def org_world(
+    directory: Path, configuration: Callable[[], OrgConfiguration] = OrgConfiguration
+) -> AsyncIterator[OrgWorld]:
     clock = StandingClock()
     store = Store.open(f"sqlite:///{directory}/org.db", clock=clock.now)
     try:
         token = issue_token(store, TokenScope.ADMIN)
         door = StoreThreads(store)
-        async with running_app(all_routes(), door, clock=clock, schemas=all_schemas()) as client:
+        async with running_app(
+            all_routes(), door, clock=clock, schemas=all_schemas(), configuration=configuration
+        ) as client:
             yield OrgWorld(store, client, clock, token)
     finally:
         store.close()

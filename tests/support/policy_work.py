@@ -1,6 +1,6 @@
 """One transaction of a store that is a few dictionaries, for tests of use cases."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
@@ -138,12 +138,12 @@ def occasion(at: datetime = NOW) -> Occasion:
 
 
 def configuration(
-    *apps: tuple[str, dict[str, Any]], client_conditions: bool = False, digest: str = "1"
+    *apps: tuple[str, dict[str, Any]], client_conditions: Collection[str] = (), digest: str = "1"
 ) -> OrgConfiguration:
-    """Apps with their policy documents, and a zone ``office``."""
+    """Apps with their policy documents, and a zone ``office``. ``client_conditions`` names apps."""
     return OrgConfiguration(
         apps={
-            name: ConfiguredApp(name, name.title(), client_conditions, document, digest)
+            name: ConfiguredApp(name, name.title(), name in client_conditions, document, digest)
             for name, document in apps
         },
         zones={"office": Zone("office", (ip_network("10.0.0.0/8"),))},

@@ -12,7 +12,7 @@ POLICY_TYPE: Final = "ACCESS_POLICY"
 _KNOWN: Final = (
     *("id", "type", "name", "description", "priority", "status", "system", "conditions"),
     *("app", "source", "default", "fileChanged", "created", "lastUpdated", "_links", "_embedded"),
-    *("warnings", "applied"),
+    *("warnings", "enforcement"),
 )
 # Where the value of a rule key stands in a wire rule.
 _FIELDS: Final[dict[str, str]] = {

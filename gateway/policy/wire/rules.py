@@ -31,7 +31,7 @@ DEFAULT_RULE_NAME: Final = "Catch-all Rule"
 # Where Okta shows its catch-all rule; ours is lower still where there are more rules.
 DEFAULT_RULE_PRIORITY: Final = 99
 # What our own answers have beside the rule is no fault in a request that was made of one.
-_READ_ONLY: Final = ("created", "lastUpdated", "_links", "_embedded", "warnings", "applied")
+_READ_ONLY: Final = ("created", "lastUpdated", "_links", "_embedded", "warnings", "enforcement")
 _KNOWN: Final = (
     *("id", "type", "name", "priority", "status", "monitor", "system", "conditions", "actions"),
     *_READ_ONLY,

@@ -25,7 +25,7 @@ MAX_NETWORKS: Final = 1_000
 MAX_ADDRESS_CHARACTERS: Final = 100
 _KNOWN: Final = (
     *("id", "name", "type", "status", "usage", "system", "gateways", "proxies", "useAsExemptList"),
-    *("source", "created", "lastUpdated", "_links", "_embedded", "applied"),
+    *("source", "created", "lastUpdated", "_links", "_embedded", "enforcement"),
 )
 _DYNAMIC: Final = ("asns", "locations", "proxyType", "ipServiceCategories")
 

@@ -3,15 +3,38 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from gateway.server.org import device_shape, devices, enforced, groups, logs, user_shape, users
+from gateway.server.org import (
+    device_shape,
+    devices,
+    enforced,
+    groups,
+    logs,
+    policies,
+    policy_rules,
+    policy_shape,
+    simulate,
+    user_shape,
+    users,
+    zones,
+)
 from gateway.server.org.route import Route
 
-_ROUTES: Final[Sequence[Sequence[Route]]] = (users.ROUTES, groups.ROUTES, devices.ROUTES, logs.ROUTES)
+_ROUTES: Final[Sequence[Sequence[Route]]] = (
+    users.ROUTES,
+    groups.ROUTES,
+    devices.ROUTES,
+    logs.ROUTES,
+    policies.ROUTES,
+    policy_rules.ROUTES,
+    simulate.ROUTES,
+    zones.ROUTES,
+)
 _SCHEMAS: Final[Sequence[Mapping[str, Any]]] = (
     user_shape.SCHEMAS,
     device_shape.SCHEMAS,
     enforced.SCHEMAS,
     logs.SCHEMAS,
+    policy_shape.SCHEMAS,
 )
 
 

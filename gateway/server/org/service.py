@@ -18,6 +18,7 @@ from gateway.adapters.store import Store, View
 from gateway.adapters.store.watch import FeedWatch
 from gateway.model.settings import CaSettings
 from gateway.model.store_errors import StoreError
+from gateway.server.org.adoption import FileAdoption
 from gateway.server.org.app import OrgApp
 from gateway.server.org.crl_publisher import CrlPublisher
 from gateway.server.org.est import EstRoutes
@@ -69,6 +70,7 @@ class OrgService:
         self._plain_http = PlainHttp(
             publication.routes, self._store, self._fleet, self._clock, SystemRandomness()
         )
+        self._adoption = FileAdoption(self._store, self._clock, self._organization)
         self._app = OrgApp(
             (*all_routes(), *publication.routes, *enrollment.routes),
             all_schemas(),
@@ -107,6 +109,7 @@ class OrgService:
 
     def replace_configuration(self, material: Material) -> None:
         self._material = _org_material(material)
+        self._adoption.again()
 
     def applied(self, worker: int, number: int) -> None:
         self._fleet.applied(worker, number)
@@ -124,6 +127,7 @@ class OrgService:
             group.create_task(self._app.run(), name="tokens")
             group.create_task(self._publisher.run(), name="CRLs")
             group.create_task(self._housekeeping().run(), name="housekeeping")
+            group.create_task(self._adoption.run(), name="policy files")
             group.create_task(self._intake.run(), name="System Log")
 
     def _housekeeping(self) -> Housekeeping:

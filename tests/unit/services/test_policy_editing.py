@@ -223,7 +223,7 @@ def test_what_does_not_compile_is_refused_by_field(work: FakeWork, body: dict[st
 
 
 def test_trust_beside_legacy_clients_is_refused_where_the_app_tells_clients_apart() -> None:
-    office = configuration(("mail", {"name": "Mail", "rules": []}), client_conditions=True)
+    office = configuration(("mail", {"name": "Mail", "rules": []}), client_conditions=["mail"])
     work = adopted(office)
     [mail] = policies(work, office)
     windows = {"include": [{"type": "DESKTOP", "os": {"type": "WINDOWS"}}]}
