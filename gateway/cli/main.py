@@ -31,6 +31,7 @@ VERBS: Final = {
     "policy": ("policy", "Lint, test and explain sign-on policies."),
     "ca": ("ca", "Run the certification authority that is in the store."),
     "store": ("store", "Migrate, back up, restore and move the store."),
+    "log": ("log", "Read, export and verify the System Log."),
     "demo": ("demo", "Try it: gateway, identity provider and two apps on this machine."),
 }
 

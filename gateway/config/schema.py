@@ -306,7 +306,7 @@ class SystemLogSection(_Section):
         ge=_MEBIBYTE,
         le=65_536 * _MEBIBYTE,
         description="Events of sign-ons, bytes, that wait on this gateway's disk while the store is away. "
-        "Some 1,200 for each sign-on.",
+        "Some 850 for each sign-on.",
     )
     when_full: Literal["refuse", "unlogged"] = Field(
         default="refuse",

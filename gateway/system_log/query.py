@@ -99,7 +99,7 @@ def parse_question(fields: Mapping[str, str], now: datetime) -> Question:
 
 def _range(fields: Mapping[str, str], now: datetime) -> Polling | Bounded:
     descending = _descending(fields.get("sortOrder") or "ASCENDING")
-    since, until = _time(fields, "since"), _time(fields, "until")
+    since, until = (parse_time(name, fields.get(name, "")) for name in ("since", "until"))
     after = fields.get("after")
     if after:
         if since is not None:
@@ -166,8 +166,10 @@ def _descending(text: str) -> bool:
     return text.upper() == "DESCENDING"
 
 
-def _time(fields: Mapping[str, str], name: str) -> datetime | None:
-    text = fields.get(name, "").strip()
+def parse_time(name: str, text: str) -> datetime | None:
+    """A time in ISO 8601, UTC where it names no zone; None for an empty one. Raises QueryRefused, which names
+    the parameter ``name``."""
+    text = text.strip()
     if not text:
         return None
     try:
