@@ -122,6 +122,7 @@ def report_bug(kind: type[BaseException], bug: BaseException, trace: TracebackTy
 
 def _declared_errors() -> tuple[type[Exception], ...]:
     """What the rooms declare for files that cannot be used. Imported only once something was raised."""
+    from gateway.adapters.fleet_keys import OtherKeys
     from gateway.adapters.key_files import KeyFileRefused
     from gateway.adapters.plugins import PlugInError
     from gateway.config.errors import ConfigError
@@ -139,6 +140,7 @@ def _declared_errors() -> tuple[type[Exception], ...]:
         ConfigErrors,
         KeyFileRefused,
         NoCertificateFor,
+        OtherKeys,
         PageTemplateRefused,
         PlugInError,
         ServerCertificateRefused,

@@ -9,13 +9,16 @@ from typing import Final
 import click
 
 from gateway.adapters.allocator import limit_arenas
-from gateway.adapters.key_files import KeyFileRefused
+from gateway.adapters.key_copies import keys_fingerprint
+from gateway.adapters.key_files import KeyFileRefused, load_keys
 from gateway.adapters.processors import usable_processors
 from gateway.adapters.systemd import Notifier, given_sockets
 from gateway.cli.loading import loader_for
 from gateway.config.errors import ConfigError
 from gateway.config.load import ConfigErrors
+from gateway.model.settings import GatewaySettings
 from gateway.server.configuration import ConfigurationReader
+from gateway.server.gateway_identity import gateway_id
 from gateway.server.page_templates import PageTemplateRefused
 from gateway.server.serving import Plan, run_gateway
 
@@ -52,6 +55,7 @@ def serve(config_path: str, workers: int | None, take_over: bool) -> None:
     """
     reader = ConfigurationReader(loader_for(config_path))
     configuration = reader.read(datetime.now(UTC))
+    _check_keys(configuration.material.settings)
     plan = Plan(
         configuration=configuration,
         read=reader.read,
@@ -65,3 +69,16 @@ def serve(config_path: str, workers: int | None, take_over: bool) -> None:
     )
     limit_arenas()
     asyncio.run(run_gateway(plan))
+
+
+def _check_keys(settings: GatewaySettings) -> None:
+    """Raises OtherKeys."""
+    if settings.store_url is None or not settings.is_in_fleet:
+        return
+    # Only where it is needed: the driver of PostgreSQL takes memory and time.
+    from gateway.adapters.fleet_keys import check_fleet_keys
+
+    keys = load_keys(settings.keys_directory)
+    check_fleet_keys(
+        settings.store_url, gateway_id(settings), keys_fingerprint(keys), settings.keys_directory
+    )

@@ -2,21 +2,19 @@
 workers have come, and how it is."""
 
 import asyncio
-import hashlib
-import socket
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final, Never
 
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
 from gateway import __version__
+from gateway.adapters.key_copies import keys_fingerprint
 from gateway.adapters.key_files import GatewayKeys
 from gateway.adapters.store import Work
 from gateway.model.org import GatewayRecord, WorkerRecord
 from gateway.model.settings import GatewaySettings
 from gateway.model.store_errors import StoreError
+from gateway.server.gateway_identity import gateway_id, gateway_name
 from gateway.server.org.call import StoreDoor
 from gateway.server.org.fleet import Fleet
 from gateway.services.ports import Clock
@@ -24,22 +22,6 @@ from gateway.services.ports import Clock
 REPORT_SECONDS: Final = 4.0
 # A gateway that said nothing for so long does not come back under this id.
 FORGOTTEN_AFTER: Final = timedelta(days=1)
-
-
-def gateway_id(settings: GatewaySettings) -> str:
-    """The same at each start of a gateway, another one for each gateway of a fleet: of the machine's name,
-    the configuration file and the addresses that it listens on."""
-    addresses = [f"{address.host}:{address.port}" for address in settings.listen_https]
-    named = "\n".join([socket.gethostname(), settings.source, *addresses])
-    return "gw" + hashlib.sha256(named.encode("utf-8", "surrogateescape")).hexdigest()[:18]
-
-
-def keys_fingerprint(keys: GatewayKeys) -> str:
-    """The same on all gateways that share their keys. Tells nothing about them."""
-    digest = hashlib.sha256(b"devicetrust keys fingerprint\n" + hashlib.sha256(keys.master_secret).digest())
-    for key in keys.jwt_keys:
-        digest.update(key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
-    return digest.hexdigest()[:32]
 
 
 class Reporting:
@@ -112,7 +94,7 @@ def new_record(settings: GatewaySettings, keys: GatewayKeys, clock: Clock) -> Ga
     now = clock.now()
     return GatewayRecord(
         id=gateway_id(settings),
-        name=socket.gethostname(),
+        name=gateway_name(settings),
         version=__version__,
         started_at=now,
         seen_at=now,
