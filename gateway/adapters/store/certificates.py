@@ -23,7 +23,6 @@ from gateway.model.issued import (
 _CERTIFICATES = Record(schema.certificates, IssuedCertificate)
 _TABLE = schema.certificates
 _COLUMN = schema.certificates.c
-_WITHDRAWN = _COLUMN.status.in_((CertificateStatus.REVOKED, CertificateStatus.HELD))
 
 
 class Certificates:
@@ -142,7 +141,7 @@ class Certificates:
     def revoked_serials(self, issuer_hash: bytes, *, valid_from: datetime | None = None) -> Iterator[int]:
         """Of all certificates that are revoked or on hold, in no useful order, streamed. ``valid_from``:
         without those that had expired at this time."""
-        wanted = select(_COLUMN.serial_number).where(_COLUMN.issuer_hash == issuer_hash, _WITHDRAWN)
+        wanted = select(_COLUMN.serial_number).where(_COLUMN.issuer_hash == issuer_hash, schema.WITHDRAWN)
         if valid_from is not None:
             wanted = wanted.where(_COLUMN.not_after >= valid_from)
         return (row[0] for row in self._statements.stream(wanted))
@@ -152,7 +151,7 @@ class Certificates:
     ) -> Iterator[RevokedEntry]:
         """What a CRL has to list, streamed. ``valid_from``: without what had expired at this time."""
         wanted = select(_COLUMN.serial_number, _COLUMN.revoked_at, _COLUMN.revocation_reason).where(
-            _COLUMN.issuer_hash == issuer_hash, _WITHDRAWN
+            _COLUMN.issuer_hash == issuer_hash, schema.WITHDRAWN
         )
         if shard is not None:
             wanted = wanted.where(_COLUMN.crl_shard == shard)
@@ -163,7 +162,9 @@ class Certificates:
     def revoked_since(self, at: datetime) -> Iterator[IssuedCertificate]:
         """Revoked or put on hold at this time or later, and still so; the earliest first, streamed."""
         wanted = (
-            _CERTIFICATES.select().where(_WITHDRAWN, _COLUMN.revoked_at >= at).order_by(_COLUMN.revoked_at)
+            _CERTIFICATES.select()
+            .where(schema.WITHDRAWN, _COLUMN.revoked_at >= at)
+            .order_by(_COLUMN.revoked_at)
         )
         return map(_CERTIFICATES.read, self._statements.stream(wanted))
 
@@ -182,9 +183,7 @@ class Certificates:
 
     def reserved_before(self, at: datetime) -> Sequence[IssuedCertificate]:
         """Serial numbers that were reserved before this time, and of whose signing nobody knows."""
-        wanted = _CERTIFICATES.select().where(
-            _COLUMN.status == CertificateStatus.RESERVED, _COLUMN.created < at
-        )
+        wanted = _CERTIFICATES.select().where(schema.RESERVED, _COLUMN.created < at)
         return self._some(wanted.order_by(*_ORDER))
 
     def _one(self, condition: ColumnElement[bool], lock: bool) -> IssuedCertificate | None:

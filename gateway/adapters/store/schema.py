@@ -152,8 +152,9 @@ certificates = Table(
     Column("first_seen", Moment),
     Column("crl_shard", Integer, nullable=False),
 )
-_WITHDRAWN = text("status IN ('REVOKED', 'HELD')")
-_RESERVED = text("status = 'RESERVED'")
+# Queries use this very text: SQLite takes a partial index only for a condition without parameters.
+WITHDRAWN: Final = text("status IN ('REVOKED', 'HELD')")
+RESERVED: Final = text("status = 'RESERVED'")
 Index(None, certificates.c.device_id)
 Index(None, certificates.c.user_id)
 Index(None, certificates.c.not_after)
@@ -163,20 +164,20 @@ Index(
     certificates.c.issuer_hash,
     certificates.c.crl_shard,
     certificates.c.serial_number,
-    sqlite_where=_WITHDRAWN,
-    postgresql_where=_WITHDRAWN,
+    sqlite_where=WITHDRAWN,
+    postgresql_where=WITHDRAWN,
 )
 Index(
     "ix_certificates_revoked_at",
     certificates.c.revoked_at,
-    sqlite_where=_WITHDRAWN,
-    postgresql_where=_WITHDRAWN,
+    sqlite_where=WITHDRAWN,
+    postgresql_where=WITHDRAWN,
 )
 Index(
     "ix_certificates_reserved",
     certificates.c.created,
-    sqlite_where=_RESERVED,
-    postgresql_where=_RESERVED,
+    sqlite_where=RESERVED,
+    postgresql_where=RESERVED,
 )
 
 crls = Table(
