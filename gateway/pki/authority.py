@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from gateway.model.settings import AuthoritySettings
 from gateway.pki.certificate import Certificate
+from gateway.pki.own_revocations import OwnRevocations
 from gateway.pki.revocation import RevocationIndex
 
 
@@ -40,14 +41,16 @@ class Authority:
 class TrustSnapshot:
     """What `gateway.pki.trust` decides from. Replaced as a whole, never edited.
 
-    ``generation`` grows with every change of ``authorities``. A new ``revocation`` alone needs none,
-    since nothing that is cached depends on it.
+    ``generation`` grows with every change of ``authorities``. A new ``revocation`` or ``own`` alone needs
+    none, since nothing that is cached depends on it. ``own`` is None where the org has something to say, and
+    has not said it yet: then nothing is trusted.
     """
 
     enabled: bool
     authorities: tuple[Authority, ...]
     revocation: RevocationIndex = field(default_factory=RevocationIndex)
     generation: int = 0
+    own: OwnRevocations | None = field(default_factory=OwnRevocations)
 
     @property
     def ca_names_der(self) -> tuple[bytes, ...]:

@@ -2,10 +2,10 @@
 
 The checks run in one order, and the first that fails is the reason:
 
-    enabled → presented → path to an authority → dates → usage → revocation → freshness → device and user
+    enabled → presented → path to an authority → dates → usage → revocation → freshness → device
 
-Device and user *state* is not known here, and whether the certificate's user is the one who signs on is
-a question of its own (`bind_user`), asked when the assertion is at hand.
+The user is a question of its own (`bind_user`), asked when the assertion is at hand: whether the one who
+signs on is active, and whose certificate it is.
 """
 
 import base64
@@ -18,6 +18,7 @@ from gateway.model.reasons import TrustReason
 from gateway.pki.authority import Authority, TrustSnapshot
 from gateway.pki.certificate import Certificate, CertificateRejected, parse_certificate
 from gateway.pki.identity import device_of, user_of
+from gateway.pki.own_revocations import OwnRevocations
 from gateway.pki.path import CertificationPath, SearchBudget, build_path
 from gateway.pki.path_cache import CheckedPath, PathCache
 from gateway.pki.revocation import RevocationStatus
@@ -30,6 +31,11 @@ _REVOKED_STATUS = {
     RevocationStatus.UNKNOWN: (TrustReason.REVOCATION_UNKNOWN, "is covered by no CRL"),
     RevocationStatus.STALE: (TrustReason.REVOCATION_UNKNOWN, "is covered by a stale CRL only"),
 }
+
+_NOTHING_IS_KNOWN = NotTrusted(
+    TrustReason.REVOCATION_UNKNOWN, "what the org says of devices and users is not loaded yet"
+)
+_DEVICE_IS_INACTIVE = NotTrusted(TrustReason.DEVICE_DEACTIVATED, "the device is deactivated")
 
 
 def verify_device(
@@ -45,6 +51,8 @@ def verify_device(
         return NotTrusted(TrustReason.DEVICE_TRUST_DISABLED)
     if peer is None:
         return NotTrusted(TrustReason.NO_CERTIFICATE)
+    if trust.own is None:
+        return _NOTHING_IS_KNOWN
     sha256 = hashlib.sha256(peer.end_entity_der).digest()
     checked = cache.get(sha256, trust, now)
     if checked is None:
@@ -58,7 +66,10 @@ def verify_device(
         checked.certificate_ids, checked.distribution_points, checked.authority, trust, now
     )
     if revoked is None:
-        return checked.verdict
+        device = checked.verdict.device
+        if device is None or not trust.own.is_inactive_device(device):
+            return checked.verdict
+        revoked = _DEVICE_IS_INACTIVE
     return replace(
         revoked, device=checked.verdict.device, certificate_thumbprint=checked.verdict.certificate_thumbprint
     )
@@ -68,12 +79,15 @@ def recheck(device: VerifiedDevice, trust: TrustSnapshot, now: datetime) -> Trus
     """Judge a device again that was verified earlier, from its sealed values alone, without certificates.
 
     For tickets and sessions, at every use: device trust still on, its authority and trust anchor still
-    configured, dates, revocation and freshness of every certificate on its path. The result carries the
+    configured, dates, revocation and freshness of every certificate on its path, the device still active. The
+    result carries the
     authority's present ``user_binding_required``. Not noticed: a change of *where* the authority's
     settings take device and user from, and the removal of a configured intermediate.
     """
     if not trust.enabled:
         return _not_trusted(device, TrustReason.DEVICE_TRUST_DISABLED, "")
+    if trust.own is None:
+        return _not_trusted(device, _NOTHING_IS_KNOWN.reason, _NOTHING_IS_KNOWN.detail)
     authority = trust.authority(device.authority)
     path = device.certification_path
     if authority is None or not path or all(a.issuer_hash != path[-1].issuer for a in authority.anchors):
@@ -83,6 +97,8 @@ def recheck(device: VerifiedDevice, trust: TrustSnapshot, now: datetime) -> Trus
     revoked = _check_revocation(path, None, authority, trust, now)
     if revoked is not None:
         return _not_trusted(device, revoked.reason, revoked.detail)
+    if trust.own.is_inactive_device(device.device):
+        return _not_trusted(device, _DEVICE_IS_INACTIVE.reason, _DEVICE_IS_INACTIVE.detail)
     required = authority.settings.user_binding_required
     return (
         device
@@ -91,14 +107,19 @@ def recheck(device: VerifiedDevice, trust: TrustSnapshot, now: datetime) -> Trus
     )
 
 
-def bind_user(verdict: TrustVerdict, user: str) -> TrustVerdict:
-    """Check that the certificate's user is the assertion's: equal after case folding, nothing else.
+def bind_user(verdict: TrustVerdict, user: str, own: OwnRevocations | None) -> TrustVerdict:
+    """Check that the assertion's user is active by what the org says, and that the certificate's user is the
+    same: equal after case folding, nothing else.
 
     Where the authority requires the binding, the certificate has to name a user; otherwise one that names
     none fits anybody, and one that names another still does not fit.
     """
     if isinstance(verdict, NotTrusted):
         return verdict
+    if own is None:
+        return _not_trusted(verdict, _NOTHING_IS_KNOWN.reason, _NOTHING_IS_KNOWN.detail)
+    if own.is_inactive_user(user):
+        return _not_trusted(verdict, TrustReason.USER_DEACTIVATED, "the user is deactivated")
     if verdict.user is None:
         if not verdict.user_binding_required:
             return verdict
@@ -196,7 +217,10 @@ def _check_revocation(
 ) -> NotTrusted | None:
     """Every certificate but the anchor. Any revoked one comes before any of unknown status."""
     failure: NotTrusted | None = None
+    own = trust.own
     for position, certificate in enumerate(path):
+        if own is not None and own.is_revoked(certificate):
+            return NotTrusted(TrustReason.REVOKED, f"{_place(position)} is revoked")
         status = trust.revocation.status(
             certificate,
             now,
@@ -210,11 +234,15 @@ def _check_revocation(
         if status is not RevocationStatus.REVOKED and not authority.has_crls:
             continue
         reason, what = _REVOKED_STATUS[status]
-        place = "the end entity certificate" if position == 0 else f"intermediate certificate {position}"
+        place = _place(position)
         if status is RevocationStatus.REVOKED:
             return NotTrusted(reason, f"{place} {what}")
         failure = failure or NotTrusted(reason, f"{place} {what}")
     return failure
+
+
+def _place(position: int) -> str:
+    return "the end entity certificate" if position == 0 else f"intermediate certificate {position}"
 
 
 def _rank(reason: TrustReason) -> int:

@@ -224,7 +224,7 @@ class AppRequest:
         statement = outcome.statement
         if self._app.settings.enforcement is Enforcement.SESSION and statement is not None:
             self._services.trusted_connections.rests_on(
-                self._connection.channel, statement.verdict, outcome.session_ends
+                self._connection.channel, statement.verdict, statement.user, outcome.session_ends
             )
 
     def _leave_passage(self, errand: Errand) -> None:

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Protocol
 
-from gateway.model.device import PeerCertificate, TrustVerdict
+from gateway.model.device import PeerCertificate
 from gateway.server.deadlines import NEVER, Deadlines
+from gateway.server.exchange import Rested
 from gateway.tls.records import PUBLIC_RECORDS, Records
 from gateway.tls.session import OVERHEAD_BYTES, ContextSelector, TlsFailure, TlsSession
 
@@ -100,7 +101,7 @@ class Channel(asyncio.Protocol):
         self.peer_host = visit.client_host  # of the socket's peer, or of whom it speaks for by PROXY protocol
         self._role = ""
         # Of the last session whose request was answered here (see `gateway.server.trusted_connections`).
-        self.rested_on: TrustVerdict | None = None
+        self.rested_on: Rested | None = None
         self._closing = False
         self.deadline = NEVER
 

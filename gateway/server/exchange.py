@@ -7,7 +7,7 @@ Line        what can be known of the connection below, and cut off: the connecti
 """
 
 from collections.abc import Callable, Iterable
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from gateway.model.device import PeerCertificate, TrustVerdict
 from gateway.model.http import Headers, RequestHead, ResponseHead
@@ -37,10 +37,17 @@ REASON_PHRASES: Final = {
 }
 
 
+class Rested(NamedTuple):
+    """What let the last request of a session pass."""
+
+    verdict: TrustVerdict
+    user: str  # in folded case
+
+
 class Connection(Protocol):
     """A connection between its requests."""
 
-    rested_on: TrustVerdict | None
+    rested_on: Rested | None
 
     @property
     def is_open(self) -> bool: ...

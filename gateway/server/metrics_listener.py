@@ -17,11 +17,15 @@ MAX_CONNECTIONS: Final = 64
 
 class MetricsListener:
     """``scrape`` gives the page; ``not_ready`` the reasons why sign-ons cannot all be judged now, none means
-    ready."""
+    ready; ``degraded`` what should not stay so all the same."""
 
     def __init__(
-        self, scrape: Callable[[], Coroutine[Any, Any, bytes]], not_ready: Callable[[], list[str]]
+        self,
+        scrape: Callable[[], Coroutine[Any, Any, bytes]],
+        not_ready: Callable[[], list[str]],
+        degraded: Callable[[], list[str]] = list,
     ) -> None:
+        self._degraded = degraded
         self._scrape = scrape
         self._scraping: asyncio.Task[bytes] | None = None
         self._not_ready = not_ready
@@ -69,4 +73,5 @@ class MetricsListener:
         reasons = self._not_ready()
         if reasons:
             return web.json_response({"status": "not ready", "reasons": reasons}, status=503)
-        return web.json_response({"status": "ready"})
+        degraded = self._degraded()
+        return web.json_response({"status": "ready", **({"degraded": degraded} if degraded else {})})

@@ -73,7 +73,7 @@ class OrgSupervision:
         """Why nothing can be trusted now."""
         if self._changes.number is not None:
             return []
-        return [f"org: state not loaded{'' if self._store_down is None else f': {self._store_down}'}"]
+        return [f"org: state not loaded{'' if self._store_down is None else f' {self._store_down}'}"]
 
     def degraded(self) -> list[str]:
         """What does not keep sign-ons from being judged, and should not stay so."""

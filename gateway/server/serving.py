@@ -77,7 +77,7 @@ async def run_gateway(plan: Plan) -> None:
             estate.ticket_secret,
             plan.org_command,
         )
-        metrics = MetricsListener(supervisor.scrape, supervisor.not_ready)
+        metrics = MetricsListener(supervisor.scrape, supervisor.not_ready, supervisor.degraded)
         try:
             # A probe is answered while CRLs load; by the one that still runs, where this one takes over.
             if estate.metrics is not None and inheritance is None:

@@ -197,11 +197,16 @@ class Supervisor:
             return ["no worker runs"]
         if self._not_passed_on is not None:
             return ["new revocations are not passed on to the workers"]
-        return [
+        unloaded = [] if self._org is None else self._org.not_ready()
+        return unloaded + [
             f"{state.authority}: {state.location}: {state.detail or 'the CRL is stale'}"
             for state in self._crls.freshness(self._clock.now())
             if not state.fresh
         ]
+
+    def degraded(self) -> list[str]:
+        """What should not stay so, though sign-ons are judged as ever."""
+        return [] if self._org is None else self._org.degraded()
 
     async def drain(self, hurry: asyncio.Event) -> None:
         """Have all workers finish what runs, within the time that the configuration gives; at once when
@@ -314,6 +319,10 @@ class Supervisor:
                     (memory.descriptor, *described.descriptors),
                     seconds=_ANSWER_SECONDS,
                 )
+            if self._org is not None:
+                if not self._is_started:
+                    await self._org.first_state()
+                await self._org.worker_begins(slot.number, link)
             await link.ask("listen", seconds=_ANSWER_SECONDS)
         except BaseException:
             slot.link = None

@@ -2,7 +2,6 @@
 
 prepare   new material: contexts, snapshot and pages are made of it; may fail, and may be done in a thread
 commit    what was prepared is swapped in at once; connections stay
-revoked   a new revocation index: in force at once; connections of devices that lost trust are closed
 drain     stop listening, let exchanges finish until the deadline, then close what is left
 
 A worker reads no file and watches none: `gateway.server.supervisor` does, for all of them.
@@ -13,7 +12,6 @@ import math
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from time import perf_counter
 from typing import Final, Protocol
 
@@ -33,8 +31,7 @@ from gateway.adapters.system_log import NoSystemLog, SpooledSystemLog
 from gateway.adapters.tls_records import choose_records
 from gateway.model.events import Event
 from gateway.model.settings import GatewaySettings
-from gateway.pki.authority import TrustSnapshot
-from gateway.pki.revocation import RevocationIndex
+from gateway.policy.conditions import ConditionParsers
 from gateway.policy.user_agent import preload
 from gateway.proxy.sealing import Sealer
 from gateway.server.admission import Admission
@@ -46,9 +43,10 @@ from gateway.server.collect import HeldBodies
 from gateway.server.deadlines import Deadlines
 from gateway.server.descriptors import connections_that_fit, raise_descriptor_limit
 from gateway.server.exchange import Handler
-from gateway.server.hosts import HostTable, Role, host_table
+from gateway.server.hosts import Role
 from gateway.server.http2_connection import Http2Connection
 from gateway.server.http_connection import HttpConnection
+from gateway.server.in_force import InForce, Laid
 from gateway.server.listening import LISTEN_BACKLOG
 from gateway.server.log import LogWriter
 from gateway.server.metrics import Metrics
@@ -68,7 +66,6 @@ from gateway.services.material import Material
 from gateway.services.pending import ChallengeMarks, PendingChallenges
 from gateway.services.ports import OneUseKeys, SeenRequests
 from gateway.services.sessions import Sessions
-from gateway.services.snapshot import Live, Snapshot, build_snapshot
 from gateway.services.statements import StatementSigner
 
 # How long an idle connection may still bring a request when the worker drains.
@@ -114,16 +111,16 @@ class Shared:
 class Prepared:
     """A configuration that only has to be swapped in."""
 
-    snapshot: Snapshot
-    hosts: HostTable
+    laid: Laid
     pages: PageRenderer
     pools: PreparedPools
 
 
 class Worker:
-    """Made on the running loop. Raises what `prepare` raises."""
+    """Made on the running loop. Raises what `prepare` raises. ``in_force`` takes what is revoked, and what
+    the org says; connections of devices that lost trust by it are closed."""
 
-    def __init__(self, material: Material, shared: Shared, log: LogWriter) -> None:
+    def __init__(self, material: Material, shared: Shared, log: LogWriter, parsers: ConditionParsers) -> None:
         preload()
         self._loop = asyncio.get_running_loop()
         self._log = log
@@ -143,7 +140,6 @@ class Worker:
         )
         self._references = b""
         self._reference_at = 0
-        self._generation = 0
         self._draining = False
         self._drain_ends = math.inf
         self._send_no_tickets = find_ticket_switch()
@@ -162,13 +158,18 @@ class Worker:
         )
         self._shed: dict[str, tuple[int, str]] = {}
         self._pools = Pools(self._loop, self._deadlines, self)
-        prepared = self._make(material, RevocationIndex(), former=None)
-        self._generation = prepared.snapshot.trust.generation
-        self._live: Live[Snapshot] = Live(prepared.snapshot)
-        self._hosts: Live[HostTable] = Live(prepared.hosts)
-        self._tickets.apply(prepared.hosts)
-        self._answers = Answers(prepared.pages, self._randomness)
-        self._pools.commit(prepared.pools)
+        self.in_force = InForce(
+            material,
+            parsers,
+            self._send_no_tickets,
+            self._leave_unverified,
+            self._tickets,
+            self._trusted,
+            self._clock,
+        )
+        self._live, self._hosts = self.in_force.live, self.in_force.hosts
+        self._answers = Answers(_pages(settings), self._randomness)
+        self._pools.commit(self._pools.prepare(settings))
         self._system_log = self._make_system_log(shared, settings)
         self._signer = StatementSigner(settings.org_name, shared.keys.jwt_keys)
         self._handlers = self._make_handlers(shared)
@@ -218,26 +219,17 @@ class Worker:
         """Make all that a new configuration needs, and change nothing. Raises NoCertificateFor,
         ServerCertificateRefused, PageTemplateRefused and OSError (a CA file for an upstream). Listening
         addresses, the org's name and keys stay as they were."""
-        material = replace(material, settings=self._reachable(material.settings))
-        return self._make(material, self._live.current.trust.revocation, former=self._hosts.current)
+        settings = self._reachable(material.settings)
+        laid = self.in_force.lay(replace(material, settings=settings))
+        return Prepared(laid, _pages(settings), self._pools.prepare(settings))
 
     def commit(self, prepared: Prepared) -> None:
         """Swap in what was prepared since the last commit. Cannot fail."""
         self._pools.commit(prepared.pools)
-        self._generation = prepared.snapshot.trust.generation
-        self._admission.limits = prepared.snapshot.settings.limits
-        self._system_log.apply(prepared.snapshot.settings.system_log)
+        self._admission.limits = prepared.laid.snapshot.settings.limits
+        self._system_log.apply(prepared.laid.snapshot.settings.system_log)
         self._answers.replace_pages(prepared.pages)
-        # The index may have changed since.
-        self._live.replace(prepared.snapshot.with_revocation(self._live.current.trust.revocation))
-        self._hosts.replace(prepared.hosts)
-        self._tickets.apply(prepared.hosts)
-        self._close_untrusted(self._clock.now())
-
-    def revoked(self, revocation: RevocationIndex) -> None:
-        """A new index: in force for the next request at once, and for connections that last."""
-        self._live.replace(self._live.current.with_revocation(revocation))
-        self._close_untrusted(self._clock.now())
+        self.in_force.swap_in(prepared.laid)
 
     def replace_ticket_secret(self, secret: bytes) -> None:
         self._tickets.replace_secret(secret, self._hosts.current)
@@ -327,21 +319,6 @@ class Worker:
         if follows and settings.listen_https != self._listens:
             return replace(settings, public_port=self._live.current.settings.public_port)
         return settings
-
-    def _make(self, material: Material, revocation: RevocationIndex, former: HostTable | None) -> Prepared:
-        settings = material.settings
-        trust = TrustSnapshot(
-            settings.device_trust_enabled, material.authorities, revocation, self._generation + 1
-        )
-        snapshot = build_snapshot(material, trust)
-        return Prepared(
-            snapshot,
-            host_table(
-                snapshot, material.certificates, self._send_no_tickets, former, self._leave_unverified
-            ),
-            PageRenderer(settings.pages_directory, org_name=settings.org_name),
-            self._pools.prepare(settings),
-        )
 
     def _make_system_log(self, shared: Shared, settings: GatewaySettings) -> NoSystemLog | SpooledSystemLog:
         if shared.spool is None:
@@ -435,9 +412,6 @@ class Worker:
             self._records,
         )
 
-    def _close_untrusted(self, now: datetime) -> None:
-        self._trusted.close_untrusted(self._live.current.trust, now)
-
     def _lost_trust(self, connections: int, seconds: float) -> None:
         self._metrics.closed_by_revocation.inc(connections)
         self._metrics.revocation_seconds.observe(seconds)
@@ -449,7 +423,7 @@ class Worker:
             now = self._clock.now()
             for event in self._pending.expire(now):
                 self.emit(event)
-            self._close_untrusted(now)
+            self.in_force.close_untrusted()
             self._report_shed()
 
     def _reference(self) -> str:
@@ -460,3 +434,7 @@ class Worker:
             at = 0
         self._reference_at = at + _REFERENCE_BYTES
         return self._references[at : at + _REFERENCE_BYTES].hex()
+
+
+def _pages(settings: GatewaySettings) -> PageRenderer:
+    return PageRenderer(settings.pages_directory, org_name=settings.org_name)

@@ -2,6 +2,7 @@
 
     start       → prepared | refused    the configuration, keys, shared tables and listening sockets
     revocation  → applied               an index, to be in force at once
+    org_state, changes → org_applied    what the org says (`gateway.server.org_following`)
     listen      → ready                 take connections
     prepare     → prepared | refused    a new configuration; nothing changes yet
     commit      → committed | refused   the prepared one is in force
@@ -31,6 +32,7 @@ from prometheus_client import generate_latest
 from gateway.adapters.held_files import HeldFiles, taken_from, unpack
 from gateway.adapters.key_files import GatewayKeys, load_keys
 from gateway.adapters.one_use_file import save_one_use_table
+from gateway.adapters.plugins import load_condition_parsers
 from gateway.adapters.sealed_memory import SealedMemory, memory_file, sealed
 from gateway.adapters.shared_index import MAX_DESCRIPTION_BYTES, open_index
 from gateway.adapters.shared_memories import SharedChallengeMarks, SharedOneUseKeys, SharedSeenRequests
@@ -38,12 +40,14 @@ from gateway.adapters.shared_table import SharedTable
 from gateway.adapters.spool import RUN_RANDOM_BYTES, Spool
 from gateway.model.settings import GatewaySettings
 from gateway.pki.revocation import RevocationIndex
+from gateway.policy.conditions import ConditionParsers
 from gateway.server.configuration import LoadMaterial
 from gateway.server.control import PROTOCOL, ControlChannel, ControlClosed, Message
 from gateway.server.heap import settle_heap
 from gateway.server.hosts import NoCertificateFor
 from gateway.server.log import LogWriter
 from gateway.server.log_output import SharedOutput
+from gateway.server.org_following import OrgFollowing
 from gateway.server.page_templates import PageTemplateRefused
 from gateway.server.worker import JoinFleet, Prepared, Shared, Worker
 from gateway.services.material import Material
@@ -82,6 +86,7 @@ class _Process:
         self._index = RevocationIndex()
         # A later index must not be overtaken by an earlier one.
         self._indexing = asyncio.Lock()
+        self._following: OrgFollowing
         self._ends = asyncio.Event()
         self._one_use_keys: SharedTable
         self._orphaned = False
@@ -101,8 +106,10 @@ class _Process:
             await self._begin(start, given, log)
             async with asyncio.TaskGroup() as group:
                 receiving = group.create_task(self._receive(group), name="control channel")
+                following = group.create_task(self._following.run(), name="org")
                 await self._ends.wait()
                 await self._worker.drain()
+                following.cancel()
                 await self._tell_metrics(Message("metrics"))
                 receiving.cancel()
             if self._orphaned:  # nobody else is left to do it
@@ -119,13 +126,13 @@ class _Process:
         self._sockets = [socket.socket(fileno=descriptor) for descriptor in sockets]
         self._load = self._loader_for(values["config_path"])
 
-        def load() -> tuple[Material, GatewayKeys, HeldFiles, Spool | None]:
+        def load() -> tuple[Material, GatewayKeys, HeldFiles, ConditionParsers, Spool | None]:
             held = unpack(files)
             with taken_from(held):
                 material, keys = self._load(_read_at(values)), load_keys(values["keys_directory"])
-            return material, keys, held, _spool(material.settings, values)
+            return material, keys, held, load_condition_parsers(), _spool(material.settings, values)
 
-        material, keys, held, spool = await asyncio.to_thread(load)
+        material, keys, held, parsers, spool = await asyncio.to_thread(load)
         self._one_use_keys = SharedTable.open(one_use_keys)
         keys_of_all, seen_by_all = (
             SharedOneUseKeys(self._one_use_keys),
@@ -142,7 +149,8 @@ class _Process:
             values["slot"],
         )
         with taken_from(held):
-            self._worker = Worker(material, shared, log)
+            self._worker = Worker(material, shared, log, parsers)
+        self._following = OrgFollowing(self._worker.in_force, self._org_applied)
         settle_heap()
         self._answer(start, "prepared", features=self._worker.features)
 
@@ -163,6 +171,8 @@ class _Process:
                     self._answer(message, "ready")
                 case "revocation":
                     group.create_task(self._take_index(message), name="revocation index")
+                case "org_state" | "changes":
+                    self._following.take(message)
                 case "prepare":
                     group.create_task(self._prepare(message), name="new configuration")
                 case "commit":
@@ -190,7 +200,7 @@ class _Process:
 
         async with self._indexing:
             self._index = await asyncio.to_thread(opened)
-            self._worker.revoked(self._index)
+            self._worker.in_force.revoked(self._index)
         self._answer(message, "applied")
 
     async def _prepare(self, message: Message) -> None:
@@ -223,6 +233,12 @@ class _Process:
             self._answer(message, "refused", detail=str(error))
             return
         self._answer(message, "metrics", (memory.descriptor,))
+
+    def _org_applied(self, change: int | None, refused: str) -> None:
+        try:
+            self._channel.send("org_applied", change=change, refused=refused)
+        except ControlClosed:
+            return  # who receives finds out, too
 
     def _answer(
         self, question: Message, name: str, descriptors: tuple[int, ...] = (), **values: object

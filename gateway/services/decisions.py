@@ -61,7 +61,7 @@ class Decisions:
 
     def with_device(self, arrival: Arrival, identity: Identity, verdict: TrustVerdict) -> Decided:
         """Decide with the verdict on a device, which must be this user's device where that is required."""
-        bound = bind_user(verdict, identity.user)
+        bound = bind_user(verdict, identity.user, self._live.current.trust.own)
         trusted = isinstance(bound, VerifiedDevice)
         trust = DeviceTrust.TRUSTED if trusted else DeviceTrust.NOT_TRUSTED
         request = _request(arrival, identity, trust)

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from gateway.federation.expectation import IdentityProvider, identity_provider
 from gateway.model.settings import AppSettings, GatewaySettings, Zone
 from gateway.pki.authority import TrustSnapshot
+from gateway.pki.own_revocations import OwnRevocations
 from gateway.pki.revocation import RevocationIndex
 from gateway.policy.rules import Policy, referenced_groups
 from gateway.proxy.targets import fold_path
@@ -44,6 +45,9 @@ class Snapshot:
 
     def with_revocation(self, revocation: RevocationIndex) -> "Snapshot":
         return replace(self, trust=replace(self.trust, revocation=revocation))
+
+    def with_own(self, own: OwnRevocations | None) -> "Snapshot":
+        return replace(self, trust=replace(self.trust, own=own))
 
 
 class Live(Generic[T]):

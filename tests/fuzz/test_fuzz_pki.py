@@ -27,6 +27,7 @@ from gateway.model.settings import AuthoritySettings, DeviceFrom, UserFrom
 from gateway.pki.authority import TrustSnapshot, authority_from
 from gateway.pki.certificate import CertificateRejected, parse_certificate
 from gateway.pki.crl import CrlRejected, parse_crl
+from gateway.pki.own_revocations import OwnRevocations
 from gateway.pki.path_cache import PathCache
 from gateway.pki.revocation import RevocationIndex
 from gateway.pki.serials import SerialSet
@@ -153,7 +154,7 @@ def judge(device_der: bytes, *presented: bytes) -> TrustVerdict:
     assert not any(ord(character) < 32 for character in found.device)
     assert found.not_after >= NOW
     assert recheck(found, TRUST, NOW) == found
-    assert isinstance(bind_user(found, found.user or ""), VerifiedDevice)
+    assert isinstance(bind_user(found, found.user or "", OwnRevocations()), VerifiedDevice)
     return found
 
 

@@ -28,18 +28,19 @@ class GatewayProcess:
         arguments: tuple[str, ...] = (),
         name: str = "gateway",
         environment: Mapping[str, str] | None = None,
+        program: tuple[str, ...] = (str(Path(sys.executable).parent / "devicetrust"), "serve"),
     ) -> None:
         self.directory = directory
         self.configuration_file = directory / "gateway.yaml"
         self.write(configuration)
         self.https_port = port_of(configuration["listen"]["https"][0])
         self.metrics_port = port_of(configuration["listen"]["metrics"])
-        serve = ["serve", "-c", str(self.configuration_file), *arguments]
+        serve = [*program, "-c", str(self.configuration_file), *arguments]
         outputs = directory / "outputs"  # beside the configuration, their growth would wake its watch
         outputs.mkdir(exist_ok=True)
         self._process = ChildProcess(
             name,
-            [str(Path(sys.executable).parent / "devicetrust"), *serve],
+            serve,
             outputs,
             environment=environment,
         )
@@ -132,15 +133,16 @@ class GatewayProcess:
 
     def workers(self) -> list[int]:
         """The process IDs of its workers."""
-        return self._children(b"gateway.cli.worker")
+        return self._children("gateway.cli.worker")
 
     def orgs(self) -> list[int]:
         """The process ID of its org process, if one runs."""
-        return self._children(b"gateway.cli.org")
+        return self._children("gateway.cli.org", "support.fake_org")
 
-    def _children(self, module: bytes) -> list[int]:
+    def _children(self, *modules: str) -> list[int]:
         children = Path(f"/proc/{self.process_id}/task/{self.process_id}/children").read_text().split()
-        return [int(child) for child in children if module in Path(f"/proc/{child}/cmdline").read_bytes()]
+        commands = {int(child): Path(f"/proc/{child}/cmdline").read_text().split("\0") for child in children}
+        return [child for child, command in commands.items() if set(modules) & set(command)]
 
     def wait_for_records(self, event: str, count: int, seconds: float = 20.0) -> list[dict[str, Any]]:
         """The records of an event, when there are that many."""
@@ -158,10 +160,13 @@ def gateway_process(
     *,
     arguments: tuple[str, ...] = (),
     environment: Mapping[str, str] | None = None,
+    **details: Any,
 ) -> Iterator[GatewayProcess]:
     """A gateway that is ready. After the block it is told to stop and has to end with 0; when the block
     failed, the exception carries what the gateway wrote."""
-    gateway = GatewayProcess(configuration, directory, arguments=arguments, environment=environment)
+    gateway = GatewayProcess(
+        configuration, directory, arguments=arguments, environment=environment, **details
+    )
     try:
         gateway.wait_until_ready()
         yield gateway

@@ -8,11 +8,19 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from support.forge import DAY, NOW, Forged, forge, forge_authority, forge_crl, forge_device, upn
 
-from gateway.model.device import NotTrusted, PeerCertificate, TrustVerdict, VerifiedDevice
+from gateway.model.device import (
+    CertificateId,
+    NotTrusted,
+    PeerCertificate,
+    TrustVerdict,
+    VerifiedDevice,
+)
+from gateway.model.org_state import OrgChange
 from gateway.model.reasons import TrustReason
 from gateway.model.settings import AuthoritySettings, DeviceFrom, UserFrom
 from gateway.pki.authority import Authority, TrustSnapshot, authority_from
 from gateway.pki.crl import parse_crl
+from gateway.pki.own_revocations import OwnRevocations
 from gateway.pki.path_cache import PathCache
 from gateway.pki.trust import MAX_PRESENTED_CERTIFICATES, bind_user, recheck, verify_device
 
@@ -320,4 +328,89 @@ NO_USER = forge_device("device", ISSUING)
 def test_the_certificates_user_must_be_the_one_who_signs_on(
     device: Forged, trust: TrustSnapshot, user: str, expected: str | None
 ) -> None:
-    assert reason(bind_user(verdict(device, trust), user)) == expected
+    assert reason(bind_user(verdict(device, trust), user, trust.own)) == expected
+
+
+# What the org says.
+
+BUILTIN = replace(SETTINGS, name="builtin", certificates="", crls=(), builtin=True)
+
+
+def own_says(*changes: OrgChange, loaded: bool = True) -> TrustSnapshot:
+    """The CA in the store, whose org says this."""
+    trust = trusting(authorities=(authority_from(BUILTIN, [ISSUING.parsed]),))
+    return replace(trust, own=OwnRevocations().with_changes(changes) if loaded else None)
+
+
+IDENTITY = CertificateId(ISSUING.parsed.issuer_hash, DEVICE.parsed.serial_number)
+REVOKED = OrgChange(1, certificate=IDENTITY, revoked=True)
+ANOTHER = OrgChange(1, certificate=replace(IDENTITY, issuer=ROOT.parsed.issuer_hash), revoked=True)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ((), None),
+        ((REVOKED,), TrustReason.REVOKED),
+        ((REVOKED, replace(REVOKED, revoked=False)), None),
+        ((ANOTHER,), None),
+        ((OrgChange(1, device=("urn:device:1", False)),), TrustReason.DEVICE_DEACTIVATED),
+        ((OrgChange(1, device=("urn:DEVICE:1", False)),), None),
+        ((REVOKED, OrgChange(1, device=("urn:device:1", False))), TrustReason.REVOKED),
+        ((OrgChange(1, user=("alice@example.test", False)),), TrustReason.USER_DEACTIVATED),
+        ((OrgChange(1, user=("bob@example.test", False)),), None),
+    ],
+    ids=[
+        "nothing: trusted without any CRL",
+        "the certificate is revoked",
+        "it was on hold, and is no more",
+        "the same number of another issuer is revoked",
+        "the device is deactivated",
+        "a device of another name is",
+        "both: the certificate comes first",
+        "the user is deactivated, however the assertion writes the name",
+        "another user is",
+    ],
+)
+def test_what_the_org_says_counts_at_once_for_handshakes_tickets_and_sessions(
+    said: tuple[OrgChange, ...], expected: TrustReason | None
+) -> None:
+    before = own_says()
+    cache = PathCache()
+    earlier = verdict(trust=before, cache=cache)
+    assert isinstance(earlier, VerifiedDevice)
+    trust = own_says(*said)
+    for found in (verdict(trust=trust, cache=cache), recheck(earlier, trust, NOW)):
+        assert reason(bind_user(found, "Alice@Example.test", trust.own)) == expected
+        if found is not earlier and isinstance(found, NotTrusted):
+            assert (found.device, found.certificate_thumbprint) == (
+                earlier.device,
+                earlier.certificate_thumbprint,
+            )
+
+
+def test_devices_and_users_of_other_authorities_can_be_deactivated_too() -> None:
+    device = OrgChange(1, device=("urn:device:1", False))
+    user = OrgChange(1, user=("alice@example.test", False))
+    for change, expected in ((device, "DEVICE_DEACTIVATED"), (user, "USER_DEACTIVATED")):
+        trust = replace(FRESH, own=OwnRevocations().with_changes([change]))
+        assert reason(bind_user(verdict(trust=trust), "alice@example.test", trust.own)) == expected
+        again = recheck(verified(), trust, NOW)
+        assert reason(bind_user(again, "alice@example.test", trust.own)) == expected
+
+
+def test_nothing_is_trusted_before_the_org_has_said_anything() -> None:
+    trust = own_says(loaded=False)
+    expected = TrustReason.REVOCATION_UNKNOWN
+    earlier = verified()
+    assert reason(verdict(trust=trust)) == expected
+    assert reason(verdict(trust=replace(FRESH, own=None))) == expected
+    assert reason(recheck(earlier, replace(FRESH, own=None), NOW)) == expected
+    assert reason(bind_user(earlier, "alice@example.test", None)) == expected
+    assert reason(verdict(None, trust)) == TrustReason.NO_CERTIFICATE
+
+
+def test_a_user_who_is_deactivated_comes_before_a_certificate_of_somebody_else() -> None:
+    trust = own_says(OrgChange(1, user=("bob@example.test", False)))
+    found = bind_user(verdict(trust=trust), "bob@example.test", trust.own)
+    assert reason(found) == TrustReason.USER_DEACTIVATED
