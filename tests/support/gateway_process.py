@@ -74,8 +74,8 @@ class GatewayProcess:
         """Every JSON line that it wrote so far, standard output first."""
         records = []
         for path in (self._process.stdout_path, self._process.stderr_path):
-            for line in path.read_text(errors="replace").splitlines():
-                if line.startswith("{"):
+            for line in path.read_text(errors="replace").splitlines(keepends=True):
+                if line.startswith("{") and line.endswith("\n"):  # else it is being written
                     records.append(json.loads(line))
         return records
 
