@@ -262,7 +262,7 @@ def test_an_org_that_is_killed_again_and_again_costs_no_wrong_answer(world: Worl
         _again_and_again(lambda: world.outcome(good)) as goods,
         _again_and_again(lambda: world.outcome(bad)) as bads,
     ):
-        for count in range(1, 7):
+        for count in range(1, 6):
             os.kill(gateway.orgs()[0], signal.SIGKILL)
             number = store.revoke(world.named(world.device(f"urn:device:{count + 10}")))
             gateway.wait_for_records("org_started", count + 1, 60)
