@@ -1,4 +1,4 @@
-"""``devicetrust policy``: run the case tables of policies, lint them, explain one answer.
+"""``devicetrust policy``: run the case tables of policies, lint them, explain one answer, replay the past.
 
 Exit codes: 0 fine, 1 findings (a failed case, a lint error or warning), 2 unusable (a file, option or
 plug-in that cannot be read).
@@ -14,6 +14,7 @@ from typing import Any, Final
 import click
 
 from gateway.adapters.plugins import PlugInError, load_condition_parsers
+from gateway.cli.policy_simulate import simulate
 from gateway.config.errors import ConfigError
 from gateway.config.load import ConfigErrors, load_settings
 from gateway.config.policy_file import CASES_SUFFIX, PolicyFile, cases_path, read_cases_file, read_policy
@@ -36,7 +37,7 @@ class Unusable(click.ClickException):
 
 @click.group("policy")
 def policy() -> None:
-    """Test, lint and explain sign-on policies.
+    """Test, lint and explain sign-on policies, and replay the past under them.
 
     \b
     Examples:
@@ -44,6 +45,8 @@ def policy() -> None:
       devicetrust policy lint policies/office-365-allow-list.yaml
     """
 
+
+policy.add_command(simulate)
 
 _client_conditions = click.option(
     "--client-conditions/--no-client-conditions",

@@ -32,6 +32,15 @@ class Outcome(StrEnum):
 _OUTCOMES: Final = {"ALLOW": Outcome.LET_IN, "CHALLENGE": Outcome.FACTOR, "DENY": Outcome.DENIED}
 
 
+# What the log calls the platforms that have a name.
+_SYSTEMS: Final = {
+    "iOS": Platform.IOS,
+    "Android": Platform.ANDROID,
+    "Windows": Platform.WINDOWS,
+    "macOS": Platform.MACOS,
+}
+
+
 class Unread(Exception):
     """An event that is no sign-on that can be replayed; the text says why."""
 
@@ -88,17 +97,21 @@ def read_sign_on(
         groups = frozenset(map(str, logged)) if isinstance(logged, list) else None
         if groups is None and groups_of is not None:
             groups = groups_of(user)
+        claims = event["client"]["userAgent"]
         request = SignOnRequest(
             user,
             groups or frozenset(),
             ip_address(event["client"]["ipAddress"]),
-            Client(details["client"]),
-            Platform(details["platform"]),
+            Client(claims["browser"]),
+            _SYSTEMS.get(claims["os"]) or Platform(claims["os"]),
             DeviceTrust(details.get("deviceTrust", DeviceTrust.UNKNOWN.value)),
         )
+        published = datetime.fromisoformat(event["published"])
+        if published.tzinfo is None:
+            raise Unread("is not one of ours: its time has no zone")
         return PastSignOn(
             uuid=str(event["uuid"]),
-            published=datetime.fromisoformat(event["published"]),
+            published=published,
             app=str(app),
             request=request,
             groups_known=groups is not None,

@@ -12,14 +12,14 @@ PLACES = zones(office=["10.0.0.0/8"])
 FACTOR = {"allow": {"prompt_for_factor": "every_sign_on"}}
 
 
-def event(result: str = "ALLOW", **details: Any) -> dict[str, Any]:
-    debug = {"client": "web_browser", "platform": "windows", "deviceTrust": "not_trusted", **details}
+def event(result: str = "ALLOW", os: str = "Windows", **details: Any) -> dict[str, Any]:
+    debug = {"deviceTrust": "not_trusted", **details}
     return {
         "uuid": "u1",
         "published": "2026-11-26T09:30:00.000Z",
         "eventType": "policy.evaluate_sign_on",
         "actor": {"alternateId": "ana@example.test"},
-        "client": {"ipAddress": "10.1.2.3"},
+        "client": {"ipAddress": "10.1.2.3", "userAgent": {"browser": "web_browser", "os": os}},
         "target": [{"type": "PolicyRule", "id": "0pr"}, {"type": "AppInstance", "id": "wiki"}],
         "outcome": {"result": result},
         "debugContext": {"debugData": {name: value for name, value in debug.items() if value is not None}},
@@ -52,9 +52,14 @@ def test_groups_that_were_not_logged_are_those_of_now() -> None:
         ({"target": None}, "names no app"),
         ({"outcome": {}}, "lacks result"),
         ({"outcome": {"result": "ABANDONED"}}, "lacks ABANDONED"),
-        ({"client": {"ipAddress": "mars"}}, "not one of ours"),
+        ({"client": {"ipAddress": "mars", "userAgent": {"browser": "web_browser"}}}, "not one of ours"),
+        ({"client": {"ipAddress": "10.1.2.3", "userAgent": None}}, "not one of ours"),
         ({"client": None}, "not one of ours"),
-        ({"debugContext": {"debugData": {"client": "fax", "platform": "ios"}}}, "not one of ours"),
+        ({"client": {"ipAddress": "10.1.2.3", "userAgent": {"browser": "fax", "os": "iOS"}}}, "not one of"),
+        (
+            {"client": {"ipAddress": "10.1.2.3", "userAgent": {"browser": "web_browser", "os": "OS/2"}}},
+            "not one",
+        ),
         ({"published": "yesterday"}, "not one of ours"),
         ({"actor": []}, "not one of ours"),
     ],
@@ -108,7 +113,7 @@ def test_what_nothing_told_is_not_guessed() -> None:
     assert replay([past()], by_group, PLACES).unknown_groups == 1
     by_device = policy(rule("a", "allow", platforms=["windows"], device_trust="trusted"))
     assert replay([past(deviceTrust="unknown")], by_device, PLACES).unknown_device == 1
-    assert replay([past(deviceTrust=None, platform="ios")], by_device, PLACES).replayed == 1
+    assert replay([past(deviceTrust=None, os="iOS")], by_device, PLACES).replayed == 1
 
 
 def test_two_policies_are_compared_with_each_other() -> None:
