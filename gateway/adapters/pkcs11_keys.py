@@ -6,7 +6,7 @@ The library is the optional ``python-pkcs11`` (``pip install 'devicetrust-gatewa
 import hashlib
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes
@@ -93,13 +93,19 @@ class Pkcs11Signer:
 
     def _open(self) -> None:
         import pkcs11
+        from pkcs11.exceptions import UserAlreadyLoggedIn
         from pkcs11.util.ec import encode_ec_public_key
         from pkcs11.util.rsa import encode_rsa_public_key
 
         if self._session is not None:
-            self._session.close()
+            with suppress(pkcs11.PKCS11Error):  # it is broken, or else nobody would open another one
+                self._session.close()
             self._session = None
-        self._session = session = self._token().open(user_pin=self._pin())
+        token = self._token()
+        try:
+            self._session = session = token.open(user_pin=self._pin())
+        except UserAlreadyLoggedIn:  # by another key of this process: a login is the whole process's
+            self._session = session = token.open()
         wanted: dict[Any, Any] = {}
         if "object" in self._wanted:
             wanted[pkcs11.Attribute.LABEL] = self._wanted["object"].decode(errors="replace")

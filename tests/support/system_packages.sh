@@ -12,7 +12,7 @@ tests)
     # libatomic1 is for the driver inside the playwright wheel; the font is for screenshots
     wanted="apache2 chromium curl faketime fonts-dejavu-core iproute2 libapache2-mod-auth-mellon libatomic1
             libnss3-tools nginx-light openssl php-cli php-curl php-intl php-mbstring php-xml
-            postgresql simplesamlphp util-linux" ;;
+            postgresql simplesamlphp softhsm2 libstrongswan-standard-plugins strongswan-pki util-linux" ;;
 bench) # peers and load generators
     wanted="apache2 caddy haproxy libapache2-mod-auth-mellon nghttp2-client nginx-light openssl postgresql
             util-linux wrk" ;;
