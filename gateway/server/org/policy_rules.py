@@ -8,7 +8,7 @@ from gateway.model.org import TokenScope
 from gateway.server.org.call import Call
 from gateway.server.org.enforcement import Applied
 from gateway.server.org.listing import list_of
-from gateway.server.org.openapi import answers, reference, takes
+from gateway.server.org.openapi import answers, query_parameter, reference, takes
 from gateway.server.org.policy_shape import (
     edited,
     if_match,
@@ -49,6 +49,8 @@ async def get_rule(call: Call) -> Answer:
 
 async def create_rule(call: Call) -> Answer:
     body, policy_id = call.json_object(), call.parameters["policyId"]
+    if call.text("activate", "true") == "false":
+        body = {"status": "INACTIVE", **body}
     (result, rule_id), applied = await edited(
         call, lambda work, editing: policies.create_rule(work, editing, policy_id, body)
     )
@@ -116,7 +118,14 @@ ROUTES: Final[Sequence[Route]] = (
         _PATH,
         TokenScope.ADMIN,
         create_rule,
-        _operation("Create a rule", _ONE, requestBody=_BODY),
+        _operation(
+            "Create a rule",
+            _ONE,
+            requestBody=_BODY,
+            parameters=[
+                query_parameter("activate", "false: the rule is inactive, unless it says otherwise.")
+            ],
+        ),
     ),
     Route("GET", f"{_PATH}/{{ruleId}}", TokenScope.READ, get_rule, _operation("A rule", _ONE)),
     Route(

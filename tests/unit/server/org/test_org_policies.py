@@ -112,6 +112,12 @@ async def test_a_rule_lives_and_every_step_is_in_feed_and_log(world: OrgWorld) -
     assert [change[1] for change in world.changes()] == [{"what": "policies"}] * 5
 
 
+async def test_a_rule_may_begin_inactive(world: OrgWorld) -> None:
+    path = await path_of(world, "wiki")
+    made = await world.do("POST", f"{path}/rules?activate=false", {"name": "Later", "actions": DENY})
+    assert made["status"] == "INACTIVE"
+
+
 async def test_rules_go_through_the_sdk_and_come_back(world: OrgWorld) -> None:
     path = await path_of(world, "wiki")
     trusted, office, last = await world.get(f"{path}/rules")
