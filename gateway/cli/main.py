@@ -29,6 +29,7 @@ VERBS: Final = {
     "config": ("config", "Describe the configuration file; export and import changes."),
     "keys": ("keys", "Take the gateway's own keys to the other gateways of a fleet."),
     "policy": ("policy", "Lint, test and explain sign-on policies."),
+    "token": ("token", "Make, list and revoke the tokens of the API."),
     "ca": ("ca", "Run the certification authority that is in the store."),
     "store": ("store", "Migrate, back up, restore and move the store."),
     "log": ("log", "Read, export and verify the System Log."),

@@ -1,12 +1,8 @@
 """What the commands of `devicetrust ca` have in common: the store, the keys, who acts, and finding things."""
 
-import getpass
 import json
-import socket
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -19,9 +15,9 @@ from gateway.adapters.ca_keys import CaKeys
 from gateway.adapters.memory import SystemRandomness
 from gateway.adapters.store.store import Store
 from gateway.adapters.store.work import Committed
+from gateway.cli.at_the_machine import occasion_of
 from gateway.config.load import load_settings
 from gateway.model.issued import IssuedCertificate
-from gateway.model.log_event import Actor
 from gateway.model.org import Device, User
 from gateway.model.settings import GatewaySettings
 from gateway.pki.certificate import Certificate
@@ -30,7 +26,7 @@ from gateway.pki.issuance import IssuanceRefused
 from gateway.services.authorities import AuthorityRefused
 from gateway.services.authority_ports import AuthorityView
 from gateway.services.issuing import IssuingRefused
-from gateway.system_log.catalog import Occasion, job
+from gateway.system_log.catalog import Occasion
 
 config_option = click.option(
     "-c",
@@ -58,13 +54,7 @@ class OpenedCa:
         store.on_commit(self._committed)
 
     def occasion(self) -> Occasion:
-        """Now, by whoever runs the command: people know each other by their accounts on the machine."""
-        by = f"{_account()}@{socket.gethostname()}"
-        transaction = uuid.uuid4().hex
-        return replace(
-            job(datetime.now(UTC), lambda: str(uuid.uuid4()), transaction),
-            actor=Actor("devicetrust-ca", "SystemPrincipal", by, "devicetrust ca"),
-        )
+        return occasion_of("devicetrust ca")
 
     def device(self, view: Any, name: str) -> Device | None:
         """By id, by its name in certificates, or by its display name if only one has it."""
@@ -179,10 +169,3 @@ def new_file(path: Path, write: Callable[[Path], None]) -> None:
         write(path)
     except FileExistsError:
         raise click.ClickException(f"{path}: is there already, and is not overwritten") from None
-
-
-def _account() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from support.authority_site import AuthoritySite
 from support.org_in_process import NOW, StandingClock, running_app
 
 from gateway.adapters.store import Store
@@ -45,6 +46,12 @@ class OrgWorld:
         status, value = await self.ask(method, path, body)
         assert 200 <= status < 300, value
         return value
+
+    def authority(self) -> AuthoritySite:
+        """A certification authority in the store, with keys in memory; its people and devices, too."""
+        site = AuthoritySite(self.store, now=self.clock.now())
+        site.initialise()
+        return site
 
     def events(self) -> list[str]:
         """Types of the System Log's events, in their order."""

@@ -15,6 +15,7 @@ from gateway.server.org.call import Actor, StoreDoor
 from gateway.server.org.errors import invalid_token
 from gateway.services.ports import Clock
 
+TOKEN_BYTES: Final = 32
 _TOKEN: Final = re.compile(r"dtk_[A-Za-z0-9_-]{43}")
 # When a token was used last is for people to read.
 _LAST_USED_STEP: Final = timedelta(minutes=1)
@@ -31,7 +32,7 @@ def presented_token(authorization: str) -> str | None:
 
 
 def new_token(random: bytes) -> str:
-    """A token made of 32 random bytes."""
+    """A token made of `TOKEN_BYTES` random bytes."""
     return "dtk_" + base64.urlsafe_b64encode(random).decode().rstrip("=")
 
 

@@ -180,6 +180,11 @@ class Call:
             ),
         )
 
+    @property
+    def acting_as(self) -> str:
+        """For whom the caller's token was made; empty where that was not said."""
+        return "" if self.actor is None else self.actor.token.user
+
     def new_id(self, kind: IdKind) -> str:
         return new_id(kind, self.randomness.bytes(MIN_RANDOM_BYTES))
 

@@ -20,6 +20,9 @@ from gateway.server.org.fleet import Fleet
 from gateway.services.ports import Clock
 
 REPORT_SECONDS: Final = 4.0
+# A store that is this gateway's alone is looked into by commands only. They have time, and each transaction
+# keeps others waiting.
+_OWN_STORE_SECONDS: Final = 0.1
 # A gateway that said nothing for so long does not come back under this id.
 FORGOTTEN_AFTER: Final = timedelta(days=1)
 
@@ -45,8 +48,7 @@ class Reporting:
 
     def applied(self) -> None:
         """A worker of this gateway has come further."""
-        if self._shared:
-            self._due.set()
+        self._due.set()
 
     async def run(self) -> Never:
         """Write every few seconds, and at once where somebody waits for it."""
@@ -66,6 +68,9 @@ class Reporting:
                     await self._due.wait()
             except TimeoutError:
                 pass
+            else:
+                if not self._shared:
+                    await asyncio.sleep(_OWN_STORE_SECONDS)
             self._due.clear()
 
     async def forget(self) -> None:

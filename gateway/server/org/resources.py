@@ -4,15 +4,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from gateway.server.org import (
+    authorities,
+    certificates,
     device_shape,
     devices,
     enforced,
     groups,
     logs,
+    org_settings,
     policies,
     policy_rules,
     policy_shape,
     simulate,
+    tokens,
     user_shape,
     users,
     zones,
@@ -23,18 +27,25 @@ _ROUTES: Final[Sequence[Sequence[Route]]] = (
     users.ROUTES,
     groups.ROUTES,
     devices.ROUTES,
+    certificates.ROUTES,
+    authorities.ROUTES,
     logs.ROUTES,
     policies.ROUTES,
     policy_rules.ROUTES,
     simulate.ROUTES,
     zones.ROUTES,
+    org_settings.ROUTES,
+    tokens.ROUTES,
 )
 _SCHEMAS: Final[Sequence[Mapping[str, Any]]] = (
     user_shape.SCHEMAS,
     device_shape.SCHEMAS,
     enforced.SCHEMAS,
+    authorities.SCHEMAS,
     logs.SCHEMAS,
     policy_shape.SCHEMAS,
+    org_settings.SCHEMAS,
+    tokens.SCHEMAS,
 )
 
 

@@ -91,6 +91,7 @@ class World:
         self.listener = Listener()
         self.woken = asyncio.Event()
         self.is_deaf = False
+        self.is_waiting = False
         self.follower = Follower(
             self.door,
             lambda view: org_state(view, dict, bytes(20)),
@@ -102,8 +103,10 @@ class World:
     async def wait(self, seconds: float) -> None:
         if self.is_deaf:
             raise StoreUnavailable("deaf")
+        self.is_waiting = True
         await self.woken.wait()
         self.woken.clear()
+        self.is_waiting = False
 
     def commit(self, change: Callable[[Work], None]) -> None:
         with self.store.begin() as work:
@@ -115,10 +118,13 @@ class World:
             head = view.feed.head()
         self.woken.set()
         async with asyncio.timeout(20):
-            while self.listener.number != head or self.follower.number != head:
-                self.listener.moved.clear()
-                await self.listener.moved.wait()
-                await asyncio.sleep(0)
+            while (
+                self.listener.number != head or not (self.is_waiting or self.is_deaf) or self.woken.is_set()
+            ):
+                await asyncio.sleep(0.001)
+
+    def is_idle(self) -> bool:
+        return self.is_waiting or self.is_deaf
 
     def truth(self) -> tuple[set[str], set[str]]:
         with self.store.read() as view:
