@@ -24,7 +24,7 @@ from gateway.adapters.ca_keys import (
 )
 from gateway.adapters.key_files import read_key_file
 from gateway.adapters.pkcs11_keys import open_pkcs11_key
-from gateway.cli.ca_certificates import issue, list_certificates, release, renew, revoke
+from gateway.cli.ca_certificates import enrollment_code, issue, list_certificates, release, renew, revoke
 from gateway.cli.opened_ca import (
     OpenedCa,
     config_option,
@@ -417,5 +417,5 @@ def _crl_json(authority: AuthorityRecord, each: PublishedCrl) -> dict[str, Any]:
     }
 
 
-for _command in (issue, renew, revoke, release, list_certificates):
+for _command in (issue, renew, revoke, release, list_certificates, enrollment_code):
     ca.add_command(_command)

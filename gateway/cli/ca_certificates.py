@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from gateway.adapters.ca_keys import write_secret
+from gateway.adapters.key_files import load_or_create_keys
 from gateway.cli.applied import AppliedEverywhere, wait_option, wait_until_applied
 from gateway.cli.opened_ca import (
     OpenedCa,
@@ -49,12 +50,14 @@ from gateway.pki.certification_request import (
     parse_certification_request,
 )
 from gateway.services import issuing, renewing, revoking
+from gateway.services.enrollment_codes import new_code
 from gateway.system_log.administration import device_event, user_event
 from gateway.system_log.catalog import EventType
 
 _REASONS: Final = [reason.value for reason in RevocationReason if reason != RevocationReason.REMOVE_FROM_CRL]
 _KEY_FILE: Final = "device.key"
 _CERTIFICATE_FILE: Final = "device.pem"
+_LONGEST: Final = timedelta(days=36_500)
 _STATUSES: Final = [status.value for status in CertificateStatus]
 
 _csr = click.option(
@@ -76,6 +79,13 @@ _out = click.option(
     metavar="FILE",
     help="With --csr: write the certificate with its issuer there (PEM) instead of showing it.",
 )
+_platform = click.option(
+    "--platform",
+    type=click.Choice(["WINDOWS", "MACOS", "IOS", "ANDROID", "LINUX", "OTHER"]),
+    default="WINDOWS",
+    show_default=True,
+    help="Of a device that is registered by --create.",
+)
 _thumbprint = click.option(
     "--certificate", "thumbprint", metavar="THUMBPRINT", help="A certificate, by its SHA-256 in base64url."
 )
@@ -93,13 +103,7 @@ Examples:
 @click.option("--user", "login", metavar="LOGIN", help="Whom the certificate is for. Left out: nobody.")
 @click.option("--device", "device_name", required=True, metavar="NAME", help="Name or id of the device.")
 @click.option("--create", is_flag=True, help="Register the user and the device where they are missing.")
-@click.option(
-    "--platform",
-    type=click.Choice(["WINDOWS", "MACOS", "IOS", "ANDROID", "LINUX", "OTHER"]),
-    default="WINDOWS",
-    show_default=True,
-    help="Of a device that is registered by --create.",
-)
+@_platform
 @_csr
 @_new_key
 @_out
@@ -279,6 +283,47 @@ def release(
 
 
 @click.command(
+    "enrollment-code",
+    epilog="""\b
+Example:
+  devicetrust ca enrollment-code --user alice@example.test --device ws-42 --create
+\b
+On the device, over EST (RFC 7030), with the code as password of HTTP Basic:
+  pki --est --url https://sso.example.test --userpass x:CODE --in ws-42.csr …
+""",
+)
+@config_option
+@click.option("--user", "login", metavar="LOGIN", help="Whom the certificate is for. Left out: nobody.")
+@click.option("--device", "device_name", required=True, metavar="NAME", help="Name or id of the device.")
+@click.option("--create", is_flag=True, help="Register the user and the device where they are missing.")
+@_platform
+@click.option(
+    "--valid-for", default="1h", show_default=True, metavar="DURATION", help="How long it may be used, once."
+)
+@json_option
+def enrollment_code(
+    config_path: str,
+    login: str | None,
+    device_name: str,
+    create: bool,
+    platform: str,
+    valid_for: str,
+    as_json: bool,
+) -> None:
+    """Make a code with which a device may enroll once by itself."""
+    lifetime = _duration(valid_for, "--valid-for")
+    with open_ca(config_path) as opened:
+        device, user = _people(opened, login, device_name, platform, create=create)
+        secret = load_or_create_keys(opened.settings.keys_directory).master_secret
+        until = opened.occasion().at + lifetime
+        code = new_code(secret, device.id, None if user is None else user.id, until, opened.randomness)
+    if as_json:
+        print_json({"code": code, "until": moment(until), "deviceId": device.id})
+    else:
+        click.echo(code)
+
+
+@click.command(
     "list",
     epilog="""\b
 Examples:
@@ -304,10 +349,7 @@ def list_certificates(
 ) -> None:
     """List certificates, oldest first."""
     now = datetime.now(UTC)
-    try:
-        until = None if expiring_within is None else now + read_duration(expiring_within)
-    except (ValueError, OverflowError) as error:
-        raise click.BadParameter(str(error), param_hint="--expiring-within") from None
+    until = None if expiring_within is None else now + _duration(expiring_within, "--expiring-within")
     with open_ca(config_path) as opened, opened.store.read() as view:
         device = device_name and _known(opened.device(view, device_name), f"--device {device_name}")
         user = login and _known(opened.user(view, login), f"--user {login}")
@@ -413,6 +455,17 @@ def _wait(opened: OpenedCa, seconds: float) -> AppliedEverywhere | None:
     if seconds == 0 or opened.change_number == 0:
         return None
     return wait_until_applied(opened.store, opened.change_number, seconds)
+
+
+def _duration(text: str, option: str) -> timedelta:
+    """At most a hundred years, so that any date goes with it."""
+    try:
+        duration = read_duration(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint=option) from None
+    if duration > _LONGEST:
+        raise click.BadParameter("is longer than a hundred years", param_hint=option)
+    return duration
 
 
 def _counted(number: int) -> str:

@@ -12,11 +12,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 from support.gateway_yaml import COMPLETE
 from support.own_authority import request_der
 
+from gateway.adapters.key_files import load_or_create_keys
 from gateway.adapters.store.store import Store
 from gateway.cli.main import run
 from gateway.model.org import GatewayRecord, SettingName, WorkerRecord
 from gateway.pki.certificate import parse_certificate
 from gateway.pki.crl import parse_crl
+from gateway.services.enrollment_codes import CodeRefused, read_code
 
 OPENED = "wrong horse battery"
 
@@ -134,6 +136,8 @@ def test_a_root_key_that_is_there_is_not_overwritten_and_nothing_is_left_half_do
         (("revoke", "--certificate", "abc"), "--certificate abc: no certificate", 1),
         (("revoke", "--device", "ws-42", "--reason", "removeFromCRL"), "removeFromCRL", 2),
         (("list", "--expiring-within", "soon"), "--expiring-within", 2),
+        (("enrollment-code", "--device", "ws-42"), "--device ws-42: is not known", 1),
+        (("enrollment-code", "--device", "a", "--create", "--valid-for", "x"), "--valid-for", 2),
         (("release", "--serial", "ab"), "--serial ab: 0 certificates", 1),
         (("rollover", "--root-key", "missing.key"), "missing.key", 2),
     ],
@@ -291,6 +295,19 @@ def test_an_rsa_authority_and_names_of_ones_own(site):
     site.issue()
     leaf = x509.load_pem_x509_certificates((site / "ws-42-alice@example.test/device.pem").read_bytes())[0]
     assert leaf.signature_algorithm_oid._name == "sha256WithRSAEncryption"
+
+
+def test_an_enrollment_code_is_for_one_device_and_ends(ready):
+    made = ready.json(
+        "enrollment-code", "--device", "ws-42", "--user", "alice", "--create", "--valid-for", "10m"
+    )
+    secret = load_or_create_keys(str(ready / "var/keys")).master_secret
+    now = datetime.now(UTC)
+    assert read_code(secret, made["code"], now).device_id == made["deviceId"]
+    with pytest.raises(CodeRefused):
+        read_code(secret, made["code"], now + timedelta(minutes=10))
+    with pytest.raises(CodeRefused):
+        read_code(b"another gateway's secret", made["code"], now)
 
 
 def test_a_store_of_none_has_no_authority(site):
