@@ -1,0 +1,108 @@
+"""A gateway that runs publishes what its authority signs, over plain HTTP, soon after a command revoked."""
+
+import http.client
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from support.gateway_process import GatewayProcess, gateway_process
+from support.processes import free_port
+from support.site import Site
+from support.two_apps import two_apps
+
+from gateway.cli.main import run
+from gateway.pki.certificate import Certificate, parse_certificate
+from gateway.pki.crl import CrlSnapshot, parse_crl
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    directory: Path
+    gateway: GatewayProcess
+    port: int
+    capsys: pytest.CaptureFixture[str]
+
+    def ca(self, *words: str):
+        capsys = self.capsys
+        code = run(["ca", words[0], "-c", str(self.directory / "gateway.yaml"), *words[1:], "--json"])
+        out, err = capsys.readouterr()
+        assert code == 0, out + err
+        return json.loads(out)
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection.request("GET", path)
+        response = connection.getresponse()
+        body = response.read()
+        connection.close()
+        return response.status, body
+
+    def published(self, path: str) -> bytes:
+        """The first answer that is not "not yet": the store is opened after the start."""
+        deadline = time.monotonic() + 20
+        while (answer := self.get(path))[0] in (404, 503):
+            assert time.monotonic() < deadline, self.gateway.output()
+            time.sleep(0.05)
+        assert answer[0] == 200
+        return answer[1]
+
+    def crl(self, shard: int, issuer: Certificate) -> CrlSnapshot:
+        return parse_crl(self.published(f"/crl/mtls-1-{shard}.crl"), [issuer])
+
+
+@pytest.fixture
+def running(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Running]:
+    site = Site(tmp_path)
+    port = free_port()
+    with two_apps(site) as configuration:
+        configuration["store"] = "sqlite:///org.db"
+        configuration["listen"]["http"] = [f"127.0.0.1:{port}"]
+        configuration["device_trust"]["authorities"].insert(0, {"name": "own", "builtin": True})
+        with gateway_process(configuration, site.directory) as gateway:
+            yield Running(site.directory, gateway, port, capsys)
+
+
+def test_what_is_revoked_by_a_command_is_published_by_the_gateway(running: Running) -> None:
+    passphrase = running.directory / "passphrase"
+    passphrase.touch(0o600)
+    passphrase.write_text("long enough a phrase")
+    root = ("--root-key", str(running.directory / "root.key"), "--root-passphrase-file", str(passphrase))
+    running.ca("init", *root, "--crl-shards", "2")
+    device = str(running.directory / "device")
+    issued = running.ca("issue", "--device", "ws-42", "--create", "--new-key", device)
+    serial_number = int(issued["serialNumber"], 16)
+    issuer = parse_certificate(running.published("/ca/mtls-1.cer"))
+    before = running.crl(serial_number % 2, issuer)
+    assert serial_number not in before.revoked
+    said = running.ca(
+        "revoke", "--serial", issued["serialNumber"], "--reason", "keyCompromise", "--wait", "0"
+    )
+    assert len(said["revoked"]) == 1
+    deadline = time.monotonic() + 20
+    while serial_number not in running.crl(serial_number % 2, issuer).revoked:
+        assert time.monotonic() < deadline, running.gateway.output()
+        time.sleep(0.05)
+    assert running.crl(serial_number % 2, issuer).number == before.number + 1
+
+    chain = f"{device}/device.pem"
+    (running.directory / "issuer.pem").write_bytes(_issuer_pem(Path(chain).read_bytes()))
+    asked = subprocess.run(
+        [
+            "openssl", "ocsp", "-url", f"http://127.0.0.1:{running.port}/ocsp", "-issuer",
+            running.directory / "issuer.pem", "-cert", chain, "-CAfile", running.directory / "issuer.pem",
+            "-partial_chain", "-trust_other", "-verify_other", running.directory / "issuer.pem",
+        ],
+        capture_output=True, text=True, check=False, timeout=30,
+    )  # fmt: skip
+    assert "Response verify OK" in asked.stderr, asked.stderr
+    assert ": revoked" in asked.stdout
+    assert running.get("/api/v1/users")[0] == 404
+
+
+def _issuer_pem(chain: bytes) -> bytes:
+    begin = b"-----BEGIN CERTIFICATE-----"
+    return begin + chain.split(begin)[2]
