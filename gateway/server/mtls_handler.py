@@ -1,4 +1,5 @@
-"""Requests to `<random>.<mtls_domain>`: the challenge, and nothing else.
+"""Requests to `<random>.<mtls_domain>`: the challenge, and nothing else; and to `est.<mtls_domain>`:
+re-enrollment over a certificate of the own CA (`gateway.server.est_requests`).
 
 The certificate of this connection's own handshake is judged in `services/challenges.py`. The body that the
 browser carries along is read and dropped: the ticket binds it by the digest in the flow, and the browser
@@ -15,6 +16,7 @@ from gateway.proxy.http1 import HttpRefused, RequestStart
 from gateway.server.answers import Answers
 from gateway.server.boundary import Boundary
 from gateway.server.collect import Discard
+from gateway.server.est_requests import EST_LABEL, EstRequests, is_est_path
 from gateway.server.exchange import Requester
 from gateway.server.hosts import HostTable
 from gateway.server.requests import HeadRefused, checked_head, logged_address, request_address, request_served
@@ -41,7 +43,9 @@ class MtlsHandler:
         events: EventSink,
         reference: Callable[[], str],
         boundary: Boundary,
+        est: EstRequests | None,
     ) -> None:
+        self._est = est
         self._live = live
         self._hosts = hosts
         self._challenges = challenges
@@ -58,7 +62,9 @@ class MtlsHandler:
         except HeadRefused as refused:
             self._error(refused.status, reference_id, connection)
             return
-        if head.path != CHALLENGE_PATH:
+        if self._hosts.current.label(connection.channel.server_name) == EST_LABEL:
+            self._begin_est(start, head, reference_id, connection)
+        elif head.path != CHALLENGE_PATH:
             self._error(404, reference_id, connection, head)
         elif head.method == b"POST":
             limit = self._live.current.settings.limits.max_message_bytes
@@ -81,6 +87,22 @@ class MtlsHandler:
 
     def guard(self, call: Callable[[], None], connection: Requester) -> None:
         self._boundary.run(call, connection)
+
+    def _begin_est(
+        self, start: RequestStart, head: RequestHead, reference_id: str, connection: Requester
+    ) -> None:
+        if self._est is None or not is_est_path(head.path):
+            self._error(404, reference_id, connection, head)
+            return
+        try:
+            refused = self._est.begin(start, head, reference_id, connection)
+        except HeadRefused as bad:
+            self._error(bad.status, reference_id, connection, head)
+            return
+        if refused is not None:
+            page = Page(PageKind.LOCKED, 403, refused.reason.value, reference_id)
+            self._served(page.status, reference_id, connection, head)
+            self._answers.show(connection, page, head.headers, close=True)
 
     def _answer(self, head: RequestHead, reference_id: str, connection: Requester) -> None:
         flow = _FLOW.fullmatch(head.query)

@@ -1,5 +1,5 @@
-"""The org host. For now it publishes the keys that statements to the apps are signed with; its other paths
-are reserved."""
+"""The org host. The worker itself publishes the keys that statements to the apps are signed with; all else is
+for the org process. Without a store there is none, and nothing else."""
 
 from collections.abc import Callable
 from typing import Final
@@ -10,6 +10,7 @@ from gateway.proxy.http1 import HttpRefused, RequestStart
 from gateway.server.answers import Answers
 from gateway.server.boundary import Boundary
 from gateway.server.exchange import Requester
+from gateway.server.org_passage import OrgPassage
 from gateway.server.requests import HeadRefused, checked_head, logged_address, request_served
 from gateway.services.ports import Clock, EventSink
 from gateway.services.snapshot import Live, Snapshot
@@ -30,7 +31,9 @@ class OrgHandler:
         events: EventSink,
         reference: Callable[[], str],
         boundary: Boundary,
+        passage: OrgPassage | None,
     ) -> None:
+        self._passage = passage
         self._live = live
         self._signer = signer
         self._answers = answers
@@ -40,16 +43,19 @@ class OrgHandler:
         self._boundary = boundary
 
     def begin(self, start: RequestStart, connection: Requester) -> None:
+        head: RequestHead | None = None
         try:
             head = checked_head(start.head, connection.channel.server_name)
+            if head.path == JWKS_PATH and head.method in (b"GET", b"HEAD"):
+                self._served(200, self._reference(), connection, head)
+                self._answers.json(connection, self._signer.jwks())
+            elif self._passage is None:
+                self._error(404, connection, head)
+            else:
+                reference_id = self._reference()
+                self._passage.forward(start, head, connection, role="org", reference_id=reference_id)
         except HeadRefused as refused:
-            self._error(refused.status, connection)
-            return
-        if head.path == JWKS_PATH and head.method in (b"GET", b"HEAD"):
-            self._served(200, self._reference(), connection, head)
-            self._answers.json(connection, self._signer.jwks())
-        else:
-            self._error(404, connection, head)
+            self._error(refused.status, connection, head)
 
     def refuse(self, refused: HttpRefused, connection: Requester) -> None:
         self._error(refused.status, connection)

@@ -42,6 +42,7 @@ from gateway.server.channel import Channel, Speaker
 from gateway.server.collect import HeldBodies
 from gateway.server.deadlines import Deadlines
 from gateway.server.descriptors import connections_that_fit, raise_descriptor_limit
+from gateway.server.est_requests import EstRequests
 from gateway.server.exchange import Handler
 from gateway.server.hosts import Role
 from gateway.server.http2_connection import Http2Connection
@@ -52,6 +53,8 @@ from gateway.server.log import LogWriter
 from gateway.server.metrics import Metrics
 from gateway.server.mtls_handler import MtlsHandler
 from gateway.server.org_handler import OrgHandler
+from gateway.server.org_passage import OrgPassage
+from gateway.server.org_upstream import OrgUpstream
 from gateway.server.pages import PageRenderer
 from gateway.server.pools import Pools, PreparedPools
 from gateway.server.spool_watch import SpoolWatch
@@ -171,6 +174,9 @@ class Worker:
         self._answers = Answers(_pages(settings), self._randomness)
         self._pools.commit(self._pools.prepare(settings))
         self._system_log = self._make_system_log(shared, settings)
+        self._org_upstream: OrgUpstream | None = None
+        if settings.store_url is not None:
+            self._org_upstream = OrgUpstream(settings.keys_directory, self._loop, self._deadlines)
         self._signer = StatementSigner(settings.org_name, shared.keys.jwt_keys)
         self._handlers = self._make_handlers(shared)
 
@@ -258,6 +264,8 @@ class Worker:
             task.cancel()
         await asyncio.gather(*self._background, *self._tasks, return_exceptions=True)
         self._pools.close()
+        if self._org_upstream is not None:
+            self._org_upstream.close()
         self._deadlines.stop()
 
     async def _until_gone(self, latest: float) -> None:
@@ -359,6 +367,11 @@ class Worker:
             stopwatch=perf_counter,
             trusted_connections=self._trusted,
         )
+        passage = None
+        if self._org_upstream is not None:
+            passage = OrgPassage(
+                self._org_upstream.pool, self._live, self._answers, clock, self, perf_counter
+            )
         return {
             Role.APP: AppHandler(services, boundary),
             Role.MTLS: MtlsHandler(
@@ -370,9 +383,10 @@ class Worker:
                 self,
                 self._reference,
                 boundary,
+                None if passage is None else EstRequests(self._live, clock, passage),
             ),
             Role.ORG: OrgHandler(
-                self._live, self._signer, self._answers, clock, self, self._reference, boundary
+                self._live, self._signer, self._answers, clock, self, self._reference, boundary, passage
             ),
         }
 

@@ -2,150 +2,27 @@
 lost when a process dies. The org is one that says what the test wants (`support.fake_org`)."""
 
 import contextlib
-import http.client
 import os
 import signal
-import socket
-import ssl
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
-from urllib.parse import urlsplit
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding
-from support import fake_org, messages
-from support.browser import Browser, Step, Visit
-from support.fake_org import FakeStore
-from support.gateway_process import GatewayProcess, gateway_process
-from support.pki import Authority, Credential
+from support import fake_org
+from support.enforced_world import USER, EnforcedWorld, enforced_world
+from support.gateway_process import GatewayProcess
 from support.processes import http_get
-from support.site import Site
-from support.two_apps import ACS, PAYROLL, WIKI, two_apps
-
-from gateway.model.device import CertificateId
-from gateway.pki.certificate import parse_certificate
-
-USER = "alice@example.test"
-FORM = "application/x-www-form-urlencoded"
-
-
-@dataclass
-class World:
-    site: Site
-    configuration: dict[str, Any]
-    store: FakeStore
-    own: Authority
-    open: contextlib.ExitStack
-    numbers: Iterator[int] = field(default_factory=lambda: iter(range(1, 1_000_000)))
-
-    def device(self, name: str = "urn:device:1", user: str | None = USER) -> Credential:
-        return self.own.issue_client(name, user)
-
-    def named(self, credential: Credential) -> CertificateId:
-        issuer = parse_certificate(self.own.certificate.public_bytes(Encoding.DER))
-        return CertificateId(issuer.issuer_hash, credential.serial_number)
-
-    def trust_own(self, **more: Any) -> int:
-        """The org says which certificates its CA has."""
-        pem = self.own.certificate.public_bytes(Encoding.PEM).decode()
-        return self.store.state(authorities=[{"name": "builtin", "certificates": [pem]}], **more)
-
-    @contextlib.contextmanager
-    def gateway(self, workers: int = 2) -> Iterator[GatewayProcess]:
-        self.configuration["listen"]["workers"] = workers
-        with gateway_process(
-            self.configuration,
-            self.site.directory,
-            program=fake_org.GATEWAY,
-            environment=fake_org.ENVIRONMENT,
-        ) as gateway:
-            yield gateway
-
-    def sign_on(
-        self, credential: Credential | None, host: str = WIKI, browser: Browser | None = None
-    ) -> Visit:
-        recipient = self.site.public_base(host) + ACS
-        now = datetime.now(UTC)
-        name = f"_{next(self.numbers)}"
-        assertion = messages.Saml2Assertion(
-            assertion_id=name, user=USER, recipient=recipient, audiences=((f"https://{host}",),), now=now
-        )
-        response = messages.Saml2Response(destination=recipient, now=now)
-        signed = messages.sign(response.xml(assertion.xml()), "assertion", assertion_id=name)
-        body = messages.body_of(messages.saml_form(signed))
-        browser = browser or self.site.browser(credential)
-        return browser.follow(Step("POST", recipient, body, FORM, "https://idp.example.test"))
-
-    def outcome(self, credential: Credential | None, host: str = WIKI) -> int | str | None:
-        """200, or the reason of the locked page."""
-        visit = self.sign_on(credential, host)
-        return visit.status if visit.status == 200 else visit.device_trust_reason
-
-    def session(self, credential: Credential) -> "Kept":
-        """A connection of the app with sessions, kept alive after one request."""
-        browser = self.site.browser(credential)
-        assert self.sign_on(credential, PAYROLL, browser).status == 200
-        return self.open.enter_context(Kept(self.site, browser))
-
-
-class Kept:
-    """See `World.session`."""
-
-    def __init__(self, site: Site, browser: Browser) -> None:
-        context = ssl.create_default_context(cadata=site.web.pem.decode())
-        plain = socket.create_connection(("127.0.0.1", site.https_port), timeout=20)
-        self.connection = context.wrap_socket(plain, server_hostname=PAYROLL)
-        cookie = browser.cookies.header_for(urlsplit(site.public_base(PAYROLL) + "/")) or ""
-        fields = (f"Host: {PAYROLL}", f"User-Agent: {browser.user_agent}", f"Cookie: {cookie}")
-        self._request = "\r\n".join(("GET /echo HTTP/1.1", *fields, "", "")).encode()
-        assert self.ask() == 200
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_unused: object) -> None:
-        self.connection.close()
-
-    def ask(self) -> int:
-        self.connection.sendall(self._request)
-        response = http.client.HTTPResponse(self.connection)
-        response.begin()
-        response.read()
-        return response.status
-
-    def ends(self, seconds: float = 10) -> bool:
-        self.connection.settimeout(seconds)
-        try:
-            return self.connection.recv(100) == b""
-        except (ssl.SSLError, ConnectionError):
-            return True
-
-    def lasts(self) -> bool:
-        self.connection.settimeout(0.2)
-        try:
-            self.connection.recv(100)
-        except TimeoutError:
-            self.connection.settimeout(20)
-            return self.ask() == 200
-        return False
+from support.two_apps import PAYROLL
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    site = Site(tmp_path)
-    with two_apps(site) as configuration:
-        configuration["store"] = "sqlite:///never.db"
-        configuration["device_trust"]["authorities"].append({"name": "builtin", "builtin": True})
-        with contextlib.ExitStack() as opened:
-            own = Authority.create_root("Own devices")
-            yield World(site, configuration, FakeStore(tmp_path), own, opened)
+def world(tmp_path: Path) -> Iterator[EnforcedWorld]:
+    with enforced_world(tmp_path) as prepared:
+        yield prepared
 
 
-def test_each_thing_that_the_org_says_counts_at_once_and_can_be_taken_back(world: World) -> None:
+def test_each_thing_that_the_org_says_counts_at_once_and_can_be_taken_back(world: EnforcedWorld) -> None:
     """The steps of one story, in one gateway."""
     store = world.store
     store.state()
@@ -182,7 +59,9 @@ def test_each_thing_that_the_org_says_counts_at_once_and_can_be_taken_back(world
         assert gateway.metric("devicetrust_revocation_seconds_count") >= 3
 
 
-def test_settings_policies_and_zones_of_the_store_come_before_those_of_the_files(world: World) -> None:
+def test_settings_policies_and_zones_of_the_store_come_before_those_of_the_files(
+    world: EnforcedWorld,
+) -> None:
     store = world.store
     world.trust_own()
     device = world.device()
@@ -217,7 +96,9 @@ def test_settings_policies_and_zones_of_the_store_come_before_those_of_the_files
         assert gateway.stderr_text() == ""
 
 
-def test_before_the_org_has_said_anything_nothing_is_trusted_and_readiness_says_so(world: World) -> None:
+def test_before_the_org_has_said_anything_nothing_is_trusted_and_readiness_says_so(
+    world: EnforcedWorld,
+) -> None:
     device, foreign = world.device(), world.site.issue()
     world.configuration["listen"]["workers"] = 1
     gateway = GatewayProcess(
@@ -252,7 +133,7 @@ def test_before_the_org_has_said_anything_nothing_is_trusted_and_readiness_says_
         gateway.kill()
 
 
-def test_an_org_that_is_killed_again_and_again_costs_no_wrong_answer(world: World) -> None:
+def test_an_org_that_is_killed_again_and_again_costs_no_wrong_answer(world: EnforcedWorld) -> None:
     store = world.store
     world.trust_own()
     good, bad = world.device(), world.device("urn:device:2")
@@ -272,7 +153,7 @@ def test_an_org_that_is_killed_again_and_again_costs_no_wrong_answer(world: Worl
 
 
 def test_a_worker_that_replaces_a_killed_one_enforces_all_that_came_before_and_meanwhile(
-    world: World,
+    world: EnforcedWorld,
 ) -> None:
     store = world.store
     world.trust_own()
@@ -288,7 +169,7 @@ def test_a_worker_that_replaces_a_killed_one_enforces_all_that_came_before_and_m
         store.wait_until_applied(store.number)
 
 
-def test_a_hundred_thousand_revoked_certificates_are_one_table_for_all_workers(world: World) -> None:
+def test_a_hundred_thousand_revoked_certificates_are_one_table_for_all_workers(world: EnforcedWorld) -> None:
     device, revoked = world.device(), world.device("urn:device:2")
     name = world.named(revoked)
     world.store.revoked[name.issuer.hex()] = {name.serial_number, *(2**150 + n for n in range(100_000))}
@@ -306,7 +187,7 @@ def test_a_hundred_thousand_revoked_certificates_are_one_table_for_all_workers(w
         assert len({line.split()[4] for line in shared}) == 1, "the same inode"
 
 
-def test_an_org_that_says_what_cannot_be_passed_on_is_replaced(world: World) -> None:
+def test_an_org_that_says_what_cannot_be_passed_on_is_replaced(world: EnforcedWorld) -> None:
     world.trust_own()
     with world.gateway(workers=1) as gateway:
         world.store.wait_until_applied(1)
