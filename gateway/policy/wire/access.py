@@ -71,7 +71,7 @@ def _prompt(raw: object) -> FactorPrompt | None:
         raise refused(f"{field}.type", f"must be ASSURANCE, not {kind}: others are the identity provider's")
     known = ("type", "factorMode", "reauthenticateIn", "inactivityPeriod", "constraints")
     method = read_object(raw, field, known)
-    if method.get("constraints"):
+    if method.get("constraints", []) != []:
         sentence = "which authenticators count is the identity provider's business (factor_contexts)"
         raise refused(f"{field}.constraints", sentence)
     if "inactivityPeriod" in method:

@@ -91,7 +91,7 @@ def document_of(networks: Sequence[IPNetwork]) -> dict[str, Any]:
 def zone_document(raw: object) -> ZoneWritten:
     """What a body asks for. Raises WireRefused with all that is wrong."""
     if isinstance(raw, Mapping):
-        kind = raw.get("type", ZONE_TYPE)
+        kind = ZONE_TYPE if raw.get("type") is None else raw["type"]
         dynamic = [key for key in _DYNAMIC if raw.get(key) is not None]
         if kind != ZONE_TYPE or dynamic:
             sentence = "the gateway knows no locations, networks by number or proxy types"

@@ -152,8 +152,12 @@ ROUTES: Final[Sequence[Route]] = (
             "List policies",
             answers("Policies, in the order of their ids.", list_of(reference("Policy"))),
             parameters=[
-                query_parameter("type", f"{POLICY_TYPE}; there are none of other types."),
-                query_parameter("status", "ACTIVE or INACTIVE."),
+                query_parameter(
+                    "type",
+                    f"{POLICY_TYPE}; there are none of other types.",
+                    {"enum": [POLICY_TYPE, *_OTHER_TYPES]},
+                ),
+                query_parameter("status", "All of them are ACTIVE.", {"enum": ["ACTIVE", "INACTIVE"]}),
                 query_parameter("q", "Part of the name."),
                 *PAGE_PARAMETERS,
             ],
@@ -165,7 +169,7 @@ ROUTES: Final[Sequence[Route]] = (
         f"{_PATH}/{{policyId}}",
         TokenScope.ADMIN,
         replace_policy,
-        _operation("Give a policy another name", _ONE, requestBody=takes(_ANY)),
+        _operation("Give a policy another name", _ONE, requestBody=takes(reference("PolicyWrite"))),
     ),
     Route(
         "DELETE",

@@ -101,7 +101,7 @@ def _operation(summary: str, responses: Mapping[str, Any], **more: Any) -> dict[
 _PATH: Final = "/api/v1/policies/{policyId}/rules"
 _ONE: Final = answers("The rule.", reference("PolicyRule"))
 _DONE: Final = {"204": {"description": "Done."}}
-_BODY: Final = takes({"type": "object"})
+_BODY: Final = takes(reference("PolicyRuleWrite"))
 
 ROUTES: Final[Sequence[Route]] = (
     Route(

@@ -13,6 +13,7 @@ from gateway.server.org import (
     logs,
     org_settings,
     policies,
+    policy_requests,
     policy_rules,
     policy_shape,
     simulate,
@@ -46,6 +47,7 @@ _SCHEMAS: Final[Sequence[Mapping[str, Any]]] = (
     policy_shape.SCHEMAS,
     org_settings.SCHEMAS,
     tokens.SCHEMAS,
+    policy_requests.SCHEMAS,
 )
 
 

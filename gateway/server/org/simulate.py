@@ -13,7 +13,7 @@ from gateway.policy.wire.rules import DEFAULT_RULE_NAME
 from gateway.policy.wire.simulation import SimulatedRule, Simulation, read_simulation, simulate
 from gateway.server.org.call import Call
 from gateway.server.org.errors import resource_not_found, validation_failed
-from gateway.server.org.openapi import answers, query_parameter, takes
+from gateway.server.org.openapi import answers, query_parameter, reference, takes
 from gateway.server.org.policy_shape import seen
 from gateway.server.org.route import Answer, Route
 from gateway.services import policies
@@ -124,8 +124,6 @@ def _same(result: Simulation, decision: Decision) -> bool:
     )
 
 
-_ANY: Final[dict[str, Any]] = {"type": "object"}
-
 ROUTES: Final[Sequence[Route]] = (
     Route(
         "POST",
@@ -138,14 +136,14 @@ ROUTES: Final[Sequence[Route]] = (
             "description": "With `policyTypes` (or none) the answer is a list, as the Okta SDK reads it; "
             "with `policyType` an object with `evaluation`. What the context leaves out is not known: "
             "conditions on it are UNDEFINED.",
-            "parameters": [query_parameter("expand", "EVALUATED, RULE, or both with a comma between.")],
-            "requestBody": takes(
-                {
-                    "type": "object",
-                    "required": ["appInstance"],
-                    "properties": {"appInstance": {"type": "string"}, "policyContext": _ANY},
-                }
-            ),
+            "parameters": [
+                query_parameter(
+                    "expand",
+                    "EVALUATED, RULE, or both with a comma between.",
+                    {"type": "string", "pattern": "^(EVALUATED|RULE)(,(EVALUATED|RULE))?$"},
+                )
+            ],
+            "requestBody": takes(reference("PolicySimulation")),
             "responses": answers(
                 "The rules that match, and those that do not.", {"type": ["array", "object"]}
             ),

@@ -70,7 +70,7 @@ def _operation(summary: str, responses: Mapping[str, Any], **more: Any) -> dict[
 
 _PATH: Final = "/api/v1/zones"
 _ONE: Final = answers("The zone.", reference("NetworkZone"))
-_BODY: Final = takes({"type": "object"})
+_BODY: Final = takes(reference("NetworkZoneWrite"))
 
 ROUTES: Final[Sequence[Route]] = (
     Route(
