@@ -2,13 +2,10 @@
 
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import click
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.adapters.ca_keys import (
     KEY_KINDS,
@@ -24,7 +21,9 @@ from gateway.adapters.ca_keys import (
 )
 from gateway.adapters.key_files import read_key_file
 from gateway.adapters.pkcs11_keys import open_pkcs11_key
-from gateway.cli.ca_certificates import enrollment_code, issue, list_certificates, release, renew, revoke
+from gateway.cli.ca_certificates import issue, list_certificates, release, renew, revoke
+from gateway.cli.ca_lists import crl_json, crl_name, write_lists
+from gateway.cli.ca_people import enrollment_code
 from gateway.cli.opened_ca import (
     OpenedCa,
     config_option,
@@ -35,11 +34,10 @@ from gateway.cli.opened_ca import (
     pem,
     print_json,
 )
-from gateway.model.issued import AuthorityKind, AuthorityRecord, PublishedCrl
+from gateway.model.issued import AuthorityKind, AuthorityRecord
 from gateway.model.settings import GatewaySettings
 from gateway.pki.certificate_profile import DEFAULT_ISSUING_COMMON_NAME
 from gateway.pki.crl_building import MAX_SHARDS
-from gateway.pki.publication import PublishedName
 from gateway.services.authorities import (
     DEFAULT_SHARDS,
     AuthorityNames,
@@ -279,13 +277,13 @@ def crl(
                 for each in view.crls.of_authority(authority.id)
             ]
     if directory is not None:
-        _write_lists(directory, authorities, lists)
+        write_lists(directory, authorities, lists)
     if as_json:
-        print_json([_crl_json(authority, each) for authority, each in lists])
+        print_json([crl_json(authority, each) for authority, each in lists])
         return
     for authority, each in lists:
         click.echo(
-            f"{_crl_name(authority, each)}.crl  number {each.number}  {len(each.der)} bytes  "
+            f"{crl_name(authority, each)}.crl  number {each.number}  {len(each.der)} bytes  "
             f"next update {moment(each.next_update)}"
         )
 
@@ -350,32 +348,6 @@ def _publish_all(opened: OpenedCa) -> None:
         publish(opened.store, opened.keys, shard, opened.occasion().at, lifetime)
 
 
-def _write_lists(
-    directory: Path,
-    authorities: Sequence[AuthorityRecord],
-    lists: list[tuple[AuthorityRecord, PublishedCrl]],
-) -> None:
-    directory.mkdir(parents=True, exist_ok=True)
-    everything = b""
-    for authority, each in lists:
-        _replace_file(directory / f"{_crl_name(authority, each)}.crl", each.der)
-        everything += x509.load_der_x509_crl(each.der).public_bytes(Encoding.PEM)
-    _replace_file(directory / "crls.pem", everything)
-    certificates = [certificate_of(each.certificate_der) for each in authorities]
-    _replace_file(directory / "authorities.pem", pem(certificates))
-
-
-def _replace_file(path: Path, content: bytes) -> None:
-    """So that who reads it sees the old one or the new one."""
-    beside = path.with_name(f".{path.name}.new")
-    beside.write_bytes(content)
-    beside.replace(path)
-
-
-def _crl_name(authority: AuthorityRecord, each: PublishedCrl) -> str:
-    return PublishedName(authority.kind, authority.generation, each.shard).text
-
-
 def _passphrase_file(settings: GatewaySettings) -> str:
     if os.environ.get(PASSPHRASE_VARIABLE):
         return PASSPHRASE_VARIABLE
@@ -402,18 +374,6 @@ def _authority_json(record: AuthorityRecord) -> dict[str, Any]:
         "sha256": certificate.sha256.hex(),
         "crlShards": record.crl_shards,
         "certificate": pem([certificate]).decode(),
-    }
-
-
-def _crl_json(authority: AuthorityRecord, each: PublishedCrl) -> dict[str, Any]:
-    return {
-        "name": f"{_crl_name(authority, each)}.crl",
-        "authorityId": authority.id,
-        "shard": each.shard,
-        "number": each.number,
-        "thisUpdate": moment(each.this_update),
-        "nextUpdate": moment(each.next_update),
-        "bytes": len(each.der),
     }
 
 

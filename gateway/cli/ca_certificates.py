@@ -1,9 +1,8 @@
 """``devicetrust ca issue|renew|revoke|release|list``: the certificates of devices."""
 
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from gateway.adapters.ca_keys import write_secret
-from gateway.adapters.key_files import load_or_create_keys
 from gateway.cli.applied import AppliedEverywhere, wait_option, wait_until_applied
+from gateway.cli.ca_people import duration_option_value, known, people, platform_option
 from gateway.cli.opened_ca import (
     OpenedCa,
     certificate_json,
@@ -28,9 +27,7 @@ from gateway.cli.opened_ca import (
     pem,
     print_json,
 )
-from gateway.config.forms import read_duration
 from gateway.config.text_file import read_bytes
-from gateway.model.ids import MIN_RANDOM_BYTES, IdKind, new_id
 from gateway.model.issued import (
     CertificateQuery,
     CertificateStatus,
@@ -38,11 +35,7 @@ from gateway.model.issued import (
 )
 from gateway.model.org import (
     Device,
-    DeviceStatus,
     User,
-    UserSource,
-    UserStatus,
-    default_certificate_name,
 )
 from gateway.pki.certification_request import (
     MAX_CERTIFICATION_REQUEST_BYTES,
@@ -50,14 +43,10 @@ from gateway.pki.certification_request import (
     parse_certification_request,
 )
 from gateway.services import issuing, renewing, revoking
-from gateway.services.enrollment_codes import new_code
-from gateway.system_log.administration import device_event, user_event
-from gateway.system_log.catalog import EventType
 
 _REASONS: Final = [reason.value for reason in RevocationReason if reason != RevocationReason.REMOVE_FROM_CRL]
 _KEY_FILE: Final = "device.key"
 _CERTIFICATE_FILE: Final = "device.pem"
-_LONGEST: Final = timedelta(days=36_500)
 _STATUSES: Final = [status.value for status in CertificateStatus]
 
 _csr = click.option(
@@ -79,13 +68,6 @@ _out = click.option(
     metavar="FILE",
     help="With --csr: write the certificate with its issuer there (PEM) instead of showing it.",
 )
-_platform = click.option(
-    "--platform",
-    type=click.Choice(["WINDOWS", "MACOS", "IOS", "ANDROID", "LINUX", "OTHER"]),
-    default="WINDOWS",
-    show_default=True,
-    help="Of a device that is registered by --create.",
-)
 _thumbprint = click.option(
     "--certificate", "thumbprint", metavar="THUMBPRINT", help="A certificate, by its SHA-256 in base64url."
 )
@@ -103,7 +85,7 @@ Examples:
 @click.option("--user", "login", metavar="LOGIN", help="Whom the certificate is for. Left out: nobody.")
 @click.option("--device", "device_name", required=True, metavar="NAME", help="Name or id of the device.")
 @click.option("--create", is_flag=True, help="Register the user and the device where they are missing.")
-@_platform
+@platform_option
 @_csr
 @_new_key
 @_out
@@ -122,7 +104,7 @@ def issue(
     """Issue a certificate for a user on a device."""
     exactly_one(csr=csr_path, new_key=key_directory)
     with open_ca(config_path) as opened, _key_for(csr_path, key_directory) as request:
-        device, user = _people(opened, login, device_name, platform, create=create)
+        device, user = people(opened, login, device_name, platform, create=create)
         done = issuing.issue(
             opened.store,
             opened.keys,
@@ -226,10 +208,10 @@ def revoke(
         occasion = opened.occasion()
         with opened.store.begin() as work:
             if which == "device":
-                device = _known(opened.device(work, device_name or ""), f"--device {device_name}")
+                device = known(opened.device(work, device_name or ""), f"--device {device_name}")
                 done = revoking.revoke_of_device(work, device.id, why, occasion)
             elif which == "user":
-                user = _known(opened.user(work, login or ""), f"--user {login}")
+                user = known(opened.user(work, login or ""), f"--user {login}")
                 done = revoking.revoke_of_user(work, user.id, why, occasion)
             else:
                 meant = opened.certificate(work, thumbprint, serial)
@@ -283,47 +265,6 @@ def release(
 
 
 @click.command(
-    "enrollment-code",
-    epilog="""\b
-Example:
-  devicetrust ca enrollment-code --user alice@example.test --device ws-42 --create
-\b
-On the device, over EST (RFC 7030), with the code as password of HTTP Basic:
-  pki --est --url https://sso.example.test --userpass x:CODE --in ws-42.csr …
-""",
-)
-@config_option
-@click.option("--user", "login", metavar="LOGIN", help="Whom the certificate is for. Left out: nobody.")
-@click.option("--device", "device_name", required=True, metavar="NAME", help="Name or id of the device.")
-@click.option("--create", is_flag=True, help="Register the user and the device where they are missing.")
-@_platform
-@click.option(
-    "--valid-for", default="1h", show_default=True, metavar="DURATION", help="How long it may be used, once."
-)
-@json_option
-def enrollment_code(
-    config_path: str,
-    login: str | None,
-    device_name: str,
-    create: bool,
-    platform: str,
-    valid_for: str,
-    as_json: bool,
-) -> None:
-    """Make a code with which a device may enroll once by itself."""
-    lifetime = _duration(valid_for, "--valid-for")
-    with open_ca(config_path) as opened:
-        device, user = _people(opened, login, device_name, platform, create=create)
-        secret = load_or_create_keys(opened.settings.keys_directory).master_secret
-        until = opened.occasion().at + lifetime
-        code = new_code(secret, device.id, None if user is None else user.id, until, opened.randomness)
-    if as_json:
-        print_json({"code": code, "until": moment(until), "deviceId": device.id})
-    else:
-        click.echo(code)
-
-
-@click.command(
     "list",
     epilog="""\b
 Examples:
@@ -349,10 +290,12 @@ def list_certificates(
 ) -> None:
     """List certificates, oldest first."""
     now = datetime.now(UTC)
-    until = None if expiring_within is None else now + _duration(expiring_within, "--expiring-within")
+    until = (
+        None if expiring_within is None else now + duration_option_value(expiring_within, "--expiring-within")
+    )
     with open_ca(config_path) as opened, opened.store.read() as view:
-        device = device_name and _known(opened.device(view, device_name), f"--device {device_name}")
-        user = login and _known(opened.user(view, login), f"--user {login}")
+        device = device_name and known(opened.device(view, device_name), f"--device {device_name}")
+        user = login and known(opened.user(view, login), f"--user {login}")
         query = CertificateQuery(
             device_id=device.id if isinstance(device, Device) else None,
             user_id=user.id if isinstance(user, User) else None,
@@ -412,60 +355,10 @@ def _give(
         click.echo(text.decode(), nl=False)
 
 
-def _people(
-    opened: OpenedCa, login: str | None, device_name: str, platform: str, *, create: bool
-) -> tuple[Device, User | None]:
-    occasion = opened.occasion()
-    with opened.store.begin() as work:
-        device = opened.device(work, device_name)
-        user = None if login is None else opened.user(work, login)
-        if not create:
-            user = user if login is None else _known(user, f"--user {login}", _CREATE)
-            return _known(device, f"--device {device_name}", _CREATE), user
-        now = occasion.at
-        if device is None:
-            device_id = _id(IdKind.DEVICE)
-            # A URI is what certificates are to call it; any other name is for people to read.
-            name = device_name if ":" in device_name else default_certificate_name(device_id)
-            device = Device(device_id, device_name, name, platform, DeviceStatus.ACTIVE, now, now)
-            work.devices.add(device)
-            work.log_event(device_event(occasion, EventType.DEVICE_REGISTERED, device))
-        if login is not None and user is None:
-            email = login if "@" in login else ""
-            user = User(_id(IdKind.USER), login, email, "", "", UserStatus.ACTIVE, UserSource.LOCAL, now, now)
-            work.users.add(user)
-            work.log_event(user_event(occasion, EventType.USER_CREATED, user))
-        return device, user
-
-
-_CREATE: Final = "; register it by --create"
-
-
-def _known(found: Any, option: str, advice: str = "") -> Any:
-    if found is None:
-        raise click.ClickException(f"{option}: is not known{advice}")
-    return found
-
-
-def _id(kind: IdKind) -> str:
-    return new_id(kind, secrets.token_bytes(MIN_RANDOM_BYTES))
-
-
 def _wait(opened: OpenedCa, seconds: float) -> AppliedEverywhere | None:
     if seconds == 0 or opened.change_number == 0:
         return None
     return wait_until_applied(opened.store, opened.change_number, seconds)
-
-
-def _duration(text: str, option: str) -> timedelta:
-    """At most a hundred years, so that any date goes with it."""
-    try:
-        duration = read_duration(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint=option) from None
-    if duration > _LONGEST:
-        raise click.BadParameter("is longer than a hundred years", param_hint=option)
-    return duration
 
 
 def _counted(number: int) -> str:

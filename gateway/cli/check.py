@@ -10,6 +10,7 @@ import click
 from gateway.cli.checks.authorities import check_authorities
 from gateway.cli.checks.federation import check_decryption_keys, check_identity_providers
 from gateway.cli.checks.finding import Finding, Severity, refusal
+from gateway.cli.checks.own_authority import check_own_authority
 from gateway.cli.checks.policies import check_policies
 from gateway.cli.checks.server_certificates import check_server_certificates
 from gateway.cli.checks.surroundings import check_files, check_own_keys, check_pages, check_upstreams
@@ -100,6 +101,7 @@ def _counted(count: int, severity: Severity) -> str:
 def _all_checks(settings: GatewaySettings, now: datetime) -> Iterator[Finding]:
     yield from check_server_certificates(settings, now)
     yield from check_authorities(settings, now)
+    yield from check_own_authority(settings, now)
     yield from check_identity_providers(settings, now)
     yield from check_decryption_keys(settings)
     yield from check_policies(settings)

@@ -14,7 +14,9 @@ from support.own_authority import request_der
 
 from gateway.adapters.key_files import load_or_create_keys
 from gateway.adapters.store.store import Store
+from gateway.cli.checks.own_authority import check_own_authority
 from gateway.cli.main import run
+from gateway.config.load import load_settings
 from gateway.model.org import GatewayRecord, SettingName, WorkerRecord
 from gateway.pki.certificate import parse_certificate
 from gateway.pki.crl import parse_crl
@@ -308,6 +310,30 @@ def test_an_enrollment_code_is_for_one_device_and_ends(ready):
         read_code(secret, made["code"], now + timedelta(minutes=10))
     with pytest.raises(CodeRefused):
         read_code(b"another gateway's secret", made["code"], now)
+
+
+def found(site: Site, at: datetime) -> set[str]:
+    """Codes of what a check says of the authority."""
+    settings = load_settings(str(site / "gateway.yaml"))
+    return {finding.code for finding in check_own_authority(settings, at)}
+
+
+def test_a_check_says_that_there_is_no_authority_yet(site):
+    assert found(site, datetime.now(UTC)) == {"own-authority-missing"}
+    site.store().close()
+    assert found(site, datetime.now(UTC)) == {"own-authority-missing"}
+    (site / "var/devicetrust.db").write_bytes(b"no store" * 1_000)
+    assert found(site, datetime.now(UTC)) == {"store-unusable"}
+
+
+def test_a_check_says_what_ends_soon_and_which_key_is_gone(ready):
+    now = datetime.now(UTC)
+    assert found(ready, now) == set()
+    assert found(ready, now + timedelta(days=350)) == {"root-crl-due"}
+    assert found(ready, now + timedelta(days=5 * 365 - 300)) == {"root-crl-due", "certificates-expiring"}
+    assert found(ready, now + timedelta(days=5 * 365)) == {"root-crl-due", "authority-expired"}
+    (ready / "var/keys/ca.passphrase").unlink()
+    assert found(ready, now) == {"own-key-unusable"}
 
 
 def test_a_store_of_none_has_no_authority(site):
