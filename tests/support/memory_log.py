@@ -36,6 +36,9 @@ class MemoryLog:
     def head(self) -> tuple[int, bytes]:
         return (self.held[-1].number, self.held[-1].hash) if self.held else (0, FIRST_PREVIOUS_HASH)
 
+    def first_number_since(self, at: datetime) -> int | None:
+        return min((row.number for row in self.held if row.published >= at), default=None)
+
     def rows(self, query: LogQuery | None = None) -> Iterator[LogRow]:
         query = query or LogQuery(by_number=True)
         rows: Sequence[LogRow] = [row for row in self.held if self._fits(row, query)]

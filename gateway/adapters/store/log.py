@@ -74,6 +74,14 @@ class Log:
         number: int | None = self._statements.scalar(select(func.min(_COLUMN.number)))
         return number
 
+    def first_number_since(self, at: datetime) -> int | None:
+        """The lowest number of a row that was published at this time or later; None: there is no such row.
+        Rows may be written long after they were published, so it need not be the first of these."""
+        number: int | None = self._statements.scalar(
+            select(func.min(_COLUMN.number)).where(_COLUMN.published >= at)
+        )
+        return number
+
     def count(self) -> int:
         return int(self._statements.scalar(select(func.count()).select_from(_TABLE)))
 

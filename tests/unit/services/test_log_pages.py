@@ -141,6 +141,28 @@ def test_nothing_asked_for_is_nothing_given_and_goes_on_at_the_same_place() -> N
 
 def test_what_an_index_answers_is_not_looked_at_row_by_row() -> None:
     log = MemoryLog(log_event(number) for number in range(1, 500))
-    question = Question(Polling(NOON, PollingCursor(0)), 5, parse_filter('severity eq "INFO"'))
+    question = Question(
+        Bounded(NOON, NOON + timedelta(hours=1), False), 5, parse_filter('severity eq "INFO"')
+    )
     read_page(log, question, never)
     assert log.read == 6
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "expected"),
+    [
+        ('outcome.reason eq "Stra\\u00dfe \\"7\\""', "", [1]),
+        ('outcome.reason co "ße"', "", [1]),
+        ('outcome.reason ne "Stra\\u00dfe \\"7\\""', "", [2, 3]),
+        ("", "STRASSE", [1]),
+        ("", "back\\slash", [2]),
+        ("", "kelvin", [3]),
+    ],
+)
+def test_a_look_at_the_raw_text_passes_over_nothing_that_matches(
+    text: str, words: str, expected: list[int]
+) -> None:
+    reasons = ('Straße "7"', "back\\slash", "\u212aelvin")
+    log = MemoryLog(log_event(number, reason=reason) for number, reason in enumerate(reasons, 1))
+    question = Question(Polling(NOON, None), 10, parse_filter(text) if text else None, parse_keywords(words))
+    assert numbers(read_page(log, question, never).rows) == expected
