@@ -27,6 +27,7 @@ from gateway.adapters.key_files import (
     GatewayKeys,
     KeyFileRefused,
     load_keys,
+    load_or_create_keys,
     make_keys_directory,
     read_key_file,
     signing_key_files,
@@ -56,9 +57,9 @@ def keys_fingerprint(keys: GatewayKeys) -> str:
 
 
 def export_keys(directory: str, path: str, passphrase: bytes | None) -> str:
-    """Write the keys in a directory to a new file of mode 0600; their fingerprint. Raises KeyFileRefused, and
-    OSError (FileExistsError where the file is there already)."""
-    keys = load_keys(directory)
+    """Write the keys in a directory, made where they are missing, to a new file of mode 0600; their
+    fingerprint. Raises KeyFileRefused, and OSError (FileExistsError where the file is there already)."""
+    keys = load_or_create_keys(directory)
     names = [MASTER_FILE, *(Path(each).name for each in signing_key_files(directory))]
     if Path(directory, CA_PASSPHRASE_FILE).exists():
         names.append(CA_PASSPHRASE_FILE)

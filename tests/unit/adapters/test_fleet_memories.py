@@ -74,9 +74,9 @@ async def gateway(
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresCluster]:
+def cluster() -> Iterator[PostgresCluster]:
     """One that may be stopped."""
-    with PostgresCluster.running(tmp_path_factory.mktemp("pg") / "pg") as running:
+    with PostgresCluster.running() as running:
         yield running
 
 
