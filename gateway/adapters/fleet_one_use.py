@@ -24,15 +24,16 @@ import asyncio
 import hashlib
 import secrets
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
-from time import time
 from typing import Final
 
 from gateway.adapters.fleet_line import Connection, FleetLine
 from gateway.adapters.shared_memories import SharedOneUseKeys
-from gateway.model.one_use import OneUseKeysUnreachable
+from gateway.adapters.shared_table import Entry
+from gateway.model.one_use import OneUseKeysFull, OneUseKeysUnreachable
 
 STORE_KEY_BYTES: Final = 16
 _CLAIM_BYTES: Final = 7
@@ -221,11 +222,13 @@ class FleetOneUseKeys:
         await self._local.note(key, claim.until, _note(claim))
 
     async def find_unwritten(self) -> None:
-        """What other workers that have ended left unwritten: from the table, a bit at a time."""
-        table = self._local.table
-        for first in range(0, table.buckets, _BUCKETS_AT_ONCE):
-            for claim in _unwritten(table.entries(time(), range(first, first + _BUCKETS_AT_ONCE))):
-                self._desk.write_later(claim)
+        """What other workers that have ended left unwritten: from the table, a bit at a time. What another
+        process holds on to for seconds is passed over."""
+        for first in range(0, self._local.buckets, _BUCKETS_AT_ONCE):
+            with suppress(OneUseKeysFull):
+                some = range(first, first + _BUCKETS_AT_ONCE)
+                for claim in _unwritten(await self._local.entries(some, datetime.now(UTC))):
+                    self._desk.write_later(claim)
             await asyncio.sleep(0)
 
 
@@ -233,7 +236,7 @@ def _note(claim: Claim) -> bytes:
     return _UNWRITTEN + claim.number.to_bytes(_CLAIM_BYTES) + claim.key
 
 
-def _unwritten(entries: Iterator[tuple[bytes, int, bytes]]) -> Iterator[Claim]:
+def _unwritten(entries: Sequence[Entry]) -> Iterator[Claim]:
     for _, until_ms, value in entries:
         if value.startswith(_UNWRITTEN):
             number = int.from_bytes(value[1 : 1 + _CLAIM_BYTES])

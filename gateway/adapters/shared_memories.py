@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 from gateway.adapters.memory import MAX_ONE_USE_KEYS, MAX_SEEN_REQUESTS, SEEN_REQUEST_LIFETIME
-from gateway.adapters.shared_table import VALUE_BYTES, SharedTable, TableBusy
+from gateway.adapters.shared_table import VALUE_BYTES, Entry, SharedTable, TableBusy
 from gateway.model.challenge_stage import ChallengeStage
 from gateway.model.one_use import OneUseKeysFull
 
@@ -49,8 +49,12 @@ class SharedOneUseKeys:
         self._table = table
 
     @property
-    def table(self) -> SharedTable:
-        return self._table
+    def buckets(self) -> int:
+        return self._table.buckets
+
+    async def entries(self, buckets: range, now: datetime) -> list[Entry]:
+        """What counts in some of the buckets. Raises OneUseKeysFull where they cannot be had in time."""
+        return await _patiently(lambda: list(self._table.entries(now.timestamp(), buckets)))
 
     async def is_claimed(self, key: str, now: datetime) -> bool:
         try:

@@ -124,10 +124,13 @@ def _session_settings(patience: Patience) -> str:
     """One statement. A server that was told to acknowledge commits before they are on its disk is told
     otherwise; stricter settings than that stay as they are."""
     statement = round((patience.statement_seconds or 0) * 1000)
+    # A gateway that is cut off in the middle of a transaction must not hold its locks for longer than others
+    # wait for them. Migrations and copies are alone, and take their time.
+    idle = 60_000 if patience.statement_seconds is None else round(patience.lock_seconds * 500)
     return (
         f"SELECT set_config('statement_timeout', '{statement}', false),"
         f" set_config('lock_timeout', '{round(patience.lock_seconds * 1000)}', false),"
-        " set_config('idle_in_transaction_session_timeout', '60000', false),"
+        f" set_config('idle_in_transaction_session_timeout', '{idle}', false),"
         " set_config('timezone', 'UTC', false),"
         " CASE WHEN current_setting('synchronous_commit') = 'off'"
         " THEN set_config('synchronous_commit', 'on', false) END"
