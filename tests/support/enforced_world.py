@@ -79,9 +79,9 @@ class EnforcedWorld:
         visit = self.sign_on(credential, host)
         return visit.status if visit.status == 200 else visit.device_trust_reason
 
-    def session(self, credential: Credential) -> "Kept":
+    def session(self, credential: Credential | None, browser: Browser | None = None) -> "Kept":
         """A connection of the app with sessions, kept alive after one request."""
-        browser = self.site.browser(credential)
+        browser = browser or self.site.browser(credential)
         assert self.sign_on(credential, PAYROLL, browser).status == 200
         return self.open.enter_context(Kept(self.site, browser))
 
