@@ -1,0 +1,269 @@
+"""Two whole gateways on one PostgreSQL that has a synchronous standby, behind a balancer.
+
+Gateway ``one`` is set to go on without the store, ``two`` to refuse. Each reaches primary and standby over
+cables of its own, which can be pulled (`support.relay`).
+"""
+
+import http.client
+import json
+import shutil
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import yaml
+from click.testing import CliRunner
+from support import messages
+from support.browser import Browser, Step, Visit
+from support.gateway_process import GatewayProcess
+from support.org_world import issue_token
+from support.pki import CredentialFiles
+from support.postgres import PostgresCluster
+from support.processes import free_port
+from support.relay import Relay, relay
+from support.site import MTLS_DOMAIN, Site
+from support.two_apps import ACS, two_apps
+from typing_extensions import override
+
+from gateway.adapters.store import Store
+from gateway.adapters.store.address import store_address
+from gateway.cli.main import devicetrust
+from gateway.model.org import TokenScope
+
+FORM = "application/x-www-form-urlencoded"
+LONG = 40.0  # guards against a hang; nothing waits so long
+_SYNCHRONOUS = "synchronous_standby_names = '*'\nwal_retrieve_retry_interval = 100ms\n"
+
+
+class Standby(PostgresCluster):
+    """Follows a primary, which waits for it with every commit."""
+
+    def __init__(self, port: int, primary: PostgresCluster) -> None:
+        super().__init__(port)
+        self._primary = primary
+
+    @override
+    def initialize(self) -> None:
+        self.run(
+            "pg_basebackup", "-D", self.data, "-R", "-X", "stream", "--checkpoint=fast", "--no-sync",
+            "-h", self._primary.directory, "-p", self._primary.port, "-U", "postgres",
+        )  # fmt: skip
+        with (self.data / "postgresql.conf").open("a") as file:
+            file.write("synchronous_standby_names = ''\n")
+
+    def promote(self) -> None:
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute("SELECT pg_promote()")
+
+
+@dataclass
+class Gateway:
+    """One of them: how it is asked, and what its log and store connection do."""
+
+    name: str
+    process: GatewayProcess
+    cables: tuple[Relay, ...]
+    token: str
+
+    @property
+    def https_port(self) -> int:
+        return self.process.https_port
+
+    @property
+    def configuration_file(self) -> str:
+        return str(self.process.configuration_file)
+
+    def api(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        """The org's answer, over its own socket."""
+        connection = _OverSocket(self.process.directory / "var/keys/org")
+        headers = {"Authorization": f"SSWS {self.token}", "Content-Type": "application/json"}
+        connection.request(method, path, None if body is None else json.dumps(body), headers)
+        response = connection.getresponse()
+        text = response.read()
+        connection.close()
+        return response.status, json.loads(text) if text else None
+
+    def command(self, *arguments: str) -> Any:
+        """What `devicetrust … --json` prints, on this gateway's machine."""
+        return command(*arguments, "-c", self.configuration_file, "--json")
+
+    def cut(self) -> None:
+        for cable in self.cables:
+            cable.cut()
+
+    def heal(self) -> None:
+        for cable in self.cables:
+            cable.heal()
+
+
+@dataclass
+class Fleet:
+    site: Site
+    primary: PostgresCluster
+    standby: Standby
+    balancer: Relay
+    one: Gateway
+    two: Gateway
+    let_through: int = 0  # of what `sign_on` tried
+    _numbers: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def gateways(self) -> tuple[Gateway, Gateway]:
+        return self.one, self.two
+
+    def store_urls(self) -> tuple[str, str]:
+        return self.primary.url("org"), self.standby.url("org")
+
+    def send_to(self, gateway: Gateway) -> None:
+        """New connections of browsers go there."""
+        self.balancer.target = gateway.https_port
+
+    def certificate(self, device: str) -> tuple[CredentialFiles, str]:
+        """(files, thumbprint) of a new certificate of the CA in the store for the site's user."""
+        directory = self.site.directory / device
+        directory.mkdir()
+        whose = ("--user", self.site.user, "--device", device, "--create")
+        issued = self.one.command("ca", "issue", *whose, "--new-key", str(directory))
+        return CredentialFiles(directory / "device.pem", directory / "device.key"), issued["thumbprint"]
+
+    def browser(self, credential: CredentialFiles | None) -> Browser:
+        return Browser(self.site.web.pem.decode(), credential, {}, mtls_domain=MTLS_DOMAIN)
+
+    def message(self, host: str) -> Step:
+        """An assertion that the identity provider signs just now, about to be posted."""
+        with self._lock:
+            self._numbers += 1
+            name = f"_{self._numbers}"
+        recipient = f"https://{host}:{self.balancer.port}{ACS}"
+        now = datetime.now(UTC)
+        assertion = messages.Saml2Assertion(
+            assertion_id=name,
+            user=self.site.user,
+            recipient=recipient,
+            audiences=((f"https://{host}",),),
+            in_response_to=None,
+            now=now,
+        )
+        response = messages.Saml2Response(destination=recipient, in_response_to=None, now=now)
+        signed = messages.sign(response.xml(assertion.xml()), "assertion", assertion_id=name)
+        return Step(
+            "POST", recipient, messages.body_of(messages.saml_form(signed)), FORM, "https://idp.example.test"
+        )
+
+    def sign_on(self, credential: CredentialFiles | None, host: str, gateway: Gateway) -> Visit:
+        """A whole one, at one gateway."""
+        self.send_to(gateway)
+        visit = self.browser(credential).follow(self.message(host))
+        self.let_through += visit.status == 200
+        return visit
+
+    def connection(self, gateway: Gateway, host: str) -> ssl.SSLSocket:
+        """One that stays open, as a browser's."""
+        context = ssl.create_default_context(cadata=self.site.web.pem.decode())
+        plain = socket.create_connection(("127.0.0.1", gateway.https_port), timeout=LONG)
+        return context.wrap_socket(plain, server_hostname=host)
+
+
+class _OverSocket(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("sso.example.test", timeout=LONG)
+        self._path = path
+
+    @override
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(LONG)
+        self.sock.connect(str(self._path))
+
+
+def command(*arguments: str) -> Any:
+    done = CliRunner().invoke(devicetrust, arguments, standalone_mode=False)
+    assert done.exception is None, (arguments, done.output, done.exception)
+    return json.loads(done.stdout)
+
+
+def eventually(holds: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + LONG
+    while not holds():
+        assert time.monotonic() < deadline, f"not in {LONG:g} s: {what}"
+        time.sleep(0.02)
+
+
+@contextmanager
+def running_fleet(directory: Path) -> Iterator[Fleet]:
+    directory.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        primary = stack.enter_context(PostgresCluster.running(free_port(), settings=_SYNCHRONOUS))
+        standby = Standby(free_port(), primary)
+        stack.callback(standby.remove)
+        standby.initialize()
+        standby.start()
+        primary.create_database("org")
+        store = Store.reach(store_address(primary.url("org")))
+        store.migrate()
+        token = issue_token(store, TokenScope.ADMIN)
+        store.close()
+
+        (directory / "one").mkdir()
+        site = Site(directory / "one")
+        configuration = stack.enter_context(two_apps(site))
+        balancer = stack.enter_context(relay(site.https_port))
+        configuration["device_trust"]["authorities"] = [{"name": "builtin", "builtin": True}]
+        configuration["listen"] |= {"workers": 2, "public_port": balancer.port}
+        shutil.copytree(directory / "one", directory / "two")
+
+        gateways = []
+        for name, without_store in (("one", "local"), ("two", "refuse")):
+            cables = tuple(stack.enter_context(relay(server.port or 0)) for server in (primary, standby))
+            hosts = ",".join(f"127.0.0.1:{cable.port}" for cable in cables)
+            configuration["store"] = f"postgresql://postgres@{hosts}/org?target_session_attrs=read-write"
+            configuration["fleet"] = {"name": name, "without_store": without_store, "claim_timeout": "1s"}
+            if name == "one":
+                _make_authority(directory / name, configuration)
+            else:
+                configuration["listen"]["https"] = [f"127.0.0.1:{free_port()}"]
+                configuration["listen"]["metrics"] = f"127.0.0.1:{free_port()}"
+                _share_keys(directory, configuration)
+            process = GatewayProcess(configuration, directory / name, name=name)
+            stack.callback(process.kill)
+            gateways.append(Gateway(name, process, cables, token))
+        for gateway in gateways:
+            gateway.process.wait_until_ready(60)
+        try:
+            one, two = gateways
+            yield Fleet(site, primary, standby, balancer, one, two)
+        except BaseException as error:
+            for gateway in gateways:
+                error.add_note(gateway.process.output())
+            raise
+
+
+def _make_authority(directory: Path, configuration: dict[str, Any]) -> None:
+    _write(directory, configuration)
+    passphrase = directory / "root.passphrase"
+    passphrase.write_text("a passphrase for the root")
+    passphrase.chmod(0o600)
+    command(
+        "ca", "init", "-c", str(directory / "gateway.yaml"), "--json",
+        "--root-key", str(directory / "root.key"), "--root-passphrase-file", str(passphrase),
+    )  # fmt: skip
+
+
+def _share_keys(directory: Path, configuration: dict[str, Any]) -> None:
+    _write(directory / "two", configuration)
+    copy = str(directory / "keys.json")
+    command("keys", "export", "-c", str(directory / "one" / "gateway.yaml"), "--plain", "--json", copy)
+    command("keys", "import", "-c", str(directory / "two" / "gateway.yaml"), "--json", copy)
+
+
+def _write(directory: Path, configuration: dict[str, Any]) -> None:
+    (directory / "gateway.yaml").write_text(yaml.safe_dump(configuration))
