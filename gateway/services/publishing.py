@@ -7,6 +7,7 @@ put in place only over the one that it was made from. Who comes second finds it 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from gateway.model.issued import (
@@ -106,9 +107,14 @@ def certificate_status(view: AuthorityView, issuer: AuthorityRecord, serial_numb
     return Good()
 
 
+@lru_cache(maxsize=64)
+def _ocsp_issuer(certificate_der: bytes) -> OcspIssuer:
+    return OcspIssuer(certificate_of(certificate_der))
+
+
 def ocsp_issuers(view: AuthorityView) -> Sequence[tuple[AuthorityRecord, OcspIssuer]]:
     """The authorities whose key answers for their certificates."""
     return [
-        (authority, OcspIssuer(certificate_of(authority.certificate_der)))
+        (authority, _ocsp_issuer(authority.certificate_der))
         for authority in view.authorities.all(AuthorityKind.ISSUING)
     ]

@@ -26,8 +26,9 @@ from gateway.system_log.catalog import job
 
 # How often the feed is looked at: revocations that come together are signed together.
 _LOOK_SECONDS: Final = 0.25
-# All lists are looked at: what was lost with a process or a clock is found then.
-_LOOK_AT_ALL: Final = timedelta(minutes=5)
+# All lists are looked at that often while one is good, which tells those whose time has come.
+_LOOKS_IN_A_LIFETIME: Final = 8
+_LOOK_AT_ALL_AT_LEAST: Final = timedelta(hours=1)
 _AFTER_TROUBLE_SECONDS: Final = 5.0
 _CHANGES_AT_ONCE: Final = 1_000
 _TOUCHING: Final = frozenset((ChangeKind.CERTIFICATE_REVOKED, ChangeKind.CERTIFICATE_RELEASED))
@@ -69,7 +70,8 @@ class CrlPublisher:
         """What is due now; how many lists were signed. Raises StoreError and SigningFailed: then what was due
         still is."""
         now = self._clock.now()
-        if self._looked_at_all is None or abs(now - self._looked_at_all) >= _LOOK_AT_ALL:
+        pause = min(self._rules().crl_lifetime / _LOOKS_IN_A_LIFETIME, _LOOK_AT_ALL_AT_LEAST)
+        if self._looked_at_all is None or abs(now - self._looked_at_all) >= pause:
             await self._store.change(lambda work: _tidy(work, now))
             self._due |= dict.fromkeys(await self._store.read(shards_of))
             self._looked_at_all = now

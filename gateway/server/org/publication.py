@@ -123,21 +123,21 @@ class PublicationRoutes:
             request = parse_ocsp_request(der)
         except OcspRequestRefused as refused:
             return _failed(refused.failure)
-        state, issuer, statuses = await call.store.read(lambda view: _asked(view, request))
-        if issuer is None:
-            return _failed(OcspFailure.UNAUTHORIZED)
+        # Read before the statuses: an answer may be newer than it is taken for, and never older.
+        state = await call.store.read(lambda view: view.feed.head())
         now = call.clock.now().replace(microsecond=0)
         key = request.asked[0].der if request.nonce is None and len(request.asked) == 1 else None
         kept = None if key is None else self._kept.get(key, state, now)
         if kept is None:
-            made = KeptAnswer(b"", now + self._rules().ocsp_lifetime, state)
+            issuer, statuses = await call.store.read(lambda view: _asked(view, request))
+            if issuer is None:
+                return _failed(OcspFailure.UNAUTHORIZED)
+            next_update = now + self._rules().ocsp_lifetime
             try:
-                signed = await asyncio.to_thread(
-                    self._signed, issuer, statuses, request, now, made.next_update
-                )
+                signed = await asyncio.to_thread(self._signed, issuer, statuses, request, now, next_update)
             except SigningFailed:
                 return _failed(OcspFailure.TRY_LATER)
-            kept = KeptAnswer(signed, made.next_update, state)
+            kept = KeptAnswer(signed, next_update, state)
             # What is unknown now may be issued in a moment.
             if key is not None and not isinstance(statuses[0][1], Unknown):
                 self._kept.put(key, kept)
@@ -168,17 +168,16 @@ class PublicationRoutes:
 
 def _asked(
     view: View, request: OcspRequest
-) -> tuple[int, AuthorityRecord | None, list[tuple[CertId, CertStatus]]]:
-    """The newest change that the answer is true for, the issuer of all that is asked about, and what is said.
-    No issuer: some of them are not ours, or not of one issuer, for whom one key could answer."""
-    state = view.feed.head()
+) -> tuple[AuthorityRecord | None, list[tuple[CertId, CertStatus]]]:
+    """The issuer of all that is asked about, and what is said. No issuer: some are not ours, or not of
+    one issuer, for whom one key could answer."""
     for authority, issuer in ocsp_issuers(view):
         if all(issuer.is_named_by(asked) for asked in request.asked):
             statuses = [
                 (asked, certificate_status(view, authority, asked.serial_number)) for asked in request.asked
             ]
-            return state, authority, statuses
-    return state, None, []
+            return authority, statuses
+    return None, []
 
 
 def _authority(view: View, kind: AuthorityKind, generation: int) -> AuthorityRecord | None:
