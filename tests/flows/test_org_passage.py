@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from support.browser import Browser, Hop, Step
 from support.enforced_world import EnforcedWorld, enforced_world
 from support.gateway_process import GatewayProcess
+from support.http2_client import http2_client, request_fields
 from support.pki import Credential
 from support.site import MTLS_DOMAIN
 
@@ -82,6 +83,18 @@ def test_bodies_stream_up_to_a_bound(running: tuple[EnforcedWorld, GatewayProces
     hop = ask(world, ORG, "/api/v1/zones", method="POST", body=b"x" * 2_000_000)
     assert (hop.status, hop.json()["body"]) == (200, 2_000_000)
     assert ask(world, ORG, "/api/v1/zones", method="POST", body=b"x" * 2_200_000).status == 413
+
+
+async def test_the_org_is_reached_over_http_2_too(running: tuple[EnforcedWorld, GatewayProcess]) -> None:
+    world, _ = running
+    async with http2_client("127.0.0.1", world.site.https_port, ORG, world.site.web.pem) as client:
+        post = request_fields(b"/api/v1/zones", (b"x-reference-id", b"mine"), method=b"POST", host=ORG)
+        stream = client.begin(post, ended=False)
+        client.send(stream, b"x" * 10_000)
+        answer = await client.answer(stream)
+        seen = json.loads(answer.body)
+        assert (answer.status, seen["body"], fields(seen, "X-Forwarded-For")) == (200, 10_000, ["127.0.0.1"])
+        assert fields(seen, "X-Reference-Id") != ["mine"]
 
 
 def test_there_are_no_websockets_to_the_org(running: tuple[EnforcedWorld, GatewayProcess]) -> None:
