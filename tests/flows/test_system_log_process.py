@@ -7,80 +7,19 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
-from support import messages
-from support.browser import Browser, Step, Visit
-from support.gateway_process import GatewayProcess, gateway_process
-from support.org_socket import OrgSocket
-from support.org_world import issue_token
-from support.site import DEVICE, Site
-from support.two_apps import ACS, WIKI, two_apps
+from support.logged_world import SIGNED_ON, LoggedWorld, logged_world
+from support.site import DEVICE
 
 from gateway.adapters.spool_format import segment_name
-from gateway.adapters.store import Store
-from gateway.model.org import TokenScope
 
 MEBIBYTE = 1_048_576
-SIGNED_ON = 'eventType eq "user.authentication.sso"'
-
-
-@dataclass
-class World:
-    site: Site
-    gateway: GatewayProcess
-    org: OrgSocket
-    number: int = 0
-
-    @property
-    def spool(self) -> Path:
-        return self.site.directory / "var/keys/spool"
-
-    def sign_on(self, browser: Browser) -> Visit:
-        """One more, with an assertion of its own."""
-        self.number += 1
-        recipient, now = self.site.public_base(WIKI) + ACS, datetime.now(UTC)
-        name = f"_{WIKI}-{self.number}"
-        assertion = messages.Saml2Assertion(
-            assertion_id=name,
-            user=self.site.user,
-            recipient=recipient,
-            audiences=((f"https://{WIKI}",),),
-            in_response_to=None,
-            now=now,
-        )
-        response = messages.Saml2Response(destination=recipient, in_response_to=None, now=now)
-        signed = messages.sign(response.xml(assertion.xml()), "assertion", assertion_id=name)
-        body = messages.body_of(messages.saml_form(signed))
-        form = "application/x-www-form-urlencoded"
-        return browser.follow(Step("POST", recipient, body, form, "https://idp.example.test"))
-
-    def is_full(self, visit: Visit) -> bool:
-        return visit.last.status == 503 and "SYSTEM_LOG_FULL" in visit.last.text
-
-
-@contextmanager
-def running(directory: Path, **changes: Any) -> Iterator[World]:
-    site = Site(directory)
-    with two_apps(site) as configuration:
-        configuration["store"] = "sqlite:///var/org.db"
-        configuration["listen"]["workers"] = 2
-        configuration.update(changes)
-        store = Store.open(f"sqlite:///{directory}/var/org.db")
-        token = issue_token(store, TokenScope.READ)
-        store.close()
-        with gateway_process(configuration, directory) as gateway:
-            gateway.wait_for_records("org_started", 1)
-            yield World(site, gateway, OrgSocket(directory / "var/keys", token))
-            assert gateway.stderr_text() == ""
 
 
 def test_sign_ons_are_in_the_log_each_once_also_when_the_org_and_a_worker_are_killed(tmp_path: Path) -> None:
-    with running(tmp_path) as world:
+    with logged_world(tmp_path) as world:
         trusted, stranger = world.site.browser(world.site.issue()), world.site.browser()
         assert world.sign_on(trusted).last.status == 200
         assert world.sign_on(stranger).last.status == 403
@@ -112,7 +51,7 @@ def test_sign_ons_are_in_the_log_each_once_also_when_the_org_and_a_worker_are_ki
 
 
 @contextmanager
-def full(world: World) -> Iterator[None]:
+def full(world: LoggedWorld) -> Iterator[None]:
     """A worker wrote more than the spool may hold, and nobody reads it: it looks as if it were being
     written."""
     filled = world.spool / "9" / segment_name("f" * 24, 1)
@@ -130,7 +69,7 @@ def test_a_full_spool_lets_nobody_in_or_everybody_unlogged_as_it_is_configured(
     when_full: str, tmp_path: Path
 ) -> None:
     system_log = {"spool_limit": MEBIBYTE, "when_full": when_full}
-    with running(tmp_path, system_log=system_log) as world:
+    with logged_world(tmp_path, system_log=system_log) as world:
         browser = world.site.browser(world.site.issue())
         assert world.sign_on(browser).last.status == 200
         world.org.wait_for_events(1, SIGNED_ON)

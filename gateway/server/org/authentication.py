@@ -16,7 +16,7 @@ from gateway.server.org.errors import invalid_token
 from gateway.services.ports import Clock
 
 TOKEN_BYTES: Final = 32
-_TOKEN: Final = re.compile(r"dtk_[A-Za-z0-9_-]{43}")
+_PRESENTED: Final = re.compile(r"(?i:ssws|bearer) *(dtk_[A-Za-z0-9_-]{43}) *")
 # When a token was used last is for people to read.
 _LAST_USED_STEP: Final = timedelta(minutes=1)
 # Tokens that were good lately; of more, those that came first are forgotten.
@@ -24,11 +24,10 @@ _MAX_KNOWN: Final = 1_000
 
 
 def presented_token(authorization: str) -> str | None:
-    """The token of `SSWS <token>` or `Bearer <token>`; None where there is nothing that may be one."""
-    scheme, _, credentials = authorization.partition(" ")
-    if scheme.lower() not in ("ssws", "bearer") or _TOKEN.fullmatch(credentials.strip()) is None:
-        return None
-    return credentials.strip()
+    """The token of `SSWS <token>` or `Bearer <token>`; None where there is nothing that may be one. The okta
+    SDK (3.4.6) leaves the space out."""
+    presented = _PRESENTED.fullmatch(authorization)
+    return None if presented is None else presented[1]
 
 
 def new_token(random: bytes) -> str:

@@ -100,12 +100,12 @@ async def error_of(response: aiohttp.ClientResponse) -> tuple[int, str]:
     return response.status, body["errorCode"]
 
 
-@pytest.mark.parametrize("scheme", ["SSWS", "ssws", "Bearer", "bearer"])
+@pytest.mark.parametrize("scheme", ["SSWS ", "ssws ", "Bearer ", "bearer ", "SSWS"])
 async def test_a_token_is_taken_in_either_scheme(
     client: aiohttp.ClientSession, store: FakeTokens, scheme: str
 ) -> None:
     token = store.issue(READ)
-    async with client.get("/api/v1/things/7", headers={"Authorization": f"{scheme} {token}"}) as response:
+    async with client.get("/api/v1/things/7", headers={"Authorization": f"{scheme}{token}"}) as response:
         assert (response.status, (await response.json())["id"]) == (200, "7")
 
 
