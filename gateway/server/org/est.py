@@ -27,6 +27,7 @@ from gateway.pki.certification_request import CertificationRequest, Certificatio
 from gateway.pki.signer import SigningFailed
 from gateway.server.org.authentication import token_sha256
 from gateway.server.org.call import Call
+from gateway.server.org.openapi import json_content, reference
 from gateway.server.org.route import Answer, Budget, Route
 from gateway.services.authority_ports import SigningKeys
 from gateway.services.enrollment_codes import CodeRefused, EnrollmentCode, read_code
@@ -238,7 +239,13 @@ def _route(method: str, name: str, handler: Any, summary: str) -> Route:
     operation: dict[str, Any] = {
         "summary": summary,
         "operationId": f"est{name.title()}",
-        "responses": {"200": {"description": "RFC 7030.", "content": {_TYPES[name]: {"schema": _TEXT}}}},
+        "responses": {
+            "200": {"description": "RFC 7030.", "content": {_TYPES[name]: {"schema": _TEXT}}},
+            "default": {
+                "description": "A sentence for people (RFC 7030 §4.2.3), or an error of the API.",
+                "content": {"text/plain": {"schema": _TEXT}, **json_content(reference("Error"))},
+            },
+        },
     }
     if method == "POST":
         operation["requestBody"] = {

@@ -93,8 +93,8 @@ def _operation(route: Route) -> dict[str, Any]:
     operation = dict(route.operation)
     operation["parameters"] = [*in_path, *operation.get("parameters", ())]
     operation["responses"] = {
-        **operation.get("responses", {"200": {"description": "Done."}}),
         "default": {"description": "An error.", "content": json_content(reference("Error"))},
+        **operation.get("responses", {"200": {"description": "Done."}}),
     }
     if route.scope is None:
         operation["security"] = []
