@@ -23,6 +23,10 @@ from gateway.system_log.catalog import EventType, Occasion
 
 MAX_LOGIN_CHARACTERS: Final = 254  # as of an address (RFC 5321 §4.5.3.1.3)
 MAX_NAME_CHARACTERS: Final = 255
+# What programs for the Okta API can read; one user beyond would keep them from reading any.
+MAX_PERSON_NAME_CHARACTERS: Final = 50
+MIN_EMAIL_CHARACTERS: Final = 5
+MAX_EMAIL_CHARACTERS: Final = 100
 MAX_DESCRIPTION_CHARACTERS: Final = 1_024
 
 
@@ -254,11 +258,15 @@ def _check(profile: Profile) -> None:
         raise InvalidValue("profile.login", f"must have 1 to {MAX_LOGIN_CHARACTERS} characters")
     if profile.login != profile.login.strip() or not profile.login.isprintable():
         raise InvalidValue("profile.login", "must be printable, without space at its ends")
-    if len(profile.email) > MAX_LOGIN_CHARACTERS:
-        raise InvalidValue("profile.email", f"must have at most {MAX_LOGIN_CHARACTERS} characters")
+    if profile.email and not MIN_EMAIL_CHARACTERS <= len(profile.email) <= MAX_EMAIL_CHARACTERS:
+        raise InvalidValue(
+            "profile.email", f"must have {MIN_EMAIL_CHARACTERS} to {MAX_EMAIL_CHARACTERS} characters"
+        )
     for name, value in (("firstName", profile.first_name), ("lastName", profile.last_name)):
-        if len(value) > MAX_NAME_CHARACTERS:
-            raise InvalidValue(f"profile.{name}", f"must have at most {MAX_NAME_CHARACTERS} characters")
+        if len(value) > MAX_PERSON_NAME_CHARACTERS:
+            raise InvalidValue(
+                f"profile.{name}", f"must have at most {MAX_PERSON_NAME_CHARACTERS} characters"
+            )
 
 
 def _check_group(name: str, description: str) -> None:

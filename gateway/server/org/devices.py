@@ -11,7 +11,7 @@ from gateway.server.org import members
 from gateway.server.org.call import Call
 from gateway.server.org.device_shape import device_json
 from gateway.server.org.enforced import enforced
-from gateway.server.org.errors import invalid_filter
+from gateway.server.org.errors import invalid_filter, validation_failed
 from gateway.server.org.listing import PAGE_PARAMETERS, list_of, page_answer, page_begin
 from gateway.server.org.openapi import answers, query_parameter, reference, takes
 from gateway.server.org.route import NO_CONTENT, Answer, Route
@@ -25,6 +25,18 @@ from gateway.system_log.wire import timestamp
 
 _NAMED: Final = ("displayName", "platform", "serialNumber", "registered")
 _SEARCHED: Final = ("id", "status")
+_TEXT_ATTRIBUTES: Final = {
+    "manufacturer": 127,
+    "meid": 14,
+    "model": 127,
+    "osVersion": 127,
+    "sid": 256,
+    "tpmPublicKeyHash": 1_024,
+    "udid": 47,
+}
+_FLAGS: Final = ("managed", "integrityJailbreak", "secureHardwarePresent")
+_DISK_ENCRYPTION: Final = ("ALL_INTERNAL_VOLUMES", "FULL", "NONE", "SYSTEM_VOLUME", "USER")
+_MIN_IMEI_CHARACTERS: Final = 14
 
 
 async def list_devices(call: Call) -> Answer:
@@ -52,6 +64,7 @@ async def register_device(call: Call) -> Answer:
         certificate_name=members.optional_text(body, "certificateName", ""),
         more=members.attributes(given, _NAMED, "profile."),
     )
+    _check_attributes(given)
     user_ids = members.texts(body, "userIds", limit=100)
     device_id, occasion = call.new_id(IdKind.DEVICE), call.occasion()
 
@@ -144,6 +157,21 @@ async def _link(call: Call, use: Callable[[Work, Any, Device, User], None]) -> A
 
     await call.store.change(use_case)
     return NO_CONTENT
+
+
+def _check_attributes(given: Mapping[str, Any]) -> None:
+    """What programs for the Okta API know the kind of: one device that is otherwise would keep them from
+    reading any."""
+    for name, limit in _TEXT_ATTRIBUTES.items():
+        members.optional_text(given, name, "profile.", limit)
+    for name in _FLAGS:
+        if given.get(name) is not None:
+            members.flag(given, name, "profile.", False)
+    imei = members.optional_text(given, "imei", "profile.", 17)
+    if imei is not None and len(imei) < _MIN_IMEI_CHARACTERS:
+        raise validation_failed("profile.imei", "profile.imei: must have 14 to 17 characters")
+    if given.get("diskEncryptionType") is not None:
+        members.word(given, "diskEncryptionType", "profile.", _DISK_ENCRYPTION)
 
 
 def _status(text: str | None) -> DeviceStatus | None:

@@ -26,6 +26,42 @@ _MOMENT: Final = {"type": "string", "format": "date-time"}
 _MOMENT_OR_NULL: Final = {"type": ["string", "null"], "format": "date-time"}
 LINKS_SCHEMA: Final[dict[str, Any]] = {"type": "object"}
 
+# Attributes whose kind programs for the Okta API know, and how long they may be.
+TEXT_ATTRIBUTES: Final = {
+    "city": 128,
+    "countryCode": 2,
+    "mobilePhone": 100,
+    "primaryPhone": 100,
+    "secondEmail": 100,
+    "state": 128,
+    "zipCode": 50,
+    **dict.fromkeys(
+        (
+            "costCenter",
+            "department",
+            "displayName",
+            "division",
+            "employeeNumber",
+            "honorificPrefix",
+            "honorificSuffix",
+            "locale",
+            "manager",
+            "managerId",
+            "middleName",
+            "nickName",
+            "organization",
+            "postalAddress",
+            "preferredLanguage",
+            "profileUrl",
+            "streetAddress",
+            "timezone",
+            "title",
+            "userType",
+        ),
+        1_024,
+    ),
+}
+
 PROFILE_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
     "required": ["login"],
@@ -36,9 +72,9 @@ PROFILE_SCHEMA: Final[dict[str, Any]] = {
             "maxLength": 254,
             "description": "Unique, without regard to case.",
         },
-        "email": {"type": "string", "maxLength": 254},
-        "firstName": {"type": ["string", "null"], "maxLength": 255},
-        "lastName": {"type": ["string", "null"], "maxLength": 255},
+        "email": {"type": ["string", "null"], "minLength": 5, "maxLength": 100},
+        "firstName": {"type": ["string", "null"], "maxLength": 50},
+        "lastName": {"type": ["string", "null"], "maxLength": 50},
     },
 }
 
@@ -101,9 +137,9 @@ def user_json(user: User, base_url: str) -> dict[str, Any]:
         "profile": {
             **profile.more,
             "login": user.login,
-            "email": user.email,
-            "firstName": user.first_name,
-            "lastName": user.last_name,
+            "email": user.email or None,
+            "firstName": user.first_name or None,
+            "lastName": user.last_name or None,
         },
         "credentials": {"provider": {"type": provider, "name": name}},
         "_links": {

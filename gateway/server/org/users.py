@@ -14,7 +14,7 @@ from gateway.server.org.listing import PAGE_PARAMETERS, list_of, page_answer, pa
 from gateway.server.org.openapi import answers, query_parameter, reference, takes
 from gateway.server.org.route import NO_CONTENT, Answer, Route
 from gateway.server.org.search import equalities
-from gateway.server.org.user_shape import group_json, user_json
+from gateway.server.org.user_shape import TEXT_ATTRIBUTES, group_json, user_json
 from gateway.services import people, revoking
 from gateway.services.people import Profile
 from gateway.services.refusals import NotAllowedNow
@@ -157,6 +157,8 @@ _READ_ONLY: Final = frozenset(
 def _profile(given: Mapping[str, Any], before: Profile | None) -> Profile:
     """``before``: what stays where it is left out."""
     more = members.attributes(given, _NAMED, "profile.")
+    for name, limit in TEXT_ATTRIBUTES.items():
+        members.optional_text(given, name, "profile.", limit)
     return Profile(
         login=members.text(given, "login", "profile.", None if before is None else before.login),
         email=members.text(given, "email", "profile.", "" if before is None else before.email),

@@ -104,6 +104,10 @@ async def test_a_login_is_taken_once_in_any_case(org: OrgWorld) -> None:
         {"profile": {"login": " ann@example.test"}},
         {"profile": {"login": "a\u202eb"}},
         {"profile": {"login": "x" * 300}},
+        {"profile": {"login": "ann", "email": "a@b"}},
+        {"profile": {"login": "ann", "firstName": "x" * 51}},
+        {"profile": {"login": "ann", "city": 7}},
+        {"profile": {"login": "ann", "countryCode": "GER"}},
         {"profile": {"login": "ann", "more": {"deep": {}}}},
         {"profile": {"login": "ann"}, "credentials": {"password": {"value": "secret"}}},
         {"profile": {"login": "ann"}, "groupIds": "all"},
@@ -123,9 +127,9 @@ async def test_post_keeps_what_it_leaves_out_and_put_does_not(org: OrgWorld) -> 
     sent_back = await org.do("PUT", path, {**kept, "profile": {"login": "ann@example.test"}})
     assert sent_back["profile"] == {
         "login": "ann@example.test",
-        "email": "",
-        "firstName": "",
-        "lastName": "",
+        "email": None,
+        "firstName": None,
+        "lastName": None,
     }
 
 
@@ -254,6 +258,23 @@ async def test_a_device_has_a_name_in_certificates_of_its_own_or_a_given_one(org
         {"profile": {"displayName": "x", "platform": "IOS"}, "certificateName": "urn:example:laptop:8"},
     )
     assert status == 409
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"platform": "BEOS"},
+        {"displayName": ""},
+        {"imei": "7"},
+        {"managed": "yes"},
+        {"diskEncryptionType": "SOME"},
+        {"model": "x" * 128},
+        {"deep": {"er": 1}},
+    ],
+)
+async def test_a_device_that_makes_no_sense_is_refused(org: OrgWorld, more: dict[str, Any]) -> None:
+    profile = {"displayName": "LAPTOP-7", "platform": "WINDOWS", **more}
+    assert (await org.ask("POST", "/api/v1/devices", {"profile": profile}))[0] == 400
 
 
 @pytest.mark.parametrize(
