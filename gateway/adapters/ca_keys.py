@@ -7,6 +7,7 @@ copy of the store alone cannot issue. A root's key goes to a file of the operato
 import os
 import secrets
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -54,9 +55,9 @@ class LocalSigner:
 
 
 class CaKeys:
-    """The signers of the authorities in the store, each opened once."""
+    """The signers of the authorities in the store, each opened once. ``settings`` gives those in force."""
 
-    def __init__(self, settings: CaSettings, keys_directory: str) -> None:
+    def __init__(self, settings: Callable[[], CaSettings], keys_directory: str) -> None:
         self._settings = settings
         self._keys_directory = keys_directory
         self._lock = threading.Lock()
@@ -74,15 +75,16 @@ class CaKeys:
             return found
 
     def _opened(self, authority: AuthorityRecord) -> Signer:
+        settings = self._settings()
         if authority.key_reference is not None:
             if not authority.key_reference.startswith(PKCS11_PREFIX):
                 raise SigningFailed(f"the key of {authority.name} is in a place that is not known here")
-            return open_pkcs11_key(authority.key_reference, pkcs11_login(self._settings))
+            return open_pkcs11_key(authority.key_reference, pkcs11_login(settings))
         if authority.key_pem is None:
             where = "offline: name its file" if authority.kind is AuthorityKind.ROOT else "not in the store"
             raise SigningFailed(f"the key of {authority.name} is {where}")
         try:
-            passphrase = read_passphrase(self._settings, self._keys_directory)
+            passphrase = read_passphrase(settings, self._keys_directory)
         except KeyFileRefused as refused:
             raise SigningFailed(str(refused)) from None
         return LocalSigner(decrypted(authority.key_pem, passphrase, f"key of {authority.name} in the store"))

@@ -48,7 +48,7 @@ class OpenedCa:
     def __init__(self, settings: GatewaySettings, store: Store) -> None:
         self.settings = settings
         self.store = store
-        self.keys = CaKeys(settings.ca, settings.keys_directory)
+        self.keys = CaKeys(lambda: settings.ca, settings.keys_directory)
         self.randomness = SystemRandomness()
         self.change_number = 0
         store.on_commit(self._committed)

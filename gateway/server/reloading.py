@@ -113,6 +113,7 @@ def _fixed_at_start(running: GatewaySettings, wanted: GatewaySettings) -> list[s
         key
         for key, old, new in (
             ("listen.https", running.listen_https, wanted.listen_https),
+            ("listen.http", running.listen_http, wanted.listen_http),
             ("listen.metrics", running.listen_metrics, wanted.listen_metrics),
             ("listen.workers", running.workers, wanted.workers),
             ("listen.proxy_protocol", running.proxy_protocol, wanted.proxy_protocol),

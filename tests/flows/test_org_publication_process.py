@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.gateway_process import GatewayProcess, gateway_process
-from support.processes import free_port
+from support.processes import accepts_connections, free_port
 from support.site import Site
 from support.two_apps import two_apps
 
@@ -100,6 +101,23 @@ def test_what_is_revoked_by_a_command_is_published_by_the_gateway(running: Runni
     assert "Response verify OK" in asked.stderr, asked.stderr
     assert ": revoked" in asked.stdout
     assert running.get("/api/v1/users")[0] == 404
+
+
+def test_an_address_that_is_taken_keeps_nobody_from_work_and_is_tried_again(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    taken = socket.create_server(("127.0.0.1", 0))
+    port = taken.getsockname()[1]
+    with two_apps(site) as configuration:
+        configuration["store"] = "sqlite:///org.db"
+        configuration["listen"]["http"] = [f"127.0.0.1:{port}"]
+        with gateway_process(configuration, site.directory) as gateway:
+            [failed] = gateway.wait_for_records("plain_http_failed", 1)
+            assert failed["detail"] == f"listen.http 127.0.0.1:{port}: Address already in use"
+            taken.close()
+            deadline = time.monotonic() + 20
+            while not accepts_connections(port):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
 
 
 def _issuer_pem(chain: bytes) -> bytes:

@@ -52,7 +52,7 @@ def check_own_authority(settings: GatewaySettings, now: datetime) -> Iterator[Fi
             "see that the store can be used: without it no device of its CA is trusted",
         )
         return
-    keys = CaKeys(settings.ca, settings.keys_directory)
+    keys = CaKeys(lambda: settings.ca, settings.keys_directory)
     issuing = [each for each in authorities if each.kind is AuthorityKind.ISSUING]
     if not issuing:
         yield _missing(path)

@@ -6,6 +6,7 @@ from, and bounds its connections itself.
 
 import asyncio
 import logging
+import os
 import socket
 from collections.abc import Sequence
 from typing import Any, Final
@@ -76,7 +77,7 @@ class PlainHttp:
             except OSError as error:
                 await self.stop()
                 where = f"listen.http {address.host}:{address.port}"
-                raise OSError(error.errno, error.strerror or str(error), where) from None
+                raise OSError(error.errno, os.strerror(error.errno or 0), where) from None
             self._listening.append(server)
 
     @property

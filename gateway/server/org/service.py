@@ -39,6 +39,7 @@ from gateway.services.org_state import OrgStateSent, org_state
 from gateway.services.zone_sets import state_zones
 
 _HTTPS_PORT = 443
+_LISTEN_AGAIN_SECONDS = 2.0
 _FORGET_SECONDS = 2.0
 _SERIALS_KEY_BYTES = 20
 
@@ -49,6 +50,7 @@ class OrgService:
     def __init__(self, surroundings: Surroundings) -> None:
         self._voice = surroundings.voice
         self._log = surroundings.log
+        self._listen_http = surroundings.material.settings.listen_http
         self._material = _org_material(surroundings.material)
         self._clock = SystemClock()
         settings = surroundings.material.settings
@@ -63,7 +65,7 @@ class OrgService:
         self._reporting = Reporting(
             self._record, self._store, self._fleet, self._clock, shared=self._is_shared
         )
-        ca_keys = CaKeys(settings.ca, settings.keys_directory)
+        ca_keys = CaKeys(self._ca, settings.keys_directory)
         publication = PublicationRoutes(ca_keys, self._ca)
         enrollment = EstRoutes(ca_keys, self._ca, surroundings.keys.master_secret)
         self._publisher = CrlPublisher(self._store, ca_keys, self._ca, self._clock, self._tell_of_lists)
@@ -87,7 +89,6 @@ class OrgService:
         self.registry = CollectorRegistry()
 
     async def start(self, listening: socket.socket) -> None:
-        await self._plain_http.start(self._material.settings.listen_http)
         await self._app.start(listening)
 
     async def run(self) -> None:
@@ -126,6 +127,7 @@ class OrgService:
             group.create_task(self._reporting.run(), name="report")
             group.create_task(self._app.run(), name="tokens")
             group.create_task(self._publisher.run(), name="CRLs")
+            group.create_task(self._listen_plain(), name="plain HTTP")
             group.create_task(self._housekeeping().run(), name="housekeeping")
             group.create_task(self._adoption.run(), name="policy files")
             group.create_task(self._intake.run(), name="System Log")
@@ -156,6 +158,20 @@ class OrgService:
         settings = self._material.settings
         port = "" if settings.public_port == _HTTPS_PORT else f":{settings.public_port}"
         return f"https://{settings.org_host}{port}"
+
+    async def _listen_plain(self) -> None:
+        """An address that is taken must not keep the org from its work: it is tried again."""
+        told = False
+        while True:
+            try:
+                await self._plain_http.start(self._listen_http)
+            except OSError as problem:
+                if not told:
+                    self._log.note("plain_http_failed", detail=f"{problem.filename}: {problem.strerror}")
+                told = True
+                await asyncio.sleep(_LISTEN_AGAIN_SECONDS)
+            else:
+                return
 
     def _ca(self) -> CaSettings:
         return self._material.settings.ca
