@@ -12,7 +12,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -85,10 +85,10 @@ class Gateway:
         """The org's answer, over its own socket."""
         connection = _OverSocket(self.process.directory / "var/keys/org")
         headers = {"Authorization": f"SSWS {self.token}", "Content-Type": "application/json"}
-        connection.request(method, path, None if body is None else json.dumps(body), headers)
-        response = connection.getresponse()
-        text = response.read()
-        connection.close()
+        with closing(connection):
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            response = connection.getresponse()
+            text = response.read()
         return response.status, json.loads(text) if text else None
 
     def command(self, *arguments: str) -> Any:
@@ -104,24 +104,17 @@ class Gateway:
             cable.heal()
 
 
-@dataclass
-class Fleet:
+@dataclass(kw_only=True)
+class OneGateway:
+    """A gateway on PostgreSQL, and people who sign on through it."""
+
     site: Site
     primary: PostgresCluster
-    standby: Standby
     balancer: Relay
     one: Gateway
-    two: Gateway
     let_through: int = 0  # of what `sign_on` tried
     _numbers: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    @property
-    def gateways(self) -> tuple[Gateway, Gateway]:
-        return self.one, self.two
-
-    def store_urls(self) -> tuple[str, str]:
-        return self.primary.url("org"), self.standby.url("org")
 
     def send_to(self, gateway: Gateway) -> None:
         """New connections of browsers go there."""
@@ -166,6 +159,16 @@ class Fleet:
         self.let_through += visit.status == 200
         return visit
 
+
+@dataclass(kw_only=True)
+class Fleet(OneGateway):
+    standby: Standby
+    two: Gateway
+
+    @property
+    def gateways(self) -> tuple[Gateway, Gateway]:
+        return self.one, self.two
+
     def connection(self, gateway: Gateway, host: str) -> ssl.SSLSocket:
         """One that stays open, as a browser's."""
         context = ssl.create_default_context(cadata=self.site.web.pem.decode())
@@ -200,27 +203,14 @@ def eventually(holds: Callable[[], bool], what: str) -> None:
 
 @contextmanager
 def running_fleet(directory: Path) -> Iterator[Fleet]:
-    directory.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         primary = stack.enter_context(PostgresCluster.running(free_port(), settings=_SYNCHRONOUS))
         standby = Standby(free_port(), primary)
         stack.callback(standby.remove)
         standby.initialize()
         standby.start()
-        primary.create_database("org")
-        store = Store.reach(store_address(primary.url("org")))
-        store.migrate()
-        token = issue_token(store, TokenScope.ADMIN)
-        store.close()
-
-        (directory / "one").mkdir()
-        site = Site(directory / "one")
-        configuration = stack.enter_context(two_apps(site))
-        balancer = stack.enter_context(relay(site.https_port))
-        configuration["device_trust"]["authorities"] = [{"name": "builtin", "builtin": True}]
-        configuration["listen"] |= {"workers": 2, "public_port": balancer.port}
+        site, configuration, balancer, token = stack.enter_context(_prepared(directory, primary))
         shutil.copytree(directory / "one", directory / "two")
-
         gateways = []
         for name, without_store in (("one", "local"), ("two", "refuse")):
             cables = tuple(stack.enter_context(relay(server.port or 0)) for server in (primary, standby))
@@ -233,18 +223,63 @@ def running_fleet(directory: Path) -> Iterator[Fleet]:
                 configuration["listen"]["https"] = [f"127.0.0.1:{free_port()}"]
                 configuration["listen"]["metrics"] = f"127.0.0.1:{free_port()}"
                 _share_keys(directory, configuration)
-            process = GatewayProcess(configuration, directory / name, name=name)
-            stack.callback(process.kill)
-            gateways.append(Gateway(name, process, cables, token))
+            gateways.append(_started(stack, name, configuration, directory, cables, token))
+        one, two = gateways
+        with _ready(one, two):
+            yield Fleet(site=site, primary=primary, balancer=balancer, one=one, standby=standby, two=two)
+
+
+@contextmanager
+def running_gateway(directory: Path) -> Iterator[OneGateway]:
+    with ExitStack() as stack:
+        primary = stack.enter_context(PostgresCluster.running())
+        site, configuration, balancer, token = stack.enter_context(_prepared(directory, primary))
+        configuration["store"] = primary.url("org")
+        _make_authority(directory / "one", configuration)
+        one = _started(stack, "one", configuration, directory, (), token)
+        with _ready(one):
+            yield OneGateway(site=site, primary=primary, balancer=balancer, one=one)
+
+
+@contextmanager
+def _prepared(directory: Path, primary: PostgresCluster) -> Iterator[tuple[Site, dict[str, Any], Relay, str]]:
+    """Site, configuration, balancer and API token of gateway ``one``, with a store that has its tables."""
+    primary.create_database("org")
+    store = Store.reach(store_address(primary.url("org")))
+    store.migrate()
+    token = issue_token(store, TokenScope.ADMIN)
+    store.close()
+    (directory / "one").mkdir(parents=True)
+    site = Site(directory / "one")
+    with two_apps(site) as configuration, relay(site.https_port) as balancer:
+        configuration["device_trust"]["authorities"] = [{"name": "builtin", "builtin": True}]
+        configuration["listen"] |= {"workers": 2, "public_port": balancer.port}
+        yield site, configuration, balancer, token
+
+
+def _started(
+    stack: ExitStack,
+    name: str,
+    configuration: dict[str, Any],
+    directory: Path,
+    cables: tuple[Relay, ...],
+    token: str,
+) -> Gateway:
+    process = GatewayProcess(configuration, directory / name, name=name)
+    stack.callback(process.kill)
+    return Gateway(name, process, cables, token)
+
+
+@contextmanager
+def _ready(*gateways: Gateway) -> Iterator[None]:
+    try:
         for gateway in gateways:
             gateway.process.wait_until_ready(60)
-        try:
-            one, two = gateways
-            yield Fleet(site, primary, standby, balancer, one, two)
-        except BaseException as error:
-            for gateway in gateways:
-                error.add_note(gateway.process.output())
-            raise
+        yield
+    except BaseException as error:
+        for gateway in gateways:
+            error.add_note(gateway.process.output())
+        raise
 
 
 def _make_authority(directory: Path, configuration: dict[str, Any]) -> None:
