@@ -1,5 +1,6 @@
 """A gateway that runs publishes what its authority signs, over plain HTTP, soon after a command revoked."""
 
+import base64
 import http.client
 import json
 import socket
@@ -10,7 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from support.gateway_process import GatewayProcess, gateway_process
+from support.own_authority import request_der
+from support.pki import Credential, new_key
 from support.processes import accepts_connections, free_port
 from support.site import Site
 from support.two_apps import two_apps
@@ -25,6 +30,7 @@ class Running:
     directory: Path
     gateway: GatewayProcess
     port: int
+    https_port: int
     capsys: pytest.CaptureFixture[str]
 
     def ca(self, *words: str):
@@ -64,15 +70,19 @@ def running(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Runn
         configuration["listen"]["http"] = [f"127.0.0.1:{port}"]
         configuration["device_trust"]["authorities"].insert(0, {"name": "own", "builtin": True})
         with gateway_process(configuration, site.directory) as gateway:
-            yield Running(site.directory, gateway, port, capsys)
+            yield Running(site.directory, gateway, port, site.https_port, capsys)
 
 
-def test_what_is_revoked_by_a_command_is_published_by_the_gateway(running: Running) -> None:
+def init(running: Running) -> None:
     passphrase = running.directory / "passphrase"
     passphrase.touch(0o600)
     passphrase.write_text("long enough a phrase")
     root = ("--root-key", str(running.directory / "root.key"), "--root-passphrase-file", str(passphrase))
     running.ca("init", *root, "--crl-shards", "2")
+
+
+def test_what_is_revoked_by_a_command_is_published_by_the_gateway(running: Running) -> None:
+    init(running)
     device = str(running.directory / "device")
     issued = running.ca("issue", "--device", "ws-42", "--create", "--new-key", device)
     serial_number = int(issued["serialNumber"], 16)
@@ -101,6 +111,47 @@ def test_what_is_revoked_by_a_command_is_published_by_the_gateway(running: Runni
     assert "Response verify OK" in asked.stderr, asked.stderr
     assert ": revoked" in asked.stdout
     assert running.get("/api/v1/users")[0] == 404
+
+
+def test_a_device_enrolls_with_a_code_and_renews_over_its_certificate(running: Running) -> None:
+    init(running)
+    made = running.ca("enrollment-code", "--device", "ws-42", "--user", "alice@example.test", "--create")
+    body = base64.encodebytes(request_der(key := new_key()))
+    sso, est = "sso.example.test", "est.mtls.example.test"
+    running.published("/ca/mtls-1.cer")
+
+    def answer(host: str, path: str, *options: str) -> tuple[int, bytes]:
+        (running.directory / "body").write_bytes(body)
+        port = running.https_port
+        done = subprocess.run(
+            [
+                "curl", "--silent", "--insecure", "--resolve", f"{host}:{port}:127.0.0.1", *options,
+                "--header", "Content-Type: application/pkcs10", "--data-binary", "@body",
+                "--output", "answer", "--write-out", "%{http_code}",
+                f"https://{host}:{port}/.well-known/est/{path}",
+            ],
+            cwd=running.directory, capture_output=True, text=True, check=True, timeout=30,
+        )  # fmt: skip
+        return int(done.stdout), (running.directory / "answer").read_bytes()
+
+    status, enrolled = answer(sso, "simpleenroll", "--user", f"x:{made['code']}")
+    assert status == 200, enrolled
+    [first] = pkcs7.load_der_pkcs7_certificates(base64.b64decode(enrolled))
+    issuer = x509.load_der_x509_certificate(running.published("/ca/mtls-1.cer"))
+    files = Credential(first, key, (issuer,)).write(running.directory, "first")
+    shown = ("--cert", str(files.certificate), "--key", str(files.private_key))
+    status, renewed = answer(est, "simplereenroll?force=true", *shown)
+    assert status == 200, renewed
+    [second] = pkcs7.load_der_pkcs7_certificates(base64.b64decode(renewed))
+    rows = {int(row["serialNumber"], 16): row for row in running.ca("list", "--device", "ws-42")}
+    assert rows[second.serial_number]["replaces"] == rows[first.serial_number]["thumbprint"]
+
+    # Nobody shows a certificate by a header, without one, or with one that is revoked.
+    header = f"X-Device-Trust-Certificate: {base64.b64encode(first.public_bytes(Encoding.DER)).decode()}"
+    assert answer(sso, "simplereenroll?force=true", "--header", header)[0] == 403
+    assert answer(est, "simplereenroll?force=true", "--header", header)[0] == 403
+    running.ca("revoke", "--device", "ws-42")
+    assert answer(est, "simplereenroll?force=true", *shown)[0] == 403
 
 
 def test_an_address_that_is_taken_keeps_nobody_from_work_and_is_tried_again(tmp_path: Path) -> None:
