@@ -105,6 +105,17 @@ class TicketRefused:
     ip: str
 
 
+@dataclass(frozen=True, slots=True)
+class CrlFailed:
+    """A revocation list could not be read or fetched. For the System Log; the gateway's own log has its
+    line."""
+
+    at: datetime
+    authority: str
+    location: str
+    detail: str
+
+
 class RequestServed(NamedTuple):
     """One request and its answer: a line of the access log. The query is left out: it may hold tokens;
     a long path is cut (MAX_LOGGED_PATH_CHARACTERS). A tuple, because every request makes one."""

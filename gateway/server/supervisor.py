@@ -12,6 +12,7 @@ account.
 
 import asyncio
 import os
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,6 +23,9 @@ from gateway.adapters.memory import SystemClock
 from gateway.adapters.sealed_memory import SealedMemory, memory_file, sealed
 from gateway.adapters.shared_index import DescribedIndex, describe
 from gateway.adapters.shared_table import SharedTable
+from gateway.adapters.spool import RUN_RANDOM_BYTES, Spool
+from gateway.model.events import CrlFailed
+from gateway.model.spooling import SystemLogFull
 from gateway.pki.revocation import RevocationIndex
 from gateway.server.configuration import Configuration
 from gateway.server.log import LogWriter
@@ -30,6 +34,7 @@ from gateway.server.start_pauses import StartPauses
 from gateway.server.supervisor_metrics import SupervisorMetrics
 from gateway.server.ticket_keys import TICKET_SECRET_BYTES, TICKET_SECRET_SECONDS
 from gateway.server.worker_link import WorkerLink, WorkerLost, WorkerRefused
+from gateway.system_log.spooled import encode_event
 
 # To read a configuration of thousands of apps on a machine that is busy.
 _PREPARE_SECONDS: Final = 120.0
@@ -106,6 +111,7 @@ class Supervisor:
         self._crls = CrlStore(
             configuration.material.authorities, crl_cache_directory, self._clock, self._index_changed, self
         )
+        self._spool: Spool | None = None
         self._org: OrgSupervision | None = None
         if configuration.material.settings.store_url is not None and org_command:
             self._org = OrgSupervision(
@@ -252,6 +258,22 @@ class Supervisor:
 
     def crl_failed(self, authority: str, location: str, detail: str) -> None:
         self._log.note("crl_failed", authority=authority, location=location, detail=detail)
+        if self._org is not None:
+            self._keep_for_system_log(CrlFailed(self._clock.now(), authority, location, detail))
+
+    def _keep_for_system_log(self, failed: CrlFailed) -> None:
+        """In a spool of its own, beside those of the workers. One that is full is told of by them."""
+        settings = self._in_force.material.settings
+        try:
+            if self._spool is None:
+                limit, now_ns = settings.system_log.spool_limit_bytes, time.time_ns()
+                self._spool = Spool(
+                    settings.keys_directory, 0, limit, now_ns=now_ns, random=os.urandom(RUN_RANDOM_BYTES)
+                )
+            self._spool.look()
+            self._spool.append((encode_event(failed),))
+        except (SystemLogFull, OSError) as problem:
+            self._log.note("system_log_event_lost", detail=str(problem))
 
     def _index_changed(self, index: RevocationIndex) -> None:
         is_first_attempt = self._not_passed_on is None

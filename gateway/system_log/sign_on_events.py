@@ -4,6 +4,7 @@
     sign-on decided       policy.evaluate_sign_on, and as it ends
                           user.authentication.sso | application.policy.sign_on.deny_access
     session ended         application.policy.sign_on.deny_access
+    CRL failed            pki.cert.crl_download_failure
 
 All events of one sign-on have one transaction: the flow of its challenge, or the reference id of the request.
 Requests, and sessions that go on, are no events here: they come by the thousand for each sign-on, are decided
@@ -17,7 +18,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.model.events import ChallengeAnswered, SignOnDecided
+from gateway.model.events import ChallengeAnswered, CrlFailed, SignOnDecided
 from gateway.model.log_event import (
     Actor,
     Authentication,
@@ -29,7 +30,8 @@ from gateway.model.log_event import (
     Transaction,
 )
 from gateway.model.org import Device, StoredPolicy, User
-from gateway.system_log.catalog import EventType, Occasion, event
+from gateway.system_log.catalog import EventType, Occasion, event, job
+from gateway.system_log.certificate_events import crl_download_failed
 from gateway.system_log.spooled import SpooledEvent
 from gateway.system_log.targets import (
     app_target,
@@ -56,6 +58,10 @@ class Directory(Protocol):
 
 def log_events(spooled: SpooledEvent, place: str, directory: Directory) -> list[LogEvent]:
     """``place`` names the record that was read for ever, and so the events made of it."""
+    if isinstance(spooled, CrlFailed):
+        uuid_of_it = event_uuid(place, 0)
+        occasion = job(spooled.at, lambda: uuid_of_it, uuid_of_it)
+        return [crl_download_failed(occasion, spooled.authority, spooled.location, spooled.detail)]
     if isinstance(spooled, ChallengeAnswered):
         return [_authenticated(spooled, place, directory)]
     if spooled.session:

@@ -1,4 +1,4 @@
-"""The typed events of sign-ons as records of a spool, and back.
+"""The typed events of the data plane as records of a spool, and back.
 
 A worker writes what it knows, in few bytes and little time; who people and devices are in the store is found
 when the record is read. A record is a JSON object with the kind of event and its fields. Reader and writer
@@ -12,16 +12,20 @@ from datetime import UTC, datetime
 from types import NoneType
 from typing import Any, Final, get_args, get_type_hints
 
-from gateway.model.events import ChallengeAnswered, SignOnDecided
+from gateway.model.events import ChallengeAnswered, CrlFailed, SignOnDecided
 
-SpooledEvent = SignOnDecided | ChallengeAnswered
+SpooledEvent = SignOnDecided | ChallengeAnswered | CrlFailed
 
 # An assertion's user may have as many characters as its issuer likes, and a record has its bound. What is
 # written to the log is cut further.
 MAX_TEXT_CHARACTERS: Final = 512
 MAX_LIST_ITEMS: Final = 20
 
-_KINDS: Final[dict[str, type[Any]]] = {"sign_on": SignOnDecided, "challenge": ChallengeAnswered}
+_KINDS: Final[dict[str, type[Any]]] = {
+    "sign_on": SignOnDecided,
+    "challenge": ChallengeAnswered,
+    "crl_failed": CrlFailed,
+}
 _NAMES: Final = {kind: name for name, kind in _KINDS.items()}
 _encode: Final[Callable[[Any], str]] = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 

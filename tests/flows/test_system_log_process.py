@@ -31,6 +31,9 @@ def test_sign_ons_are_in_the_log_each_once_also_when_the_org_and_a_worker_are_ki
                 world.gateway.wait_for_records("worker_started", 1)
             assert world.sign_on(trusted).last.status == 200
         signed_on = world.org.wait_for_events(5, SIGNED_ON)
+        (tmp_path / "corp.crl").write_bytes(b"rubbish")
+        (failed,) = world.org.wait_for_events(1, 'eventType eq "pki.cert.crl_download_failure"')
+        assert failed["debugContext"]["debugData"]["url"].endswith("corp.crl")
         events = world.org.events('eventType sw "user.auth" or eventType co "sign_on"')
 
     assert len({event["uuid"] for event in events}) == len(events)

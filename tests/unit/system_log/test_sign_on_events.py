@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from okta.models.log_event import LogEvent as SdkLogEvent
 
 from gateway.adapters.spool_format import MAX_RECORD_BYTES
-from gateway.model.events import ChallengeAnswered, SignOnDecided
+from gateway.model.events import ChallengeAnswered, CrlFailed, SignOnDecided
 from gateway.model.org import (
     Device,
     DeviceStatus,
@@ -107,6 +107,11 @@ CASES = [
         replace(DECIDED, access="deny", reason="REVOKED", session=True),
         [("application.policy.sign_on.deny_access", "DENY")],
     ),
+    (
+        "a CRL that cannot be had",
+        CrlFailed(NOON, "corp", "http://pki.example.test/corp.crl", "404"),
+        [("pki.cert.crl_download_failure", "FAILURE")],
+    ),
     ("a trusted device", ANSWERED, [("user.authentication.authenticate", "SUCCESS")]),
     (
         "no certificate",
@@ -127,13 +132,14 @@ CASES = [
 @pytest.mark.parametrize(("name", "spooled", "expected"), CASES, ids=[case[0] for case in CASES])
 def test_events_of_a_sign_on(
     name: str,
-    spooled: SignOnDecided | ChallengeAnswered,
+    spooled: SignOnDecided | ChallengeAnswered | CrlFailed,
     expected: list[tuple[str, str]],
     directory: Nobody,
 ) -> None:
     events = log_events(decode_event(encode_event(spooled)), "run-1-100", directory)
     assert [(event.event_type, event.outcome.value) for event in events] == expected
-    assert {event.transaction.id for event in events} == {"flow-1"}
+    if not isinstance(spooled, CrlFailed):
+        assert {event.transaction.id for event in events} == {"flow-1"}
     for event in events:
         read = SdkLogEvent.from_dict(json.loads(json.dumps(to_okta(event))))
         assert read is not None
