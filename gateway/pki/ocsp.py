@@ -1,4 +1,4 @@
-"""OCSP (RFC 6960): requests read within bounds, answers signed by the issuing key or for it.
+"""OCSP (RFC 6960): requests read within bounds, answers signed by the issuing key itself (§4.2.2.2).
 
 Answers speak about the certificates of one issuer. Which status a certificate has is the caller's to say.
 """
@@ -142,11 +142,9 @@ def signed_answer(
     next_update: datetime | None,
     produced_at: datetime,
     nonce: bytes | None = None,
-    delegate: Certificate | None = None,
     responder_spki_der: bytes,
 ) -> bytes:
-    """The DER of a successful answer. ``signer`` holds the key of ``responder_spki_der``: the issuer's own,
-    or that of ``delegate``, whose certificate then goes along (RFC 6960 §4.2.2.2).
+    """The DER of a successful answer. ``signer`` holds the key of ``responder_spki_der``, the issuer's own.
 
     ``next_update`` None says that newer information is always there: for answers that nobody may keep.
     Raises `SigningFailed`.
@@ -162,9 +160,6 @@ def signed_answer(
         extension = write.extension(_NONCE_OID, write.octet_string(nonce))
         parts.append(write.explicit(1, write.sequence(extension)))
     basic = signed_document(write.sequence(*parts), signer)
-    if delegate is not None:
-        start, end = asn1.content_of(basic, asn1.SEQUENCE)
-        basic = write.sequence(basic[start:end], write.explicit(0, write.sequence(delegate.der)))
     return write.sequence(
         write.enumerated(0),
         write.explicit(0, write.sequence(write.object_identifier(_BASIC_OID), write.octet_string(basic))),
