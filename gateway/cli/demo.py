@@ -14,13 +14,18 @@ from typing import Any
 
 import click
 
-from gateway.cli.demo_parts.instructions import instructions, set_up_chromium, write_curl_configuration
-from gateway.cli.demo_parts.running import DemoFailed, last_words, running
+from gateway.cli.demo_parts.instructions import (
+    ChromiumSetUp,
+    instructions,
+    set_up_chromium,
+    write_curl_configurations,
+)
+from gateway.cli.demo_parts.running import Demo, DemoFailed, last_words, running
 from gateway.cli.demo_parts.site import WIKI
 from gateway.cli.demo_parts.walk import Result, walk
 from gateway.cli.main import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
 
-_NAME_WIDTH = 40
+_NAME_WIDTH = 44
 _OUTCOME_WIDTH = 11
 
 
@@ -48,10 +53,10 @@ Exit code: 0 ended by Ctrl-C, or every sign-on of --once as expected; 1 otherwis
     help="Directory for keys, configuration and log, which then stays. Left out: a temporary one.",
 )
 def demo(once: bool, as_json: bool, port: int | None, keep: Path | None) -> int:
-    """Try it: gateway, identity provider and two apps on this machine.
+    """Try it: gateway, certification authority, identity provider and two apps on this machine.
 
     Everything listens on loopback only, with keys made anew for each run and trusted by nothing else. Prints
-    the addresses, and how to sign on from a trusted and from an untrusted device.
+    how to sign on from a trusted and from an untrusted device, how to revoke, and what else to look at.
     """
     if as_json and not once:
         raise click.UsageError("--json is for --once")
@@ -70,7 +75,7 @@ def demo(once: bool, as_json: bool, port: int | None, keep: Path | None) -> int:
 def _directory(keep: Path | None) -> Iterator[Path]:
     if keep is None:
         # A browser that still runs may write while the directory is removed.
-        with tempfile.TemporaryDirectory(prefix="devicetrust-demo-", ignore_cleanup_errors=True) as name:
+        with tempfile.TemporaryDirectory(prefix="dt-", ignore_cleanup_errors=True) as name:
             yield Path(name)
         return
     keep.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -102,11 +107,17 @@ async def _until_interrupted(session: Coroutine[Any, Any, int]) -> int | None:
 
 async def _show(directory: Path, port: int | None, *, keep: Path | None) -> int:
     """Run until interrupted. Raises DemoFailed when the gateway ends by itself."""
-    async with running(directory, port) as demo:
-        await asyncio.to_thread(write_curl_configuration, directory)
-        wiki = demo.addresses.origin(WIKI.host) + "/"
-        chromium = await asyncio.to_thread(set_up_chromium, directory, wiki)
-        for line in instructions(directory, demo.addresses, chromium, kept=keep is not None):
+    began = time.monotonic()
+    chromium = ChromiumSetUp(None)
+
+    def set_up_clients(demo: Demo) -> None:
+        nonlocal chromium
+        write_curl_configurations(directory, demo.org.token)
+        chromium = set_up_chromium(directory, demo.addresses.origin(WIKI.host) + "/")
+
+    async with running(directory, port, set_up_clients) as demo:
+        seconds = time.monotonic() - began
+        for line in instructions(demo, chromium, seconds, kept=keep is not None):
             click.echo(line)
         status = await demo.gateway.wait()
     raise DemoFailed(f"the gateway ended with {status}\n{await asyncio.to_thread(last_words, directory)}")
@@ -134,6 +145,8 @@ async def _prove(directory: Path, port: int | None, *, as_json: bool) -> int:
 def _line(result: Result) -> str:
     seen, expected = result.seen, result.expected
     line = f"{_mark(result.passed)} {result.name:{_NAME_WIDTH}}{seen.outcome:{_OUTCOME_WIDTH}}{seen.reason}"
+    if result.passed and seen.note:
+        line = f"{line}  ({seen.note})"
     return line if result.passed else f"{line}   (expected: {expected.outcome} {expected.reason})"
 
 

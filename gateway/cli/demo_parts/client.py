@@ -5,7 +5,10 @@ request, and shows its client certificate to whoever asks in the handshake. It r
 a form of hidden fields is one that would submit itself.
 """
 
+import asyncio
+import re
 import ssl
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
@@ -15,11 +18,12 @@ from urllib.parse import urlencode, urljoin, urlsplit
 from typing_extensions import override
 from yarl import URL
 
-from gateway.cli.demo_parts.loopback import client_session
-from gateway.cli.demo_parts.site import WINDOWS_BROWSER
+from gateway.cli.demo_parts.loopback import TIMEOUT_SECONDS, client_session
+from gateway.cli.demo_parts.site import LOOPBACK, WINDOWS_BROWSER
 
 MAX_HOPS: Final = 20  # a sign-on has nine
 
+_LENGTH: Final = re.compile(rb"(?i)\r\ncontent-length: *([0-9]+)")
 _FORM_TYPE: Final = "application/x-www-form-urlencoded"
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
@@ -60,6 +64,26 @@ class Form:
     method: str
     fields: list[tuple[str, str]] = field(default_factory=list)
     buttons: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldConnection:
+    """``status`` is that of its first answer; the connection waits for another request."""
+
+    status: int
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def closed(self) -> float:
+        """When the server closed it (`time.monotonic`). Raises TimeoutError."""
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                await self.reader.read()
+        except ConnectionError:
+            pass
+        at = time.monotonic()
+        self.writer.close()
+        return at
 
 
 class Browser:
@@ -123,6 +147,24 @@ class Browser:
                     cookies[name] = morsel.value
             answered = {name.lower(): value for name, value in response.headers.items()}
             return Answer(step, response.status, answered, await response.text())
+
+    async def hold(self, url: str) -> "HeldConnection":
+        """A request whose connection stays open after its answer. Raises OSError, TimeoutError."""
+        split = urlsplit(url)
+        host = split.hostname or ""
+        cookies = "; ".join(f"{name}={value}" for name, value in self._cookies.get(host, {}).items())
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            reader, writer = await asyncio.open_connection(
+                LOOPBACK, split.port, ssl=self._tls, server_hostname=host
+            )
+            head = {"Host": split.netloc, "User-Agent": self._user_agent, "Cookie": cookies}
+            fields = "".join(f"{name}: {value}\r\n" for name, value in head.items())
+            writer.write(f"GET {split.path or '/'} HTTP/1.1\r\n{fields}\r\n".encode())
+            answered = await reader.readuntil(b"\r\n\r\n")
+            length = _LENGTH.search(answered)
+            await reader.readexactly(int(length[1]) if length else 0)
+        status = int(answered.split(b" ", 2)[1])
+        return HeldConnection(status, reader, writer)
 
     def _next_step(self, answer: Answer) -> Step | None:
         step, location = answer.step, answer.headers.get("location")

@@ -1,51 +1,49 @@
-"""The demo's front page: the apps to open, and the devices whose certificates can be revoked and restored."""
+"""The demo's front page: apps to open, and devices whose certificates can be put on hold and released."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from aiohttp import web
 
+from gateway.cli.demo_parts.api import Api, DemoOrg
+from gateway.cli.demo_parts.client import DemoClientError
 from gateway.cli.demo_parts.idp import RegisteredApp
-from gateway.cli.demo_parts.pages import page, wants_html
-from gateway.cli.demo_parts.site import Devices
+from gateway.cli.demo_parts.pages import page
 
-REVOCABLE = ("alice", "bob")
+_DEVICES = ("alice", "bob")
 
 
 class Desk:
-    """Where the person in front of the demo is its administrator, too."""
+    """Where the person in front of the demo is its administrator, too: by the API, as any other program."""
 
-    def __init__(self, apps: Sequence[RegisteredApp], devices: Devices) -> None:
+    def __init__(self, apps: Sequence[RegisteredApp], api: Api, org: DemoOrg) -> None:
         self._apps = apps
-        self._devices = devices
+        self._api = api
+        self._certificates = {name: org.devices[name].thumbprint for name in _DEVICES}
 
     def routes(self) -> list[web.RouteDef]:
         return [
             web.get("/", self._show),
-            web.post("/devices/{device}/revoke", self._revoke),
-            web.post("/devices/{device}/restore", self._restore),
+            web.post("/devices/{device}/{step:hold|release}", self._change),
         ]
 
     async def _show(self, _request: web.Request) -> web.Response:
         apps = [{"name": app.name, "label": app.label, "url": app.entity_id} for app in self._apps]
-        revoked = self._devices.revoked
-        devices = [{"name": name, "revoked": name in revoked} for name in REVOCABLE]
+        devices = [
+            {"name": name, "status": (await self._certificate("GET", path))["status"]}
+            for name, path in self._certificates.items()
+        ]
         return page("desk", apps=apps, devices=devices)
 
-    async def _revoke(self, request: web.Request) -> web.Response:
-        self._devices.revoke(self._device(request))
-        return self._done(request)
-
-    async def _restore(self, request: web.Request) -> web.Response:
-        self._devices.restore(self._device(request))
-        return self._done(request)
-
-    def _device(self, request: web.Request) -> str:
-        name = request.match_info["device"]
-        if name not in REVOCABLE:
+    async def _change(self, request: web.Request) -> web.Response:
+        thumbprint = self._certificates.get(request.match_info["device"])
+        if thumbprint is None:
             raise web.HTTPNotFound(text="no such device\n")
-        return name
+        await self._certificate("POST", f"{thumbprint}/lifecycle/{request.match_info['step']}")
+        return web.Response(status=303, headers={"Location": "/"})
 
-    def _done(self, request: web.Request) -> web.Response:
-        if wants_html(request):
-            return web.Response(status=303, headers={"Location": "/"})
-        return web.json_response({"revoked": sorted(self._devices.revoked)})
+    async def _certificate(self, method: str, path: str | None) -> Any:
+        try:
+            return await self._api.call(method, f"/certificates/{path}")
+        except DemoClientError as refused:
+            raise web.HTTPConflict(text=f"{refused}\n") from None

@@ -8,12 +8,13 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from gateway.cli.demo_parts.pki import DEVICE_AUTHORITY_NAME
+from gateway.cli.demo_parts.running import Demo
 from gateway.cli.demo_parts.site import (
     ALICE,
     APPS,
@@ -21,7 +22,7 @@ from gateway.cli.demo_parts.site import (
     PKCS12_PASSWORD,
     WIKI,
     WINDOWS_BROWSER,
-    Addresses,
+    write_private,
 )
 from gateway.model.settings import FederationProtocol
 
@@ -39,27 +40,32 @@ class ChromiumSetUp:
     missing: str = ""
 
 
-def write_curl_configuration(directory: Path) -> Path:
-    """What every curl line of the demo needs. One run of curl keeps its cookies, as a browser does."""
-    file = directory / "curl.conf"
+def write_curl_configurations(directory: Path, token: str) -> None:
+    """``curl.conf`` for browsers (one run of curl keeps its cookies, as a browser does), and ``api.conf``
+    for the API, with the token."""
     root = str(directory / "web-root.pem").replace("\\", r"\\").replace('"', r"\"")
-    file.write_text(
-        f"""\
+    common = f"""\
 silent
 show-error
-location
-cookie = ""
 cacert = "{root}"
 # Every name is this machine, at the port of the URL.
 connect-to = "::{LOOPBACK}:"
 noproxy = "*"
+header = "Accept: application/json"
+"""
+    (directory / "curl.conf").write_text(
+        f"""\
+{common}location
+cookie = ""
 # The policy lets Windows and macOS in; curl alone would be a Linux computer of no name.
 user-agent = "{WINDOWS_BROWSER}"
-header = "Accept: application/json"
 write-out = "\\n"
 """
     )
-    return file
+    write_private(
+        directory / "api.conf",
+        f'{common}header = "Authorization: SSWS {token}"\nwrite-out = "\\n"\n'.encode(),
+    )
 
 
 def set_up_chromium(directory: Path, url: str) -> ChromiumSetUp:
@@ -102,55 +108,88 @@ exec {chromium} --user-data-dir="$HOME/profile" --no-first-run --no-default-brow
     return ChromiumSetUp(f"sh {shlex.quote(str(script))}")
 
 
-def curl_line(directory: Path, addresses: Addresses, certificate: str | None) -> str:
-    """Alice signs on to the wiki, with a certificate (the name of a file) or without."""
-    curl = _curl(directory)
-    shown = "" if certificate is None else f" -E {shlex.quote(str(directory / certificate))}"
-    message = f"{addresses.idp_origin}/form/{WIKI.name}/{ALICE.user}"
-    return f"{curl} {message} | {curl} -d @-{shown} {addresses.assertion_url(WIKI)}"
-
-
-def _curl(directory: Path) -> str:
-    return f"curl -K {shlex.quote(str(directory / 'curl.conf'))}"
-
-
-def instructions(
-    directory: Path, addresses: Addresses, chromium: ChromiumSetUp, *, kept: bool
-) -> Iterator[str]:
-    """The lines that are printed when everything runs."""
-    rows = [
-        *((f"{app.label} ({_PROTOCOLS[app.protocol]})", f"{addresses.origin(app.host)}/") for app in APPS),
-        ("Identity provider, devices", f"{addresses.idp_origin}/"),
-        ("Metrics", f"http://{LOOPBACK}:{addresses.metrics_port}/metrics"),
-        ("Configuration, log", f"{directory}/gateway.yaml, log/gateway.log"),
-    ]
-    width = max(len(name) for name, _ in rows)
-    yield "Device Trust Gateway, demo"
+def instructions(demo: Demo, chromium: ChromiumSetUp, seconds: float, *, kept: bool) -> Iterator[str]:
+    """The lines that are printed when everything runs, what is tried first on top."""
+    directory, addresses = demo.directory, demo.addresses
+    revoke = f"/certificates/{demo.org.devices['alice'].thumbprint}/lifecycle/revoke"
+    yield f"Device Trust Gateway, demo (ready after {seconds:.1f} s)"
     yield ""
-    yield from (f"  {name:{width}}  {value}" for name, value in rows)
-    yield ""
-    yield "A trusted device: Alice signs on to the wiki, and her computer shows its certificate"
-    yield f"  {curl_line(directory, addresses, 'alice.pem')}"
-    yield ""
-    yield "An untrusted device: the same without the certificate"
-    yield f"  {curl_line(directory, addresses, None)}"
-    yield ""
-    yield "  In place of alice.pem, try expired.pem, foreign.pem (another CA's) or bob.pem (another user's)."
-    yield "  Revoke Alice's certificate (and /restore it), then try again a second later:"
-    yield f"  {_curl(directory)} -X POST {addresses.idp_origin}/devices/alice/revoke"
+    yield "1. A trusted device: Alice signs on to the wiki, and her laptop shows its certificate"
+    yield f"   {_sign_on(demo, 'alice.pem')}"
+    yield "2. An untrusted device: the same without the certificate"
+    yield f"   {_sign_on(demo, None)}"
+    yield "3. Revoke the certificate, then try 1 again; /hold in place of /revoke can be undone by /release"
+    yield f"   {_api(demo, revoke, '-X POST ')}"
     yield ""
     yield from _chromium_lines(directory, chromium)
+    yield ""
+    yield "More to try (in 1: lost.pem, corp.pem, expired.pem, foreign.pem, bob.pem in place of alice.pem)"
+    yield from _aligned(_more(demo))
+    yield ""
+    yield from _aligned(
+        [
+            *(
+                (f"{app.label} ({_PROTOCOLS[app.protocol]})", f"{addresses.origin(app.host)}/")
+                for app in APPS
+            ),
+            ("Sign-ons, devices", f"{addresses.idp_origin}/"),
+            ("Metrics", f"http://{LOOPBACK}:{addresses.metrics_port}/metrics"),
+            ("Configuration, log", f"{directory}/gateway.yaml, log/gateway.log"),
+        ]
+    )
     yield ""
     yield f"Ctrl-C ends everything{'.' if kept else f' and removes {directory}.'}"
 
 
+def _more(demo: Demo) -> list[tuple[str, str]]:
+    directory, addresses = demo.directory, demo.addresses
+    http = f"http://{LOOPBACK}:{addresses.http_port}"
+    command = f"{_devicetrust()} %s -c {shlex.quote(str(demo.configuration))}"
+    issuer, certificate = (shlex.quote(str(directory / name)) for name in ("authority.pem", "alice.pem"))
+    return [
+        ("Devices, by API", _api(demo, "/devices")),
+        ("Log, by API", _api(demo, "/logs?limit=3&sortOrder=DESCENDING")),
+        ("Log", command % "log tail"),
+        ("Is it unchanged?", command % "log verify"),
+        ("Certificates", command % "ca list"),
+        ("CRL", f"curl -s {http}/crl/mtls-1-0.crl | openssl crl -inform DER -noout -text"),
+        ("OCSP", f"openssl ocsp -issuer {issuer} -VAfile {issuer} -cert {certificate} -url {http}/ocsp"),
+    ]
+
+
+def _sign_on(demo: Demo, certificate: str | None) -> str:
+    """Alice signs on to the wiki, with a certificate (the name of a file) or without."""
+    curl = f"curl -K {shlex.quote(str(demo.directory / 'curl.conf'))}"
+    shown = "" if certificate is None else f" -E {shlex.quote(str(demo.directory / certificate))}"
+    message = f"{demo.addresses.idp_origin}/form/{WIKI.name}/{ALICE.user}"
+    return f"{curl} {message} | {curl} -d @-{shown} {demo.addresses.assertion_url(WIKI)}"
+
+
+def _api(demo: Demo, path: str, options: str = "") -> str:
+    configuration = shlex.quote(str(demo.directory / "api.conf"))
+    url = shlex.quote(f"{demo.addresses.org_origin}/api/v1{path}")
+    return f"curl -K {configuration} {options}{url}"
+
+
+def _devicetrust() -> str:
+    """The command as it can be called from anywhere."""
+    called = Path(sys.argv[0])
+    if called.name == "devicetrust" and called.exists():
+        return shlex.quote(str(called.absolute()))
+    return f"{shlex.quote(sys.executable)} -P -m gateway.cli.main"
+
+
+def _aligned(rows: list[tuple[str, str]]) -> Iterator[str]:
+    width = max(len(name) for name, _ in rows)
+    yield from (f"   {name:{width}}  {value}" for name, value in rows)
+
+
 def _chromium_lines(directory: Path, chromium: ChromiumSetUp) -> Iterator[str]:
     if chromium.command is not None:
-        yield "In Chromium, with a profile of its own that has Alice's certificate"
-        yield f"  {chromium.command}"
-        yield f"  Asked for a certificate: choose the {DEVICE_AUTHORITY_NAME} one (trusted) or cancel."
+        yield "In Chromium, with a profile of its own (asked for a certificate: choose it, or cancel)"
+        yield f"   {chromium.command}"
         return
     yield f"In a browser (with {chromium.missing} installed, the demo would set Chromium up by itself)"
-    yield f"  Trust {directory}/web-root.pem for web sites; it can vouch for names below localhost only."
-    yield f"  Import {directory}/alice.p12, password {PKCS12_PASSWORD}."
-    yield f'  On Linux, also: --user-agent="{WINDOWS_BROWSER}"'
+    yield f"   Trust {directory}/web-root.pem for web sites; it can vouch for names below localhost only."
+    yield f"   Import {directory}/alice.p12, password {PKCS12_PASSWORD}."
+    yield f'   On Linux, also: --user-agent="{WINDOWS_BROWSER}"'

@@ -1,4 +1,4 @@
-"""Throw-away keys for the demo: a web server's certificate, a device CA, device certificates, a CRL.
+"""Throw-away keys for the demo: a web server's certificate; a CA that is not ours, its certificates and CRL.
 
 Everything is made anew for each run and trusted by nothing outside of it. The key of the web root is
 dropped as soon as the one certificate is issued, and the root is name-constrained to ``localhost``
@@ -26,8 +26,6 @@ _USER_PRINCIPAL_NAME: Final = ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
 _BACKDATED: Final = timedelta(minutes=5)
 _LIFETIME: Final = timedelta(days=7)
 _MAX_SHORT_DER_LENGTH: Final = 0x7F
-
-DEVICE_AUTHORITY_NAME: Final = "Demo device CA"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +62,7 @@ class Credential:
 class DeviceAuthority:
     """A self-signed CA that issues device certificates and says which it has revoked."""
 
-    def __init__(self, common_name: str = DEVICE_AUTHORITY_NAME) -> None:
+    def __init__(self, common_name: str) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._certificate = _self_signed_authority(common_name, self._key, ())
         self._crl_number = 0
@@ -106,6 +104,12 @@ class DeviceAuthority:
             entry = x509.RevokedCertificateBuilder().serial_number(credential.certificate.serial_number)
             builder = builder.add_revoked_certificate(entry.revocation_date(now).build())
         return builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+
+def client_request(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """A certification request (PKCS#10, DER) that proves possession of the key and claims no name."""
+    request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    return request.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
 
 
 def web_server(host_names: Sequence[str]) -> tuple[bytes, Credential]:

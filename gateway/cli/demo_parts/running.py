@@ -1,4 +1,4 @@
-"""Everything of the demo, running: identity provider and apps in this process, the gateway in its own.
+"""Everything of the demo, running: identity provider and apps in this process, the gateway in its own ones.
 
 The gateway is the real command (`devicetrust serve`), started as an administrator starts it. What is begun
 here ends here, however the block is left.
@@ -8,9 +8,9 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -18,8 +18,10 @@ from typing import Final
 import aiohttp
 from aiohttp import web
 
+from gateway.cli.demo_parts.api import Api, DemoOrg
 from gateway.cli.demo_parts.apps import AppSettings, SampleApp
 from gateway.cli.demo_parts.client import Browser
+from gateway.cli.demo_parts.corp import OtherAuthorities
 from gateway.cli.demo_parts.desk import Desk
 from gateway.cli.demo_parts.idp import IdentityProvider, RegisteredApp
 from gateway.cli.demo_parts.loopback import client_session, trusting
@@ -31,7 +33,6 @@ from gateway.cli.demo_parts.site import (
     WINDOWS_BROWSER,
     Addresses,
     DemoApp,
-    Devices,
     claim_port,
     port_of,
     write_site,
@@ -39,14 +40,25 @@ from gateway.cli.demo_parts.site import (
 from gateway.model.settings import FederationProtocol
 
 HTTPS_PORT: Final = 8443
+HTTP_PORT: Final = 8480
 METRICS_PORT: Final = 9464
 IDP_PORT: Final = 9080
 GATEWAY_LOG: Final = "log/gateway.log"  # apart from the files that the gateway watches
 
 _READY_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 10.0
-_SERVE: Final = (sys.executable, "-P", "-c", "from gateway.cli.main import main; main()", "serve")
+DEVICETRUST: Final = (sys.executable, "-P", "-c", "from gateway.cli.main import main; main()")
 _LOG_LINES_SHOWN: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """How a sign-on ended: ``forwarded``, ``locked``, ``refused`` or ``broken``; and the reason. ``note`` is
+    what was measured on the way, and no part of what is expected."""
+
+    outcome: str
+    reason: str
+    note: str = field(default="", compare=False)
 
 
 class DemoFailed(Exception):
@@ -55,19 +67,23 @@ class DemoFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """The running demo."""
+    """The running demo. ``seen``: how the sign-ons of the walk ended, in their order."""
 
     directory: Path
+    configuration: Path
     addresses: Addresses
-    devices: Devices
+    others: OtherAuthorities
     identity_provider: IdentityProvider
     gateway: asyncio.subprocess.Process
+    org: DemoOrg
+    api: Api
+    seen: list[Seen] = field(default_factory=list)
 
     def browser(
         self, person: str, device: str | None = None, *, user_agent: str = WINDOWS_BROWSER
     ) -> Browser:
-        """A fresh browser of this person, with the certificate of a device (a name of `Devices`) or none."""
-        certificate = None if device is None else self.devices.file(device)
+        """A fresh browser of this person, with the certificate in ``DEVICE.pem`` or none."""
+        certificate = None if device is None else self.directory / f"{device}.pem"
         tls = trusting(_root_pem(self.directory), certificate)
         return Browser(tls, person, user_agent=user_agent)
 
@@ -76,25 +92,35 @@ class Demo:
 
 
 @asynccontextmanager
-async def running(directory: Path, https_port: int | None) -> AsyncIterator[Demo]:
+async def running(
+    directory: Path, https_port: int | None, meanwhile: Callable[[Demo], None] | None = None
+) -> AsyncIterator[Demo]:
     """Start everything in ``directory`` (empty) and wait until the gateway is ready; stop it after the block.
 
-    ``https_port`` None: 8443, or any where that is taken. Raises DemoFailed, OSError.
+    ``https_port`` None: 8443, or any where that is taken. ``meanwhile`` is called, in a thread, while the
+    gateway starts. Raises DemoFailed, OSError.
     """
     async with AsyncExitStack() as stack:
         claimed = _claim_ports(stack, https_port)
         addresses = Addresses(
             https_port=port_of(claimed["gateway"]),
+            http_port=port_of(claimed["http"]),
             metrics_port=port_of(claimed["metrics"]),
             idp_port=port_of(claimed["idp"]),
             upstream_ports={app.name: port_of(claimed[app.name]) for app in APPS},
         )
-        configuration = await asyncio.to_thread(write_site, directory, addresses)
-        devices = await asyncio.to_thread(Devices, directory)
         registered = [_registered(app, addresses) for app in APPS]
+        configuration = await asyncio.to_thread(write_site, directory, addresses)
+        others = await asyncio.to_thread(OtherAuthorities, directory)
         provider = await asyncio.to_thread(IdentityProvider, addresses.idp_origin, PEOPLE, registered)
         await asyncio.to_thread(provider.write_metadata, directory)
-        desk = Desk(registered, devices)
+        for name in ("gateway", "http", "metrics"):
+            claimed[name].close()
+        # It starts while its store is filled: to it, that is an administrator at work.
+        gateway = await _start_gateway(stack, directory, configuration)
+        org = await asyncio.to_thread(_set_up_org, directory, configuration, addresses)
+        api = Api(addresses.org_origin, org.token, _root_pem(directory))
+        desk = Desk(registered, api, org)
         served = web.Application()
         served.add_routes([*provider.routes(), *desk.routes()])
         await _serve(stack, served, claimed["idp"])
@@ -102,12 +128,18 @@ async def running(directory: Path, https_port: int | None) -> AsyncIterator[Demo
         for app in APPS:
             sample = SampleApp(_settings(app, addresses, provider), client)
             await _serve(stack, sample.application(), claimed[app.name])
-        claimed["gateway"].close()
-        claimed["metrics"].close()
-        gateway = await _start_gateway(stack, directory, configuration)
-        demo = Demo(directory, addresses, devices, provider, gateway)
+        demo = Demo(directory, configuration, addresses, others, provider, gateway, org, api)
+        if meanwhile is not None:
+            await asyncio.to_thread(meanwhile, demo)
         await _wait_until_ready(demo)
         yield demo
+
+
+def _set_up_org(directory: Path, configuration: Path, addresses: Addresses) -> DemoOrg:
+    # Imported while the gateway starts: the store's modules take a second.
+    from gateway.cli.demo_parts.org import set_up_org
+
+    return set_up_org(directory, configuration, addresses)
 
 
 def last_words(directory: Path) -> str:
@@ -118,7 +150,7 @@ def last_words(directory: Path) -> str:
 
 def _claim_ports(stack: AsyncExitStack, https_port: int | None) -> dict[str, socket.socket]:
     claimed: dict[str, socket.socket] = {}
-    wanted = {"gateway": (HTTPS_PORT,), "metrics": (METRICS_PORT,), "idp": (IDP_PORT,)}
+    wanted = {"gateway": (HTTPS_PORT,), "http": (HTTP_PORT,), "metrics": (METRICS_PORT,), "idp": (IDP_PORT,)}
     if https_port is not None:
         wanted["gateway"] = (https_port,)
     for name, ports in (wanted | {app.name: () for app in APPS}).items():
@@ -163,7 +195,8 @@ async def _start_gateway(
     log_file.parent.mkdir()
     with log_file.open("wb") as log:
         gateway = await asyncio.create_subprocess_exec(
-            *_SERVE,
+            *DEVICETRUST,
+            "serve",
             "-c",
             str(configuration),
             stdin=asyncio.subprocess.DEVNULL,

@@ -14,8 +14,8 @@ from typing import Any, Final
 import yaml
 
 from gateway.cli.demo_parts.messages import GROUP_CLAIM, Person
-from gateway.cli.demo_parts.pki import Credential, DeviceAuthority, web_server
-from gateway.model.settings import ChallengeMode, FederationProtocol
+from gateway.cli.demo_parts.pki import web_server
+from gateway.model.settings import ChallengeMode, Enforcement, FederationProtocol
 
 LOOPBACK: Final = "127.0.0.1"
 ORG_NAME: Final = "acme"
@@ -26,6 +26,8 @@ WINDOWS_BROWSER: Final = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
     "Chrome/140.0.0.0 Safari/537.36"
 )
+
+CORP_DEVICE: Final = "urn:uuid:00000000-0000-4000-8000-000000000004"  # as its certificate calls it
 
 ALICE: Final = Person("alice@example.test", "Alice Ambrose", ("Everyone", "Editors"))
 BOB: Final = Person("bob@example.test", "Bob Brown", ("Everyone",))
@@ -55,13 +57,26 @@ class DemoApp:
     host: str
     assertion_path: str
     challenge: ChallengeMode
+    enforcement: Enforcement
 
 
 WIKI: Final = DemoApp(
-    "wiki", "Team wiki", FederationProtocol.SAML2, "wiki.apps.localhost", "/saml/acs", ChallengeMode.REDIRECT
+    "wiki",
+    "Team wiki",
+    FederationProtocol.SAML2,
+    "wiki.apps.localhost",
+    "/saml/acs",
+    ChallengeMode.REDIRECT,
+    Enforcement.SIGN_ON,
 )
 PAYROLL: Final = DemoApp(
-    "payroll", "Payroll", FederationProtocol.WS_FED, "payroll.apps.localhost", "/signin", ChallengeMode.FORM
+    "payroll",
+    "Payroll",
+    FederationProtocol.WS_FED,
+    "payroll.apps.localhost",
+    "/signin",
+    ChallengeMode.FORM,
+    Enforcement.SESSION,
 )
 APPS: Final = (WIKI, PAYROLL)
 
@@ -71,6 +86,7 @@ class Addresses:
     """The ports of one run, all on loopback. ``upstream_ports`` is by the app's name."""
 
     https_port: int
+    http_port: int
     metrics_port: int
     idp_port: int
     upstream_ports: Mapping[str, int]
@@ -91,65 +107,23 @@ class Addresses:
         return self.origin(app.host) + app.assertion_path
 
     @property
+    def org_origin(self) -> str:
+        """Of the API."""
+        return self.origin(ORG_HOST)
+
+    @property
+    def publication_url(self) -> str:
+        """Where certificates say that CRLs and OCSP are found."""
+        return f"http://{ORG_HOST}:{self.http_port}"
+
+    @property
     def readiness_url(self) -> str:
         return f"http://{LOOPBACK}:{self.metrics_port}/readyz"
 
 
-class Devices:
-    """The certificates that one can try, by name, and which of them are revoked.
-
-    Names are those of the files: ``alice.pem`` holds certificate and key, as curl wants them, ``alice.p12``
-    the same for browsers.
-    """
-
-    def __init__(self, directory: Path) -> None:
-        self._crl_file = directory / "devices.crl"
-        self._authority = DeviceAuthority()
-        stranger = DeviceAuthority("Another device CA")
-        self._credentials = {
-            "alice": self._authority.issue("Alice's laptop", _device(1), ALICE.user),
-            "bob": self._authority.issue("Bob's laptop", _device(2), BOB.user),
-            "lost": self._authority.issue("Alice's lost laptop", _device(3), ALICE.user),
-            "expired": self._authority.issue("Alice's old laptop", _device(4), ALICE.user, expired=True),
-            "foreign": stranger.issue("Alice's home computer", _device(5), ALICE.user),
-        }
-        self._revoked: frozenset[str] = frozenset()
-        (directory / "device-ca.pem").write_bytes(self._authority.certificate_pem)
-        self._files = {name: directory / f"{name}.pem" for name in self._credentials}
-        for name, credential in self._credentials.items():
-            write_private(self._files[name], credential.certificate_pem + credential.key_pem)
-            bundle = credential.pkcs12(f"{name} (Device Trust demo)", PKCS12_PASSWORD)
-            write_private(directory / f"{name}.p12", bundle)
-        self._publish()
-
-    @property
-    def revoked(self) -> frozenset[str]:
-        return self._revoked
-
-    def file(self, name: str) -> Path:
-        """PEM file with certificate and key. Raises KeyError."""
-        return self._files[name]
-
-    def revoke(self, name: str) -> None:
-        """Put the certificate on the CRL. Raises KeyError."""
-        self._revoked |= {name}
-        self._publish()
-
-    def restore(self, name: str) -> None:
-        """Take the certificate off the CRL, which a real authority would not do."""
-        self._revoked -= {name}
-        self._publish()
-
-    def _publish(self) -> None:
-        revoked: list[Credential] = [self._credentials[name] for name in sorted(self._revoked)]
-        new = self._crl_file.with_suffix(".new")
-        new.write_bytes(self._authority.crl(revoked))
-        new.replace(self._crl_file)  # at once: the gateway must never read half a list
-
-
 def write_site(directory: Path, addresses: Addresses) -> Path:
     """Server certificate, policy and gateway.yaml; the path of the last. The identity provider writes its
-    metadata and `Devices` the rest."""
+    metadata, `OtherAuthorities` what is known of other CAs than the built-in one."""
     root_pem, server = web_server([ORG_HOST, "*.apps.localhost", f"*.{MTLS_DOMAIN}"])
     (directory / "web-root.pem").write_bytes(root_pem)
     (directory / "server.pem").write_bytes(server.certificate_pem)
@@ -192,13 +166,17 @@ def _configuration(addresses: Addresses) -> dict[str, Any]:
         "org": {"name": ORG_NAME, "host": ORG_HOST, "mtls_domain": MTLS_DOMAIN},
         "listen": {
             "https": [f"{LOOPBACK}:{addresses.https_port}"],
+            "http": [f"{LOOPBACK}:{addresses.http_port}"],
             "metrics": f"{LOOPBACK}:{addresses.metrics_port}",
+            "workers": 2,
         },
-        "store": "none",
         "tls": {"certificates": [{"certificate": "server.pem", "private_key": "server.key"}]},
         "device_trust": {
             "enabled": True,
-            "authorities": [{"name": "demo", "certificates": "device-ca.pem", "crls": ["devices.crl"]}],
+            "authorities": [
+                {"name": "builtin", "builtin": True},
+                {"name": "corp", "certificates": "corp-ca.pem", "crls": ["corp.crl"]},
+            ],
         },
         "identity_providers": [
             {"name": "saml", "protocol": "saml2", "metadata": "idp-saml.xml"},
@@ -220,12 +198,9 @@ def _configuration(addresses: Addresses) -> dict[str, Any]:
                 "entity_id": addresses.entity_id(app),
                 "assertion_endpoints": [app.assertion_path],
                 "challenge": app.challenge.value,
+                "enforcement": app.enforcement.value,
                 "policy": "policy.yaml",
             }
             for app in APPS
         ],
     }
-
-
-def _device(number: int) -> str:
-    return f"urn:uuid:00000000-0000-4000-8000-{number:012d}"

@@ -11,30 +11,24 @@ import json
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Any, Final
 from urllib.parse import urlencode
 
 import aiohttp
 
 from gateway.cli.demo_parts.client import Answer, Browser, DemoClientError, Step
 from gateway.cli.demo_parts.idp import IdentityProvider, SignOnRequest
-from gateway.cli.demo_parts.running import Demo
+from gateway.cli.demo_parts.messages import Person
+from gateway.cli.demo_parts.running import DEVICETRUST, Demo, Seen
 from gateway.cli.demo_parts.site import ALICE, APPS, BOB, PAYROLL, PEOPLE, WIKI, DemoApp
 
-REVOCATION_SECONDS: Final = 10.0  # until the walk gives up waiting; the gateway needs well under one
+PATIENCE_SECONDS: Final = 10.0  # until the walk gives up waiting; everything needs well under one
 
 _NOT_IN_POLICY: Final = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 _TITLE: Final = re.compile(r"<title>([^<]*)</title>")
 _LET_IN: Final = "as alice@example.test, device trusted"
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """How a sign-on ended: ``forwarded``, ``locked``, ``refused`` or ``broken``; and the reason."""
-
-    outcome: str
-    reason: str
+_BOB_IN: Final = "as bob@example.test, device trusted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +64,11 @@ async def walk(demo: Demo) -> AsyncIterator[Result]:
 
 
 def cases() -> list[Case]:
-    """The table of `--once`. The revocation stays last: it changes what the demo trusts."""
+    """The table of `--once`. Those that change whom the demo trusts stay last, in their order."""
     let_in, not_in = Seen("forwarded", _LET_IN), Seen("locked", "NO_CERTIFICATE")
+    bob_in, revoked = Seen("forwarded", _BOB_IN), Seen("locked", "REVOKED")
+    inactive_device = Seen("locked", "DEVICE_DEACTIVATED")
+    inactive_user = Seen("locked", "USER_DEACTIVATED")
     forged = Seen("refused", "SIGNATURE_INVALID")
     return [
         Case("SAML, trusted device", let_in, _opens(WIKI, "alice")),
@@ -88,15 +85,48 @@ def cases() -> list[Case]:
         Case("assertion signed by a stranger", forged, _signed_by_a_stranger),
         Case("replayed assertion", Seen("refused", "REPLAYED"), _replayed),
         Case("stolen ticket", Seen("refused", "TICKET_NOT_YOURS"), _stolen_ticket),
+        Case("the other CA that is trusted", let_in, _opens(WIKI, "corp")),
+        Case("its device, deactivated here", inactive_device, _step("corp", "deactivate")),
+        Case("its device, activated again", let_in, _step("corp", "activate")),
+        Case("its device, on its own CRL", revoked, _revoked_by_crl),
+        Case("device suspended", inactive_device, _step("bob", "suspend", BOB)),
+        Case("device unsuspended", bob_in, _step("bob", "unsuspend", BOB)),
+        Case("user suspended", inactive_user, _user_step("bob", "suspend", BOB)),
+        Case("user unsuspended", bob_in, _user_step("bob", "unsuspend", BOB)),
+        Case("user deactivated: all certificates revoked", revoked, _user_step("bob", "deactivate", BOB)),
+        Case("user activated and enrolled anew", bob_in, _enrolled_anew),
         Case("lost device, not yet revoked", let_in, _opens(WIKI, "lost")),
-        Case("lost device, revoked a moment ago", Seen("locked", "REVOKED"), _revoked_live),
+        Case("lost device, revoked a moment ago", revoked, _revoked_live),
+        Case("a connection that was open when revoked", Seen("closed", "REVOKED"), _revoked_while_open),
+        Case("every sign-on in the System Log", Seen("logged", "once each"), _logged),
+        Case("the log's chain of hashes", Seen("verified", "no findings"), _log_verified),
     ]
 
 
-def _opens(app: DemoApp, device: str | None) -> Callable[[Demo], Awaitable[Seen]]:
+def _opens(app: DemoApp, device: str | None, person: Person = ALICE) -> Callable[[Demo], Awaitable[Seen]]:
     async def attempt(demo: Demo) -> Seen:
-        browser = demo.browser(ALICE.user, device)
+        browser = demo.browser(person.user, device)
         return await _seen(demo, browser, await browser.open(demo.addresses.origin(app.host) + "/"))
+
+    return attempt
+
+
+def _step(device: str, step: str, person: Person = ALICE) -> Callable[[Demo], Awaitable[Seen]]:
+    """A device goes through a step of its life, over the API, and a person signs on from it."""
+
+    async def attempt(demo: Demo) -> Seen:
+        done = await demo.api.post(f"/devices/{demo.org.devices[device].device_id}/lifecycle/{step}")
+        return replace(await _opens(WIKI, device, person)(demo), note=_in_force(done))
+
+    return attempt
+
+
+def _user_step(device: str, step: str, person: Person) -> Callable[[Demo], Awaitable[Seen]]:
+    """The same for a person."""
+
+    async def attempt(demo: Demo) -> Seen:
+        done = await demo.api.post(f"/users/{demo.org.user_ids[person.user]}/lifecycle/{step}")
+        return replace(await _opens(WIKI, device, person)(demo), note=_in_force(done))
 
     return attempt
 
@@ -153,15 +183,97 @@ async def _stolen_ticket(demo: Demo) -> Seen:
     return await _seen(demo, thief, await thief.follow(stolen))
 
 
-async def _revoked_live(demo: Demo) -> Seen:
-    """Put the certificate on the CRL while everything runs, and sign on until it counts."""
-    demo.devices.revoke("lost")
-    attempt = _opens(WIKI, "lost")
-    deadline = time.monotonic() + REVOCATION_SECONDS
+async def _revoked_by_crl(demo: Demo) -> Seen:
+    """Put the certificate on its CA's list while everything runs, and sign on until it counts."""
+    demo.others.revoke_computer()
+    attempt = _opens(WIKI, "corp")
+    deadline = time.monotonic() + PATIENCE_SECONDS
     seen = await attempt(demo)
     while seen.outcome == "forwarded" and time.monotonic() < deadline:
         seen = await attempt(demo)
     return seen
+
+
+async def _enrolled_anew(demo: Demo) -> Seen:
+    await demo.api.post(f"/users/{demo.org.user_ids[BOB.user]}/lifecycle/activate")
+    await asyncio.to_thread(_enroll, demo, "bob")
+    return await _opens(WIKI, "bob", BOB)(demo)
+
+
+def _enroll(demo: Demo, device: str) -> None:
+    from gateway.cli.demo_parts.org import enroll_again
+
+    enroll_again(demo.directory, demo.configuration, demo.org, device)
+
+
+async def _revoked_live(demo: Demo) -> Seen:
+    """No waiting and no second try: what the API has answered is in force."""
+    thumbprint = demo.org.devices["lost"].thumbprint
+    done = await demo.api.post(f"/certificates/{thumbprint}/lifecycle/revoke")
+    return replace(await _opens(WIKI, "lost")(demo), note=_in_force(done))
+
+
+async def _revoked_while_open(demo: Demo) -> Seen:
+    """Alice works in the payroll (`enforcement: session`), and between two requests she is revoked."""
+    browser = demo.browser(ALICE.user, "alice")
+    url = demo.addresses.origin(PAYROLL.host) + "/"
+    seen = await _seen(demo, browser, await browser.open(url))
+    connection = await browser.hold(url)
+    if seen.outcome != "forwarded" or connection.status != 200:
+        return seen
+    closed = asyncio.ensure_future(connection.closed())
+    begun = time.monotonic()
+    done = await demo.api.post(f"/users/{demo.org.user_ids[ALICE.user]}/lifecycle/revoke_trust_certificates")
+    milliseconds = (await closed - begun) * 1000
+    after = await _seen(demo, browser, await browser.open(url))
+    note = f"{_in_force(done)}; closed {milliseconds:.0f} ms after the call began"
+    return Seen("closed", after.reason, note) if after.outcome == "locked" else after
+
+
+def _in_force(done: Any) -> str:
+    """What the API says of a change."""
+    enforcement = done["enforcement"]
+    if enforcement["missing"]:
+        return f"not applied by {len(enforcement['missing'])} workers"
+    count = len(enforcement["workers"])
+    return f"in force in {count} workers after {enforcement['seconds'] * 1000:.0f} ms"
+
+
+async def _logged(demo: Demo) -> Seen:
+    """As many events as there were sign-ons that went on, and sign-ons that met the locked page."""
+    wanted = {
+        event: sum(seen.outcome == outcome for seen in demo.seen)
+        for event, outcome in (
+            ("user.authentication.sso", "forwarded"),
+            ("application.policy.sign_on.deny_access", "locked"),
+        )
+    }
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        found = {event: await _count(demo, event) for event in wanted}
+        if found == wanted:
+            return Seen("logged", "once each", f"{sum(found.values())} sign-ons")
+        if time.monotonic() > deadline:
+            return Seen("broken", f"{found}, not {wanted}")
+        await asyncio.sleep(0.05)
+
+
+async def _count(demo: Demo, event: str) -> int:
+    return len(await demo.api.get("/logs", filter=f'eventType eq "{event}"', limit="1000"))
+
+
+async def _log_verified(demo: Demo) -> Seen:
+    process = await asyncio.create_subprocess_exec(
+        *DEVICETRUST,
+        *("log", "verify", "--json", "-c", str(demo.configuration)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        output, _ = await process.communicate()
+    if process.returncode != 0:
+        return Seen("broken", output.decode(errors="replace")[:200])
+    return Seen("verified", "no findings", f"{json.loads(output)['rows']} rows")
 
 
 def _message(demo: Demo, provider: IdentityProvider, app: DemoApp, user: str) -> dict[str, str]:
@@ -176,6 +288,13 @@ async def _post(demo: Demo, device: str, app: DemoApp, fields: dict[str, str]) -
 
 
 async def _seen(demo: Demo, browser: Browser, answer: Answer) -> Seen:
+    """How it ended, which the demo remembers."""
+    seen = await _read(browser, answer)
+    demo.seen.append(seen)
+    return seen
+
+
+async def _read(browser: Browser, answer: Answer) -> Seen:
     """Let in is only who the app itself greets, with a statement that it has verified."""
     if answer.reason is not None:
         return Seen("locked" if answer.status == 403 else "refused", answer.reason)
