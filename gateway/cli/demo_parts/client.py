@@ -9,7 +9,8 @@ import asyncio
 import re
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from typing import Final
@@ -64,26 +65,6 @@ class Form:
     method: str
     fields: list[tuple[str, str]] = field(default_factory=list)
     buttons: list[tuple[str, str]] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class HeldConnection:
-    """``status`` is that of its first answer; the connection waits for another request."""
-
-    status: int
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-
-    async def closed(self) -> float:
-        """When the server closed it (`time.monotonic`). Raises TimeoutError."""
-        try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
-                await self.reader.read()
-        except ConnectionError:
-            pass
-        at = time.monotonic()
-        self.writer.close()
-        return at
 
 
 class Browser:
@@ -148,23 +129,34 @@ class Browser:
             answered = {name.lower(): value for name, value in response.headers.items()}
             return Answer(step, response.status, answered, await response.text())
 
-    async def hold(self, url: str) -> "HeldConnection":
-        """A request whose connection stays open after its answer. Raises OSError, TimeoutError."""
+    @asynccontextmanager
+    async def hold(self, url: str) -> AsyncIterator[Awaitable[float]]:
+        """A request whose connection stays open after its answer; what is yielded is when the server closes
+        it (`time.monotonic`). Raises DemoClientError, OSError, TimeoutError."""
         split = urlsplit(url)
         host = split.hostname or ""
         cookies = "; ".join(f"{name}={value}" for name, value in self._cookies.get(host, {}).items())
+        head = {"Host": split.netloc, "User-Agent": self._user_agent, "Cookie": cookies}
+        fields = "".join(f"{name}: {value}\r\n" for name, value in head.items())
         async with asyncio.timeout(TIMEOUT_SECONDS):
             reader, writer = await asyncio.open_connection(
                 LOOPBACK, split.port, ssl=self._tls, server_hostname=host
             )
-            head = {"Host": split.netloc, "User-Agent": self._user_agent, "Cookie": cookies}
-            fields = "".join(f"{name}: {value}\r\n" for name, value in head.items())
-            writer.write(f"GET {split.path or '/'} HTTP/1.1\r\n{fields}\r\n".encode())
-            answered = await reader.readuntil(b"\r\n\r\n")
-            length = _LENGTH.search(answered)
-            await reader.readexactly(int(length[1]) if length else 0)
-        status = int(answered.split(b" ", 2)[1])
-        return HeldConnection(status, reader, writer)
+        closed: asyncio.Task[float] | None = None
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                writer.write(f"GET {split.path or '/'} HTTP/1.1\r\n{fields}\r\n".encode())
+                answered = await reader.readuntil(b"\r\n\r\n")
+                length = _LENGTH.search(answered)
+                await reader.readexactly(int(length[1]) if length else 0)
+            if b" 200 " not in answered[: answered.index(b"\r\n")]:
+                raise DemoClientError(f"answered {answered[:60]!r}")
+            closed = asyncio.create_task(_end_of(reader), name="until the server closes")
+            yield closed
+        finally:
+            if closed is not None:
+                closed.cancel()
+            writer.close()
 
     def _next_step(self, answer: Answer) -> Step | None:
         step, location = answer.step, answer.headers.get("location")
@@ -180,6 +172,12 @@ class Browser:
                 fields = [*form.fields, *([me] if me in form.buttons else [])]
                 return Step(urljoin(step.url, form.action or step.url), "POST", urlencode(fields).encode())
         return None
+
+
+async def _end_of(reader: asyncio.StreamReader) -> float:
+    with suppress(ConnectionError):
+        await reader.read()
+    return time.monotonic()
 
 
 def forms_of(html: str) -> list[Form]:

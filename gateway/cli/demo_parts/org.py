@@ -105,7 +105,7 @@ def enroll(
     key = ec.generate_private_key(ec.SECP256R1())
     issued = issue(
         store,
-        CaKeys(settings.ca, settings.keys_directory),
+        CaKeys(lambda: settings.ca, settings.keys_directory),
         parse_certification_request(client_request(key)),
         device_id,
         user_id,
