@@ -51,6 +51,13 @@ class Work(View):
         """The System Log has to hold it. It gets its place in the chain when the transaction commits."""
         self.log.append_many((event,))
 
+    def is_alone(self, task: str) -> bool:
+        """Whether no other gateway does this now, until the transaction ends. On SQLite there is one."""
+        if not self.statements.postgresql:
+            return True
+        lock = func.pg_try_advisory_xact_lock(func.hashtext(f"devicetrust {task}"))
+        return bool(self.statements.scalar(select(lock)))
+
     def announce_applied(self, words: str) -> None:
         """Tell every `FeedWatch` of the fleet at commit. On SQLite there is one gateway, which knows it."""
         if self.statements.postgresql:

@@ -16,6 +16,10 @@ from gateway.system_log.catalog import job
 
 _EVERY_SECONDS: Final = 300.0
 _BETWEEN_SECONDS: Final = 0.2
+FORGET_ROWS: Final = 10_000
+# A key that is over by the clock of this gateway may still count by another one's.
+_CLOCKS_DIFFER_BY: Final = timedelta(minutes=10)
+_TASK: Final = "housekeeping"
 # A gateway that was away for less catches up change by change; another one takes the whole state.
 _KEEP_CHANGES: Final = timedelta(hours=1)
 _SEEN_WITHIN: Final = timedelta(minutes=1)
@@ -33,25 +37,35 @@ class Housekeeping:
         while True:
             await asyncio.sleep(_EVERY_SECONDS)
             try:
-                await self._store.change(self._clean)
-                await self._trim_whole_log()
+                await self.clean()
             except StoreError:
                 continue  # it is done the next time
 
-    def _clean(self, work: Work) -> None:
-        now = self._clock.now()
-        applied = work.gateways.lowest_applied(now - _SEEN_WITHIN)
-        if applied is not None:
-            work.feed.trim(applied, now - _KEEP_CHANGES)
-        work.one_use.forget_expired(now)
+    async def clean(self) -> None:
+        """In small steps: others write between them. Of several gateways, one does it. Raises StoreError."""
+        await self._store.change(self._trim_feed)
+        await self._all(self._forget_keys, FORGET_ROWS)
+        await self._all(self._trim_log, TRIM_ROWS)
 
-    async def _trim_whole_log(self) -> None:
-        """In small steps: others write between them."""
-        gone = TRIM_ROWS
-        while gone == TRIM_ROWS:
-            gone = await self._store.change(self._trim_log)
+    async def _all(self, step: Callable[[Work], int], rows: int) -> None:
+        gone = rows
+        while gone >= rows:
+            gone = await self._store.change(step)
             await asyncio.sleep(_BETWEEN_SECONDS)
 
+    def _trim_feed(self, work: Work) -> None:
+        now = self._clock.now()
+        applied = work.gateways.lowest_applied(now - _SEEN_WITHIN)
+        if applied is not None and work.is_alone(_TASK):
+            work.feed.trim(applied, now - _KEEP_CHANGES)
+
+    def _forget_keys(self, work: Work) -> int:
+        if not work.is_alone(_TASK):
+            return 0
+        return work.one_use.forget_expired(self._clock.now() - _CLOCKS_DIFFER_BY, FORGET_ROWS)
+
     def _trim_log(self, work: Work) -> int:
+        if not work.is_alone(_TASK):
+            return 0
         occasion = job(self._clock.now(), lambda: str(uuid.uuid4()), f"retention-{uuid.uuid4().hex}")
         return trim_log(work.log, self._retention(), occasion)
