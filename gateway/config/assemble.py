@@ -165,6 +165,7 @@ def _limits(section: LimitsSection) -> Limits:
         max_connections_per_address=section.max_connections_per_address,
         max_handshakes=section.max_handshakes,
         max_handshakes_per_address=section.max_handshakes_per_address,
+        max_api_requests_per_minute=section.max_api_requests_per_minute,
     )
 
 

@@ -513,6 +513,12 @@ class LimitsSection(_Section):
     max_handshakes_per_address: int = Field(
         default=1_000, ge=4, le=1_000_000, description="The same for one client address."
     )
+    max_api_requests_per_minute: int = Field(
+        default=6_000,
+        ge=60,
+        le=1_000_000,
+        description="Requests to the org's API of one token; more are answered with 429.",
+    )
 
 
 class GatewayFile(_Section):

@@ -179,6 +179,7 @@ class Limits:
     max_connections_per_address: int = 5_000
     max_handshakes: int = 4_000
     max_handshakes_per_address: int = 1_000
+    max_api_requests_per_minute: int = 6_000  # of one token
 
 
 @dataclass(frozen=True, slots=True)

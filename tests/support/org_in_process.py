@@ -14,7 +14,7 @@ from gateway.server.org.app import OrgApp
 from gateway.server.org.authentication import new_token, token_sha256
 from gateway.server.org.call import StoreDoor
 from gateway.server.org.enforcement import WAIT_SECONDS, Applied
-from gateway.server.org.route import Route
+from gateway.server.org.route import API, Route
 from gateway.services.org_configuration import OrgConfiguration
 
 NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
@@ -94,6 +94,7 @@ async def running_app(
     clock: StandingClock | None = None,
     schemas: Mapping[str, Any] | None = None,
     configuration: Callable[[], OrgConfiguration] = OrgConfiguration,
+    api_requests_per_minute: int = API.requests_per_minute,
 ) -> AsyncIterator[aiohttp.ClientSession]:
     """A client whose paths are those of the app."""
     app = OrgApp(
@@ -105,6 +106,7 @@ async def running_app(
         SystemRandomness(),
         lambda: BASE_URL,
         configuration,
+        lambda: api_requests_per_minute,
     )
     listening = socket.create_server(("127.0.0.1", 0))
     port = listening.getsockname()[1]

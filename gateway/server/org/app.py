@@ -17,6 +17,7 @@ import logging
 import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from aiohttp import web
@@ -44,7 +45,7 @@ from gateway.server.org.errors import (
 )
 from gateway.server.org.openapi import document
 from gateway.server.org.rate_limit import RateLimiter, Standing, caller_of_address
-from gateway.server.org.route import GUARDED, PUBLIC, Answer, Budget, Route
+from gateway.server.org.route import API, GUARDED, PUBLIC, Answer, Budget, Route
 from gateway.server.org.routing import Matched, RoutingTable
 from gateway.services.org_configuration import OrgConfiguration
 from gateway.services.ports import Clock, Randomness
@@ -87,6 +88,7 @@ class OrgApp:
         randomness: Randomness,
         base_url: Callable[[], str],
         configuration: Callable[[], OrgConfiguration] = OrgConfiguration,
+        api_requests_per_minute: Callable[[], int] = lambda: API.requests_per_minute,
     ) -> None:
         self._table = RoutingTable((*routes, self._openapi_route(routes, schemas)))
         self._store = store
@@ -95,6 +97,7 @@ class OrgApp:
         self._randomness = randomness
         self._base_url = base_url
         self._configuration = configuration
+        self._api_requests_per_minute = api_requests_per_minute
         self._tokens = Tokens(store, clock)
         self._limiter = RateLimiter()
         self._runner = web.ServerRunner(
@@ -197,6 +200,8 @@ class OrgApp:
 
     def _spend(self, caller: str, budget: Budget, exchange: "_Exchange") -> None:
         now = self._clock.now().timestamp()
+        if budget is API:
+            budget = replace(budget, requests_per_minute=self._api_requests_per_minute())
         exchange.standing = self._limiter.take(caller, budget, now)
         if not exchange.standing.allowed:
             raise rate_limit_exceeded(max(1, int(exchange.standing.reset - now)))

@@ -82,6 +82,7 @@ class OrgService:
             SystemRandomness(),
             self._base_url,
             self._organization,
+            lambda: self._material.settings.limits.max_api_requests_per_minute,
         )
         self._intake = LogIntake(
             self._store, settings.keys_directory, lambda: self._material.settings.ca, surroundings.log

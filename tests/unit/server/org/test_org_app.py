@@ -313,6 +313,16 @@ async def test_who_asks_too_often_is_told_when_to_come_again(
         assert response.status == 204
 
 
+async def test_gateway_yaml_says_how_often_a_token_may_ask(store: FakeTokens) -> None:
+    headers = ssws(store.issue(READ))
+    async with running_app(ROUTES, store, api_requests_per_minute=2) as client:
+        statuses = []
+        for _ in range(3):
+            async with client.get("/api/v1/things/1", headers=headers) as response:
+                statuses.append(response.status)
+    assert statuses == [200, 200, 429]
+
+
 async def test_who_guesses_tokens_is_stopped_and_others_of_the_address_are_not(
     client: aiohttp.ClientSession, store: FakeTokens
 ) -> None:
