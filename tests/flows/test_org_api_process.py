@@ -37,9 +37,11 @@ def test_a_change_is_answered_when_every_worker_has_applied_it(
     user = answered(api, "POST", "/api/v1/users", {"profile": {"login": "ann@example.test"}})
     for step in ("suspend", "unsuspend", "deactivate"):
         answer = answered(api, "POST", f"/api/v1/users/{user['id']}/lifecycle/{step}")
+        assert len(answer["enforcement"]["workers"]) == 2
         assert answer["enforcement"]["missing"] == []
     (org,) = gateway.orgs()
     os.kill(org, signal.SIGKILL)
     gateway.wait_for_records("org_started", 2)
-    answered(api, "POST", f"/api/v1/users/{user['id']}/lifecycle/activate")
+    answer = answered(api, "POST", f"/api/v1/users/{user['id']}/lifecycle/activate")
+    assert len(answer["enforcement"]["workers"]) == 2
     assert gateway.stderr_text() == ""

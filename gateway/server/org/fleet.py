@@ -44,7 +44,7 @@ class Fleet:
         self._own_name = own_name
         self._clock = clock
         self._look = others
-        self._live: frozenset[int] = frozenset()
+        self._live: frozenset[int] | None = None  # None: the supervisor has not said yet
         self._applied: dict[int, int] = {}
         self._members: tuple[FleetMember, ...] = ()
         self._knows_others = True
@@ -72,7 +72,7 @@ class Fleet:
     @property
     def own(self) -> Mapping[int, int]:
         """Worker of this gateway → the last change that it has done; 0 for none."""
-        return {worker: self._applied.get(worker, 0) for worker in sorted(self._live)}
+        return {worker: self._applied.get(worker, 0) for worker in sorted(self._live or ())}
 
     async def wait(self, number: int, seconds: float = WAIT_SECONDS) -> Applied:
         """Where the store is gone, the others count as they were known last: what is to be waited for is
@@ -110,6 +110,8 @@ class Fleet:
                 done.append(AppliedBy(self._own_name, worker))
             else:
                 missing.append(MissingWorker(self._own_name, worker, f"has applied {applied}"))
+        if self._live is None:
+            missing.append(MissingWorker(self._own_name, 0, "which workers there are is not known yet"))
         seen_since = self._clock.now() - SEEN_WITHIN
         for member in self._members:
             name = member.gateway.name

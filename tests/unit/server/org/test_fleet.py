@@ -62,6 +62,18 @@ async def test_it_returns_when_the_last_worker_has_applied_it() -> None:
     assert (await waiting).missing == ()
 
 
+async def test_before_it_is_known_which_workers_there_are_nothing_counts_as_applied() -> None:
+    ours = Fleet("here", StandingClock(), None)
+    assert names((await ours.wait(7, 0.01)).missing) == [("here", 0)]
+    waiting = asyncio.create_task(ours.wait(7, 60))
+    await asyncio.sleep(0)
+    ours.workers(frozenset({1}))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    ours.applied(1, 7)
+    assert names((await waiting).workers) == [("here", 1)]
+
+
 async def test_it_names_who_has_not_applied_it_in_time() -> None:
     applied = await fleet(one=7, two=6).wait(7, 0.02)
     assert names(applied.workers) == [("here", 1)]
