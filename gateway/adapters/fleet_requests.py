@@ -17,17 +17,20 @@ from typing import Final
 from gateway.adapters.fleet_line import Connection, FleetLine
 from gateway.adapters.fleet_one_use import STORE_KEY_BYTES
 from gateway.adapters.memory import SEEN_REQUEST_LIFETIME
-from gateway.adapters.shared_memories import SharedSeenRequests
+from gateway.adapters.shared_memories import MARK_LIFETIME, SharedChallengeMarks, SharedSeenRequests
+from gateway.model.challenge_stage import ChallengeStage
 
 _BATCH: Final = 500
 # With the store gone, the oldest of more than these are known at this gateway only.
 MAX_UNWRITTEN: Final = 20_000
+# No app has a name with a blank in it.
+_STAGES: Final = {f"challenge {stage}": stage for stage in ChallengeStage}
 
 _WRITE: Final = """\
 INSERT INTO seen_requests (key, app, until)
 SELECT * FROM unnest(%s::bytea[], %s::text[], %s::timestamptz[]) AS seen (key, app, until) ORDER BY key
 ON CONFLICT (key) DO UPDATE SET until = excluded.until, app = excluded.app
-WHERE seen_requests.app = excluded.app OR seen_requests.until < %s"""
+WHERE seen_requests.app IN (excluded.app, 'challenge arrived') OR seen_requests.until < %s"""
 _READ: Final = "SELECT key, app FROM seen_requests WHERE key = ANY(%s) AND until >= %s"
 
 Now = Callable[[], datetime]
@@ -143,6 +146,39 @@ class FleetSeenRequests:
             return known
         sender = await self._desk.read(_key("request", request_id))
         return None if sender is None else sender == app
+
+
+class FleetChallengeMarks:
+    """`gateway.services.pending.ChallengeMarks`, of all gateways. What a gateway sees of a challenge that
+    another one began goes to the store; `fetch` gets it from there."""
+
+    def __init__(self, local: SharedChallengeMarks, desk: SeenDesk, now: Now = _now) -> None:
+        self._local = local
+        self._desk = desk
+        self._now = now
+
+    def begun(self, flow_id: str) -> None:
+        self._local.mark(flow_id, ChallengeStage.BEGUN)
+
+    def mark(self, flow_id: str, stage: ChallengeStage) -> None:
+        if self._local.stage_of(flow_id) is None:
+            name = f"challenge {stage}"
+            self._desk.write(_key("challenge", flow_id), name, self._now() + MARK_LIFETIME)
+        else:
+            self._local.mark(flow_id, stage)
+
+    def stage_of(self, flow_id: str) -> ChallengeStage | None:
+        stage = self._local.stage_of(flow_id)
+        return None if stage is ChallengeStage.BEGUN else stage
+
+    async def fetch(self, flow_ids: Sequence[str]) -> None:
+        """What other gateways saw of challenges that are about to be given up."""
+        wanted = [each for each in flow_ids if self.stage_of(each) is not ChallengeStage.RETURNED]
+        names = await asyncio.gather(*(self._desk.read(_key("challenge", each)) for each in wanted))
+        for flow_id, name in zip(wanted, names, strict=True):
+            stage = _STAGES.get(name or "")
+            if stage is not None:
+                self._local.mark(flow_id, stage)
 
 
 def _key(kind: str, text: str) -> bytes:

@@ -17,7 +17,7 @@ from gateway.model.challenge_stage import ChallengeStage
 from gateway.model.one_use import OneUseKeysFull
 
 # A mark has to outlive the flow that it belongs to, which lives for five minutes.
-_MARK_SECONDS: Final = 600.0
+MARK_LIFETIME: Final = timedelta(minutes=10)
 _MAX_MARKS: Final = 100_000
 # Another worker that lost its processor while it held a bucket has it back by then, on the busiest machine.
 _PATIENCE_SECONDS: Final = 2.0
@@ -116,9 +116,14 @@ class SharedChallengeMarks:
     def __init__(self, table: SharedTable) -> None:
         self._table = table
 
+    def begun(self, flow_id: str) -> None:
+        """Among the workers of one gateway, nobody asks."""
+
     def mark(self, flow_id: str, stage: ChallengeStage) -> None:
         try:
-            self._table.put(_bytes(flow_id), time.time() + _MARK_SECONDS, stage.encode("ascii"))
+            self._table.put(
+                _bytes(flow_id), time.time() + MARK_LIFETIME.total_seconds(), stage.encode("ascii")
+            )
         except OneUseKeysFull:  # counted as one that never came back; sign-ons do not depend on it
             return
 

@@ -4,5 +4,6 @@ from enum import StrEnum
 
 
 class ChallengeStage(StrEnum):
+    BEGUN = "begun"  # at this gateway, by whichever worker; told where there are other gateways
     ARRIVED = "arrived"  # at the mTLS host
     RETURNED = "returned"  # to the app's host

@@ -4,8 +4,8 @@ import asyncio
 
 from gateway.adapters.fleet_line import FleetLine
 from gateway.adapters.fleet_one_use import ClaimDesk, Count, FleetOneUseKeys
-from gateway.adapters.fleet_requests import FleetSeenRequests, SeenDesk
-from gateway.adapters.shared_memories import SharedOneUseKeys, SharedSeenRequests
+from gateway.adapters.fleet_requests import FleetChallengeMarks, FleetSeenRequests, SeenDesk
+from gateway.adapters.shared_memories import SharedChallengeMarks, SharedOneUseKeys, SharedSeenRequests
 from gateway.model.settings import FleetSettings
 from gateway.server.log import LogWriter
 
@@ -19,6 +19,7 @@ class FleetMemories:
         settings: FleetSettings,
         one_use_keys: SharedOneUseKeys,
         seen_requests: SharedSeenRequests,
+        challenge_marks: SharedChallengeMarks,
         count: Count,
         log: LogWriter,
     ) -> None:
@@ -32,6 +33,7 @@ class FleetMemories:
             one_use_keys, claims, count, refuses=settings.refuses_without_store
         )
         self.seen_requests = FleetSeenRequests(seen_requests, seen)
+        self.challenge_marks = FleetChallengeMarks(challenge_marks, seen)
 
     async def start(self) -> "asyncio.Task[None]":
         """The task that keeps the line, begun. Returns when the line stands, or cannot be had at once."""

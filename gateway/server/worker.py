@@ -78,6 +78,12 @@ _REFERENCE_BYTES: Final = 8
 _REFERENCE_SUPPLY_BYTES: Final = 4_096
 
 
+class FetchedMarks(ChallengeMarks, Protocol):
+    async def fetch(self, flow_ids: Sequence[str]) -> None:
+        """See what other gateways know of these."""
+        ...
+
+
 class FleetMemories(Protocol):
     """What this worker remembers together with those of all gateways, instead of what is `Shared`."""
 
@@ -86,6 +92,9 @@ class FleetMemories(Protocol):
 
     @property
     def seen_requests(self) -> SeenRequests: ...
+
+    @property
+    def challenge_marks(self) -> FetchedMarks: ...
 
     async def start(self) -> "asyncio.Task[None]":
         """Returns what keeps them up, when they are known to be there or not."""
@@ -136,11 +145,11 @@ class Worker:
         self._servers: list[asyncio.Server] = []
         self._background: list[asyncio.Task[None]] = []
         self._trusted = TrustedConnections(self._loop, self._connections, self._lost_trust)
-        self._pending = PendingChallenges(marks=shared.challenge_marks)
         self._spool_watch: SpoolWatch | None = None
         self._fleet = (
             None if shared.join_fleet is None else shared.join_fleet(self._metrics.one_use_claim, log)
         )
+        self._pending = PendingChallenges(marks=(self._fleet or shared).challenge_marks)
         self._references = b""
         self._reference_at = 0
         self._draining = False
@@ -435,6 +444,8 @@ class Worker:
         while True:
             await asyncio.sleep(_ENDED_CHECK_SECONDS)
             now = self._clock.now()
+            if self._fleet is not None:
+                await self._fleet.challenge_marks.fetch(self._pending.due(now))
             for event in self._pending.expire(now):
                 self.emit(event)
             self.in_force.close_untrusted()

@@ -134,6 +134,7 @@ class _Process:
 
         material, keys, held, parsers, spool = await asyncio.to_thread(load)
         self._one_use_keys = SharedTable.open(one_use_keys)
+        marks_of_all = SharedChallengeMarks(SharedTable.open(challenges))
         keys_of_all, seen_by_all = (
             SharedOneUseKeys(self._one_use_keys),
             SharedSeenRequests(SharedTable.open(seen_requests)),
@@ -142,10 +143,10 @@ class _Process:
             keys,
             keys_of_all,
             seen_by_all,
-            SharedChallengeMarks(SharedTable.open(challenges)),
+            marks_of_all,
             bytes.fromhex(values["ticket_secret"]),
             spool,
-            _join_fleet(material.settings, keys_of_all, seen_by_all),
+            _join_fleet(material.settings, keys_of_all, seen_by_all, marks_of_all),
             values["slot"],
         )
         with taken_from(held):
@@ -263,7 +264,10 @@ def _spool(settings: GatewaySettings, values: Mapping[str, Any]) -> Spool | None
 
 
 def _join_fleet(
-    settings: GatewaySettings, one_use_keys: SharedOneUseKeys, seen_requests: SharedSeenRequests
+    settings: GatewaySettings,
+    one_use_keys: SharedOneUseKeys,
+    seen_requests: SharedSeenRequests,
+    challenge_marks: SharedChallengeMarks,
 ) -> JoinFleet | None:
     url = settings.store_url
     if url is None or not settings.is_in_fleet:
@@ -271,7 +275,8 @@ def _join_fleet(
     # Only where it is needed: the driver of PostgreSQL takes 10 MB of each worker.
     from gateway.server.fleet_memories import FleetMemories
 
-    return lambda count, log: FleetMemories(url, settings.fleet, one_use_keys, seen_requests, count, log)
+    shared = one_use_keys, seen_requests, challenge_marks
+    return lambda count, log: FleetMemories(url, settings.fleet, *shared, count, log)
 
 
 def _read_at(values: Mapping[str, Any]) -> datetime:

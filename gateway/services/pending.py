@@ -7,6 +7,7 @@ sign of it.
 
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import takewhile
 from typing import Final, Protocol
 
 from gateway.model.challenge_stage import ChallengeStage
@@ -19,6 +20,8 @@ MAX_PENDING: Final = 100_000
 
 class ChallengeMarks(Protocol):
     """How far challenges came that one worker began and another saw. Never raises; may forget."""
+
+    def begun(self, flow_id: str) -> None: ...
 
     def mark(self, flow_id: str, stage: ChallengeStage) -> None: ...
 
@@ -40,6 +43,8 @@ class PendingChallenges:
         if len(self._flows) >= self._limit:
             del self._flows[next(iter(self._flows))]
         self._flows[flow.flow_id] = (flow, False)
+        if self._marks is not None:
+            self._marks.begun(flow.flow_id)
 
     def arrived(self, flow_id: str) -> None:
         entry = self._flows.get(flow_id)
@@ -51,6 +56,12 @@ class PendingChallenges:
     def returned(self, flow_id: str) -> None:
         if self._flows.pop(flow_id, None) is None and self._marks is not None:
             self._marks.mark(flow_id, ChallengeStage.RETURNED)
+
+    def due(self, now: datetime) -> list[str]:
+        """Flow IDs of those that `expire` is going to take out."""
+        seconds = now.timestamp()
+        ended = takewhile(lambda held: held[0].expires_at <= seconds, self._flows.values())
+        return [flow.flow_id for flow, _ in ended]
 
     def expire(self, now: datetime) -> Iterator[ChallengeAbandoned]:
         """Take out what ran past its time. All flows live equally long, so the oldest come first."""

@@ -150,9 +150,11 @@ def _take_out(world: OneGateway, devices: list[tuple[str, str, CredentialFiles]]
         return
     name, device_id, credential = devices[0]
     status, answer = world.one.api("POST", f"/api/v1/devices/{device_id}/lifecycle/deactivate")
-    if status != 200:
+    if status >= 500:
         return
     del devices[0]
+    if status != 200:  # it is out since an attempt whose answer was lost, and that was promised to nobody
+        return
     seen.devices_out[name] = credential
     if not answer["enforcement"]["missing"]:
         seen.in_force[name] = credential

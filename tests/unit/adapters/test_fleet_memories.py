@@ -14,11 +14,12 @@ from support.postgres import PostgresCluster
 
 from gateway.adapters.fleet_line import FleetLine
 from gateway.adapters.fleet_one_use import ClaimDesk, FleetOneUseKeys, store_key
-from gateway.adapters.fleet_requests import FleetSeenRequests, SeenDesk
-from gateway.adapters.shared_memories import SharedOneUseKeys, SharedSeenRequests
+from gateway.adapters.fleet_requests import FleetChallengeMarks, FleetSeenRequests, SeenDesk
+from gateway.adapters.shared_memories import SharedChallengeMarks, SharedOneUseKeys, SharedSeenRequests
 from gateway.adapters.shared_table import SharedTable
 from gateway.adapters.store import Store
 from gateway.adapters.store.address import store_address
+from gateway.model.challenge_stage import ChallengeStage
 from gateway.model.one_use import OneUseKeysUnreachable
 
 MINUTE = timedelta(minutes=1)
@@ -44,6 +45,7 @@ class OneGateway:
         self.line.open_desks((claims, seen))
         self.keys = FleetOneUseKeys(SharedOneUseKeys(self.table), claims, self._count, refuses=refuses)
         self.requests = FleetSeenRequests(SharedSeenRequests(SharedTable.create("seen", 100)), seen)
+        self.marks = FleetChallengeMarks(SharedChallengeMarks(SharedTable.create("marks", 100)), seen)
 
     async def claim(self, key: str) -> bool:
         return await self.keys.claim(key, soon(), datetime.now(UTC))
@@ -93,6 +95,11 @@ def rows(url: str) -> set[bytes]:
     with psycopg.connect(url) as connection:
         query = "SELECT key FROM one_use WHERE until > now()"
         return {row[0] for row in connection.execute(query).fetchall()}
+
+
+def names(url: str) -> list[str]:
+    with psycopg.connect(url) as connection:
+        return [row[0] for row in connection.execute("SELECT app FROM seen_requests").fetchall()]
 
 
 async def test_a_key_is_claimed_once_by_all_gateways(url: str) -> None:
@@ -271,6 +278,32 @@ async def test_requests_are_told_to_the_others_when_the_store_is_back(
         async with asyncio.timeout(LONG):
             while await other.requests.is_from("wiki", "_1", now) is None:
                 await asyncio.sleep(0.05)
+
+
+async def test_a_challenge_that_came_back_elsewhere_is_known_to_who_began_it(url: str) -> None:
+    now = datetime.now(UTC)
+    async with gateway(url) as one, gateway(url) as other:
+        for flow in ("came back", "arrived", "never seen", "of its own"):
+            one.marks.begun(flow)
+        one.marks.mark("of its own", ChallengeStage.RETURNED)
+        for flow in ("came back", "arrived"):
+            other.marks.mark(flow, ChallengeStage.ARRIVED)
+        other.marks.mark("came back", ChallengeStage.RETURNED)
+        other.requests.remember("wiki", "_last", now)
+        async with asyncio.timeout(LONG):
+            while await one.requests.is_from("wiki", "_last", now) is None:
+                await asyncio.sleep(0.01)
+        await one.marks.fetch(["came back", "arrived", "never seen", "of its own"])
+        assert [
+            one.marks.stage_of(each) for each in ("came back", "arrived", "never seen", "of its own")
+        ] == [
+            ChallengeStage.RETURNED,
+            ChallengeStage.ARRIVED,
+            None,
+            ChallengeStage.RETURNED,
+        ]
+        assert other.marks.stage_of("came back") is None
+        assert sorted(names(url)) == ["challenge arrived", "challenge returned", "wiki"]
 
 
 def test_a_key_in_the_store_tells_nothing_of_what_it_was_made_of() -> None:

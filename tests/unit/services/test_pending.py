@@ -15,6 +15,9 @@ class Marks:
     def __init__(self) -> None:
         self.stages: dict[str, ChallengeStage] = {}
 
+    def begun(self, flow_id: str) -> None:
+        assert flow_id not in self.stages
+
     def mark(self, flow_id: str, stage: ChallengeStage) -> None:
         self.stages[flow_id] = stage
 
