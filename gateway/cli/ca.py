@@ -231,12 +231,13 @@ def rollover(
 
 
 @ca.command(
+    short_help="Show and sign the revocation lists.",
     epilog="""\b
 Examples:
   devicetrust ca crl
   devicetrust ca crl --out /var/www/crl
   devicetrust ca crl --root-key /media/usb/root.key
-"""
+""",
 )
 @config_option
 @click.option(

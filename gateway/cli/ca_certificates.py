@@ -166,13 +166,14 @@ def renew(
 
 
 @click.command(
+    short_help="Revoke certificates, at every gateway.",
     epilog="""\b
 Examples:
   devicetrust ca revoke --certificate THUMBPRINT --reason keyCompromise
   devicetrust ca revoke --device ws-42 --reason cessationOfOperation
   devicetrust ca revoke --user alice@example.test --reason certificateHold
 \b
-Exit code: 0 revoked and applied by every gateway, 1 revoked but not applied everywhere in time."""
+Exit code: 0 revoked and applied by every gateway, 1 revoked but not applied everywhere in time.""",
 )
 @config_option
 @_thumbprint
@@ -307,8 +308,8 @@ def list_certificates(
         if as_json:
             print_json([certificate_json(view, row) for row in rows])
             return
-        for row in rows:
-            click.echo(_line(certificate_json(view, row)))
+        for line in _aligned([_columns(certificate_json(view, row)) for row in rows]):
+            click.echo(line)
 
 
 @contextmanager
@@ -365,15 +366,20 @@ def _counted(number: int) -> str:
     return f"{number} certificate{'' if number == 1 else 's'}"
 
 
-def _line(row: dict[str, Any]) -> str:
-    parts: list[str] = [
+def _columns(row: dict[str, Any]) -> list[str]:
+    why = "" if row["revocationReason"] is None else f"({row['revocationReason']} {row['revokedAt']})"
+    return [
         row["status"],
         row["serialNumber"],
         row["device"] or row["deviceId"],
         row["user"] or "-",
         f"until {row['notAfter']}",
         row["thumbprint"] or "-",
+        why,
     ]
-    if row["revocationReason"] is not None:
-        parts.append(f"({row['revocationReason']} {row['revokedAt']})")
-    return "  ".join(parts)
+
+
+def _aligned(rows: list[list[str]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(f"{text:{width}}" for text, width in zip(row, widths, strict=True)).rstrip()

@@ -37,6 +37,7 @@ platform_option = click.option(
 
 @click.command(
     "enrollment-code",
+    short_help="Make a code for one enrollment.",
     epilog="""\b
 Example:
   devicetrust ca enrollment-code --user alice@example.test --device ws-42 --create

@@ -71,6 +71,7 @@ def export_command(config_path: str, out_path: str | None) -> None:
 
 @click.command(
     "import",
+    short_help="Make the store hold what FILE says.",
     epilog="""\b
 Examples:
   devicetrust config import -c gateway.yaml runtime.yaml --dry-run

@@ -52,6 +52,7 @@ def keys() -> None:
 
 @keys.command(
     "export",
+    short_help="Write the keys to a new FILE, sealed.",
     epilog="""\b
 Examples:
   devicetrust keys export -c gateway.yaml keys.json

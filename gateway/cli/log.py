@@ -28,6 +28,7 @@ from gateway.system_log.keywords import parse_keywords
 from gateway.system_log.narrowing import narrowed
 from gateway.system_log.query import Polling, Question, parse_time
 from gateway.system_log.syslog_format import syslog_line
+from gateway.system_log.text_line import text_line
 from gateway.system_log.verification import Finding, Head, Verification, parse_head
 
 FINDINGS: Final = 1
@@ -66,17 +67,25 @@ _since = click.option("--since", metavar="TIME", help="Events published at this 
 _until = click.option("--until", metavar="TIME", help="Events published before this time.")
 _filter = click.option("--filter", "filter_text", metavar="FILTER", help="As the API takes it.")
 _words = click.option("-q", "words", metavar="WORDS", help="Words all of which have to occur.")
-_format = click.option(
-    "--format", "form", type=click.Choice(("json", "syslog")), default="json", show_default=True,
-    help="json: one event in each line, as the API gives it. syslog: RFC 5424.",
-)  # fmt: skip
+
+
+def _format(default: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    return click.option(
+        "--format",
+        "form",
+        type=click.Choice(("text", "json", "syslog")),
+        default=default,
+        show_default=True,
+        help="One event in each line. text: for people. json: as the API gives it. syslog: RFC 5424.",
+    )
 
 
 @log.command(
     epilog="""\b
 Examples:
   devicetrust log tail
-  devicetrust log tail -f --filter 'outcome.result eq "DENY"' --format syslog
+  devicetrust log tail -f --filter 'outcome.result eq "DENY"'
+  devicetrust log tail -n 100 --format json | jq .eventType
 """
 )
 @_config
@@ -85,7 +94,7 @@ Examples:
 @_until
 @_filter
 @_words
-@_format
+@_format("text")
 @click.option("-n", "--lines", type=click.IntRange(0, 100_000), default=10, show_default=True)
 @click.option("-f", "--follow", is_flag=True, help="Go on with events as they are written, until Ctrl-C.")
 def tail(
@@ -123,11 +132,12 @@ def tail(
 
 
 @log.command(
+    short_help="Write all events, oldest first.",
     epilog="""\b
 Examples:
   devicetrust log export > system-log.jsonl
   devicetrust log export --since 2026-01-01 --until 2026-02-01 --format syslog -o january.log
-"""
+""",
 )
 @_config
 @_store
@@ -135,7 +145,7 @@ Examples:
 @_until
 @_filter
 @_words
-@_format
+@_format("json")
 @click.option("-o", "--output", type=click.File("w", encoding="utf-8", lazy=True), default="-")
 def export(
     config_path: str,
@@ -164,11 +174,12 @@ def export(
 
 
 @log.command(
+    short_help="Look for rows that were changed.",
     epilog="""\b
 Examples:
   devicetrust log verify
   devicetrust log verify --expect 41233:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
-"""
+""",
 )
 @_config
 @_store
@@ -308,7 +319,13 @@ def _writer(form: str, host: str, output: Any = None) -> Callable[[LogRow], None
     file = sys.stdout if output is None else output
 
     def write(row: LogRow) -> None:
-        text = row.event_json if form == "json" else syslog_line(json.loads(row.event_json), host)
+        match form:
+            case "json":
+                text = row.event_json
+            case "syslog":
+                text = syslog_line(json.loads(row.event_json), host)
+            case _:
+                text = text_line(json.loads(row.event_json))
         file.write(text + "\n")
 
     return write

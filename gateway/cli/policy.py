@@ -69,7 +69,7 @@ _json = click.option("--json", "as_json_output", is_flag=True, help="Print the r
 _policies = click.argument("paths", metavar="POLICY...", nargs=-1, required=True)
 
 
-@policy.command("test")
+@policy.command("test", short_help="Run the case tables beside policies.")
 @_policies
 @_client_conditions
 @_zones_from
@@ -118,7 +118,7 @@ def run_tests(
         raise click.exceptions.Exit(FINDINGS)
 
 
-@policy.command("lint")
+@policy.command("lint", short_help="Look for ways around a policy.")
 @_policies
 @_client_conditions
 @_zones_from
@@ -157,7 +157,7 @@ def run_lint(
         raise click.exceptions.Exit(FINDINGS)
 
 
-@policy.command("explain")
+@policy.command("explain", short_help="Say why one request is decided as it is.")
 @click.argument("path", metavar="POLICY")
 @click.option("--user", required=True, help="Who signs on, as the identity provider names them.")
 @click.option("--group", "groups", multiple=True, help="A group of the user; repeat for more.")

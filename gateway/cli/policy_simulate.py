@@ -65,6 +65,7 @@ class _Events:
 
 @click.command(
     "simulate",
+    short_help="Try another policy on past sign-ons.",
     epilog="""\b
 Examples:
   devicetrust policy simulate new-wiki.yaml --app wiki -c gateway.yaml --days 30

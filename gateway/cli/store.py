@@ -155,6 +155,7 @@ def restore(config_path: str, store_url: str | None, as_json: bool, force: bool,
 
 @store.command(
     name="copy-to",
+    short_help="Copy the store to another database.",
     epilog="""\b
 Example:
   devicetrust store copy-to -c gateway.yaml postgresql://devicetrust@db.example.test/devicetrust

@@ -91,6 +91,7 @@ def create(config_path: str, name: str, scope: str, user: str, expires_in: str |
 
 @token.command(
     "list",
+    short_help="List all tokens.",
     epilog="""\b
 Example:
   devicetrust token list --json | jq '.[] | select(.revoked == null) | .name'

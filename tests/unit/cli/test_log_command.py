@@ -36,13 +36,19 @@ def head_of(database: Path, capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def test_tail_prints_the_newest_in_order(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["log", "tail", "--store", f"sqlite:///{database}"]) == 0
+    tail = ["log", "tail", "--format", "json", "--store", f"sqlite:///{database}"]
+    assert run(tail) == 0
     assert numbers(capsys.readouterr().out) == list(range(31, 41))
-    assert (
-        run(["log", "tail", "-n", "2", "--filter", 'severity eq "WARN"', "--store", f"sqlite:///{database}"])
-        == 0
-    )
+    assert run([*tail, "-n", "2", "--filter", 'severity eq "WARN"']) == 0
     assert numbers(capsys.readouterr().out) == [30, 40]
+
+
+def test_tail_prints_lines_for_people(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["log", "tail", "-n", "1", "--store", f"sqlite:///{database}"]) == 0
+    assert capsys.readouterr().out == (
+        "2026-01-02 12:00:40  SUCCESS    user.authentication.sso                 "
+        "alice@example.test → Team wiki\n"
+    )
 
 
 @pytest.mark.parametrize(
