@@ -76,17 +76,18 @@ class Fleet:
 
     async def wait(self, number: int, seconds: float = WAIT_SECONDS) -> Applied:
         """Where the store is gone, the others count as they were known last: what is to be waited for is
-        done already, and has to be answered."""
+        done already, and has to be answered. Gateways that have not been seen are named, and not waited
+        for."""
         loop = asyncio.get_running_loop()
         begun = loop.time()
         while True:
             moved = self._moved
             await self._look_at_others()
-            done, missing = self._standing(number)
+            done, missing, gone = self._standing(number)
             now = loop.time()
             left = begun + seconds - now
             if not missing or left <= 0:
-                return Applied(number, now - begun, done, missing)
+                return Applied(number, now - begun, done, missing + gone)
             try:
                 async with asyncio.timeout(left if self._look is None else min(left, _LOOK_AGAIN_SECONDS)):
                     await moved.wait()
@@ -102,9 +103,13 @@ class Fleet:
         except StoreUnavailable:
             self._knows_others = False
 
-    def _standing(self, number: int) -> tuple[tuple[AppliedBy, ...], tuple[MissingWorker, ...]]:
+    def _standing(
+        self, number: int
+    ) -> tuple[tuple[AppliedBy, ...], tuple[MissingWorker, ...], tuple[MissingWorker, ...]]:
+        """Who has applied it, who is about to, and who has not been seen for long."""
         done: list[AppliedBy] = []
         missing: list[MissingWorker] = []
+        gone: list[MissingWorker] = []
         for worker, applied in self.own.items():
             if applied >= number:
                 done.append(AppliedBy(self._own_name, worker))
@@ -122,12 +127,12 @@ class Fleet:
                 elif is_seen:
                     missing.append(MissingWorker(name, each.worker, f"has applied {each.applied_number}"))
                 else:
-                    missing.append(
+                    gone.append(
                         MissingWorker(name, each.worker, f"last seen {_moment(member.gateway.seen_at)}")
                     )
         if not self._knows_others:
             missing.append(MissingWorker("others", 0, "not known: the store is not available"))
-        return tuple(done), tuple(missing)
+        return tuple(done), tuple(missing), tuple(gone)
 
     def _wake(self) -> None:
         moved, self._moved = self._moved, asyncio.Event()

@@ -2,7 +2,7 @@
 workers have come, and how it is."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final, Never
@@ -16,7 +16,7 @@ from gateway.model.settings import GatewaySettings
 from gateway.model.store_errors import StoreError
 from gateway.server.gateway_identity import gateway_id, gateway_name
 from gateway.server.org.call import StoreDoor
-from gateway.server.org.fleet import Fleet
+from gateway.server.org.fleet import SEEN_WITHIN, Fleet
 from gateway.services.ports import Clock
 
 REPORT_SECONDS: Final = 4.0
@@ -28,7 +28,9 @@ FORGOTTEN_AFTER: Final = timedelta(days=1)
 
 
 class Reporting:
-    """Made on the running loop. ``shared``: other gateways wait for what the workers here have applied."""
+    """Made on the running loop. ``shared``: other gateways wait for what the workers here have applied.
+    ``other_keys`` is told the name of each one that has other keys: they could not be compared at the start,
+    when the store was away."""
 
     def __init__(
         self,
@@ -38,12 +40,15 @@ class Reporting:
         clock: Clock,
         *,
         shared: bool,
+        other_keys: Callable[[str], None],
     ) -> None:
         self._record = record
         self._store = store
         self._fleet = fleet
         self._clock = clock
         self._shared = shared
+        self._other_keys = other_keys
+        self._told_of: set[str] = set()
         self._due = asyncio.Event()
 
     def applied(self) -> None:
@@ -79,20 +84,29 @@ class Reporting:
 
     async def _write(self, complete: bool) -> None:
         own = dict(self._fleet.own)
-        await self._store.change(lambda work: self._report(work, own, complete))
+        at_odds = await self._store.change(lambda work: self._report(work, own, complete))
+        for name in at_odds - self._told_of:
+            self._other_keys(name)
+        if complete:
+            self._told_of = at_odds
 
-    def _report(self, work: Work, own: Mapping[int, int], complete: bool) -> None:
+    def _report(self, work: Work, own: Mapping[int, int], complete: bool) -> set[str]:
+        """Names of gateways with other keys, where all are looked at."""
         now, record = self._clock.now(), self._record
+        at_odds: set[str] = set()
         if complete or not work.gateways.mark_seen(record.id, now):
             work.gateways.report(replace(record, seen_at=now))
             work.gateways.keep_workers(record.id, list(own))
             for other in work.gateways.all():
                 if now - other.seen_at > FORGOTTEN_AFTER:
                     work.gateways.remove(other.id)
+                elif other.keys_fingerprint != record.keys_fingerprint and now - other.seen_at < SEEN_WITHIN:
+                    at_odds.add(other.name)
         for worker, number in own.items():
             work.gateways.report_worker(WorkerRecord(record.id, worker, number, now))
         if self._shared and own:
             work.announce_applied(f"{record.id} {min(own.values())}")
+        return at_odds
 
 
 def new_record(settings: GatewaySettings, keys: GatewayKeys, clock: Clock) -> GatewayRecord:

@@ -63,7 +63,12 @@ class OrgService:
         self._told_closed = False
         self._fleet = Fleet(self._record.name, self._clock, self._others if self._is_shared else None)
         self._reporting = Reporting(
-            self._record, self._store, self._fleet, self._clock, shared=self._is_shared
+            self._record,
+            self._store,
+            self._fleet,
+            self._clock,
+            shared=self._is_shared,
+            other_keys=lambda name: self._log.note("keys_differ", gateway=name),
         )
         ca_keys = CaKeys(self._ca, settings.keys_directory)
         publication = PublicationRoutes(ca_keys, self._ca)

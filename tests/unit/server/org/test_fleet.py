@@ -109,6 +109,12 @@ async def test_a_notice_that_was_lost_is_made_up_for() -> None:
     assert (await waiting).missing == ()
 
 
+async def test_a_gateway_that_is_not_seen_is_named_at_once() -> None:
+    async with asyncio.timeout(5):
+        applied = await fleet(Others(member("gone", [6], seen_seconds_ago=16)), one=7).wait(7, 60)
+    assert names(applied.missing) == [("gone", 1)]
+
+
 async def test_a_gateway_that_is_not_seen_stays_missing_with_when_it_was() -> None:
     applied = await fleet(Others(member("there", [6], seen_seconds_ago=60)), one=7).wait(7, 0.02)
     assert names(applied.missing) == [("there", 1)]
