@@ -37,6 +37,7 @@ _HASHES = {
     write.object_identifier("2.16.840.1.101.3.4.2.3"): "sha512",
 }
 _TRUE_CONTENT = b"\xff"
+_NULL = bytes.fromhex("0500")
 # The tags of version, requestorName, requestList and requestExtensions.
 _FIELD_ORDER = (0xA0, 0xA1, 0x30, 0xA2)
 _VERSION_1 = bytes.fromhex("a003020100")
@@ -224,14 +225,24 @@ def _cert_id(der: bytes, request: tuple[int, int, int, int]) -> CertId:
     algorithm, name_hash, key_hash, serial = fields
     if not 1 <= serial[3] - serial[2] <= MAX_SERIAL_NUMBER_BYTES + 1:
         raise asn1.DerError("serial number is too long")
-    _, oid_offset, _, oid_end = next(asn1.elements(der, algorithm[2], algorithm[3], 2), (0, 0, 0, 0))
     return CertId(
         der=der[offset:content_end],
-        hash_name=_HASHES.get(der[oid_offset:oid_end]),
+        hash_name=_hash_name(der, algorithm[2], algorithm[3]),
         issuer_name_hash=der[name_hash[2] : name_hash[3]],
         issuer_key_hash=der[key_hash[2] : key_hash[3]],
         serial_number=int.from_bytes(der[serial[2] : serial[3]], signed=True),
     )
+
+
+def _hash_name(der: bytes, start: int, end: int) -> str | None:
+    """Parameters are absent or NULL (RFC 5754 §2). Whatever else stood there would come back in the answer,
+    and name the same certificate in as many ways as somebody likes."""
+    parts = list(asn1.elements(der, start, end, 2))
+    identifier = der[parts[0][1] : parts[0][3]] if parts else b""
+    name = _HASHES.get(identifier)
+    if name is not None and len(parts) == 2 and der[parts[1][1] : end] != _NULL:
+        raise asn1.DerError("a hash with parameters")
+    return name
 
 
 def _nonce(extensions: bytes) -> bytes | None:

@@ -107,6 +107,23 @@ def test_a_request_may_ask_about_several():
     assert len(parse_ocsp_request(several(MAX_ASKED)).asked) == MAX_ASKED
 
 
+def with_parameters(*parameters: bytes) -> bytes:
+    """Of the hash that names the issuer."""
+    one = parse_ocsp_request(asked()).asked[0]
+    cert_id = write.sequence(
+        write.sequence(write.object_identifier("1.3.14.3.2.26"), *parameters),
+        write.octet_string(one.issuer_name_hash),
+        write.octet_string(one.issuer_key_hash),
+        write.integer(one.serial_number),
+    )
+    return write.sequence(write.sequence(write.sequence(write.sequence(cert_id))))
+
+
+@pytest.mark.parametrize("parameters", [(), (b"\x05\x00",)])
+def test_a_hash_has_no_parameters_or_null(parameters):
+    assert ISSUER.is_named_by(parse_ocsp_request(with_parameters(*parameters)).asked[0])
+
+
 NONCE = "1.3.6.1.5.5.7.48.1.2"
 
 
@@ -129,6 +146,8 @@ def with_extensions(*extensions: bytes) -> bytes:
         with_extensions(write.extension(NONCE, write.octet_string(b"n" * 129))),
         with_extensions(*[write.extension(NONCE, write.octet_string(b"n"))] * 2),
         with_extensions(write.extension("1.2.3", b"\x05\x00", critical=True)),
+        with_parameters(write.octet_string(b"another name of the same")),
+        with_parameters(b"\x05\x01\x00"),
     ],
 )
 def test_anything_else_is_a_malformed_request(request_der):
