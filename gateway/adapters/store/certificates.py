@@ -53,6 +53,14 @@ class Certificates:
         """``lock``: nobody else changes it before this transaction ends."""
         return self._one(_named(issuer_hash, serial_number), lock)
 
+    def some(self, issuer_hash: bytes, serial_numbers: Iterable[int]) -> Sequence[IssuedCertificate]:
+        """Those of the issuer that there are, by one query, in no useful order."""
+        return self._some(
+            _CERTIFICATES.select().where(
+                _COLUMN.issuer_hash == issuer_hash, _COLUMN.serial_number.in_(tuple(serial_numbers))
+            )
+        )
+
     def by_thumbprint(self, thumbprint: str, *, lock: bool = False) -> IssuedCertificate | None:
         return self._one(_COLUMN.thumbprint == thumbprint, lock)
 

@@ -34,7 +34,7 @@ from gateway.server.org.errors import path_not_found, unsupported_media_type
 from gateway.server.org.route import PUBLIC, Answer, Route
 from gateway.services.authority_ports import SigningKeys
 from gateway.services.issuing import certificate_of
-from gateway.services.publishing import certificate_status, ocsp_issuers
+from gateway.services.publishing import certificate_statuses, ocsp_issuers
 
 CRL_TYPE: Final = "application/pkix-crl"
 CERTIFICATE_TYPE: Final = "application/pkix-cert"
@@ -42,6 +42,8 @@ OCSP_REQUEST_TYPE: Final = "application/ocsp-request"
 OCSP_ANSWER_TYPE: Final = "application/ocsp-response"
 # A list is replaced at a revocation, long before its next update: caches shall ask again soon.
 _MAX_CACHED_SECONDS: Final = 600
+# An HSM may sign 20 in a second, and certificates and lists are signed by the same key.
+_MAX_BEING_SIGNED: Final = 32
 # An authority's certificate never changes under its name.
 _CERTIFICATE_CACHED_SECONDS: Final = 86_400
 
@@ -53,6 +55,7 @@ class PublicationRoutes:
         self._keys = keys
         self._rules = rules
         self._kept = KeptAnswers()
+        self._being_signed = 0
 
     @property
     def routes(self) -> tuple[Route, ...]:
@@ -123,18 +126,30 @@ class PublicationRoutes:
             request = parse_ocsp_request(der)
         except OcspRequestRefused as refused:
             return _failed(refused.failure)
-        # Read before the statuses: an answer may be newer than it is taken for, and never older.
-        state = await call.store.read(lambda view: view.feed.head())
         now = call.clock.now().replace(microsecond=0)
         key = request.asked[0].der if request.nonce is None and len(request.asked) == 1 else None
-        kept = None if key is None else self._kept.get(key, state, now)
+        state, kept = 0, None
+        if key is not None:
+            # Read before the statuses: an answer may be newer than it is taken for, and never older.
+            state = await call.store.read(lambda view: view.feed.head())
+            kept = self._kept.get(key, state, now)
         if kept is None:
             issuer, statuses = await call.store.read(lambda view: _asked(view, request))
             if issuer is None:
                 return _failed(OcspFailure.UNAUTHORIZED)
+            if self._being_signed >= _MAX_BEING_SIGNED:
+                return _failed(OcspFailure.TRY_LATER)
             next_update = now + self._rules().ocsp_lifetime
+            signing = asyncio.create_task(
+                asyncio.to_thread(self._signed, issuer, statuses, request, now, next_update),
+                name="OCSP answer",
+            )
+            self._being_signed += 1
+            signing.add_done_callback(self._was_signed)
             try:
-                signed = await asyncio.to_thread(self._signed, issuer, statuses, request, now, next_update)
+                signed = await asyncio.shield(
+                    signing
+                )  # a key that hangs has its thread also when nobody waits
             except SigningFailed:
                 return _failed(OcspFailure.TRY_LATER)
             kept = KeptAnswer(signed, next_update, state)
@@ -146,6 +161,11 @@ class PublicationRoutes:
             left = min(int((kept.next_update - now).total_seconds()), _MAX_CACHED_SECONDS)
             headers.append(("Cache-Control", f"max-age={left}, public, no-transform, must-revalidate"))
         return Answer(200, headers=tuple(headers), body=kept.der)
+
+    def _was_signed(self, signing: "asyncio.Task[bytes]") -> None:
+        self._being_signed -= 1
+        if not signing.cancelled():
+            signing.exception()  # told to whoever waits, if anybody still does
 
     def _signed(
         self,
@@ -173,10 +193,8 @@ def _asked(
     one issuer, for whom one key could answer."""
     for authority, issuer in ocsp_issuers(view):
         if all(issuer.is_named_by(asked) for asked in request.asked):
-            statuses = [
-                (asked, certificate_status(view, authority, asked.serial_number)) for asked in request.asked
-            ]
-            return authority, statuses
+            found = certificate_statuses(view, authority, [asked.serial_number for asked in request.asked])
+            return authority, list(zip(request.asked, found, strict=True))
     return None, []
 
 

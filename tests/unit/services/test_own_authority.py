@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine, event
 from support.authority_site import NAMES, AuthoritySite
 from support.own_authority import KeyInMemory, new_request
 
@@ -39,7 +40,7 @@ from gateway.services.issuing import (
     reserve,
     sign_reserved,
 )
-from gateway.services.publishing import Shard, certificate_status, publish, shards_of
+from gateway.services.publishing import Shard, certificate_statuses, publish, shards_of
 from gateway.services.renewing import certificate_seen
 from gateway.services.revoking import (
     activate_device,
@@ -480,7 +481,7 @@ def test_ocsp_says_good_revoked_or_unknown(site):
 
     def said(serial_number: int):
         with site.store.read() as view:
-            return certificate_status(view, authority, serial_number)
+            return certificate_statuses(view, authority, [serial_number])[0]
 
     assert said(issued.row.serial_number) == Good()
     assert said(reserved.row.serial_number) == Unknown()
@@ -488,3 +489,22 @@ def test_ocsp_says_good_revoked_or_unknown(site):
     with site.store.begin() as work:
         revoke(work, [issued.row], RevocationReason.KEY_COMPROMISE, site.occasion())
     assert said(issued.row.serial_number) == Revoked(site.now, RevocationReason.KEY_COMPROMISE)
+
+
+def test_ocsp_asks_the_store_once_however_many_certificates_are_meant(site):
+    issued = [site.issue(site.device(), None).row.serial_number for _ in range(3)]
+    authority = site.authorities()[-1]
+    wanted = [*issued, 1, -1, 1 << 167, issued[0]]
+    statements = []
+
+    def seen(_connection, _cursor, statement, *_):
+        statements.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", seen)
+    try:
+        with site.store.read() as view:
+            said = certificate_statuses(view, authority, wanted)
+    finally:
+        event.remove(Engine, "before_cursor_execute", seen)
+    assert said == [Good(), Good(), Good(), Unknown(), Unknown(), Unknown(), Good()]
+    assert len([each for each in statements if "FROM certificates" in each]) == 1

@@ -2,9 +2,12 @@
 
 import asyncio
 import base64
+import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 from urllib.parse import quote
 
@@ -232,6 +235,26 @@ async def test_nobody_answers_for_a_foreign_issuer_and_without_a_key_it_is_later
     world.site.keys.gone = True
     answer = await asked(world, issued, "POST")
     assert answer.response_status is ocsp.OCSPResponseStatus.TRY_LATER
+
+
+async def test_few_answers_wait_for_a_slow_key_and_whoever_comes_later_is_told_to(
+    world: World, monkeypatch
+) -> None:
+    issued = world.site.issue(world.site.device(), None)
+    key, enough = world.site.keys.keys[0], threading.Event()
+    sign = key.sign
+
+    def slow(signed: bytes) -> bytes:
+        assert enough.wait(20)
+        return sign(signed)
+
+    monkeypatch.setattr(type(key), "sign", lambda _, signed: slow(signed))
+    many = [asyncio.ensure_future(asked(world, issued, "POST", b"nonce")) for _ in range(50)]
+    first = [(await early).response_status for early in islice(asyncio.as_completed(many), 18)]
+    enough.set()
+    statuses = Counter(one.response_status for one in await asyncio.gather(*many))
+    assert first == [ocsp.OCSPResponseStatus.TRY_LATER] * 18
+    assert statuses == {ocsp.OCSPResponseStatus.SUCCESSFUL: 32, ocsp.OCSPResponseStatus.TRY_LATER: 18}
 
 
 # EST.
