@@ -8,10 +8,12 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
 from typing_extensions import override
 
 from gateway.model.settings import Address
@@ -25,6 +27,8 @@ from gateway.server.org.routing import RoutingTable
 from gateway.services.ports import Clock, Randomness
 
 MAX_CONNECTIONS: Final = 1_024
+# Of one address, or IPv6 /64: a whole office may come from one, but one must not keep all others out.
+MAX_CONNECTIONS_PER_ADDRESS: Final = 256
 # Whatever a client does: a list of 100 MB at 2 MB/s has time, and a connection that is held open ends.
 MAX_CONNECTION_SECONDS: Final = 60.0
 _KEEPALIVE_SECONDS: Final = 10.0
@@ -139,7 +143,14 @@ class PlainHttp:
 
 
 class _BoundedServer(web.Server):
-    """So many connections, each for so long."""
+    """So many connections, so many of one address, each for so long."""
+
+    def __init__(
+        self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], **more: Any
+    ) -> None:
+        super().__init__(handler, **more)
+        self._callers: dict[RequestHandler, str] = {}
+        self._by_caller: Counter[str] = Counter()
 
     @override
     def __call__(self) -> Any:
@@ -148,6 +159,24 @@ class _BoundedServer(web.Server):
         handler = super().__call__()
         asyncio.get_running_loop().call_later(MAX_CONNECTION_SECONDS, handler.force_close)
         return handler
+
+    @override
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        peer = transport.get_extra_info("peername")
+        caller = caller_of_address(peer[0] if peer else "")
+        self._callers[handler] = caller
+        self._by_caller[caller] += 1
+        if self._by_caller[caller] > MAX_CONNECTIONS_PER_ADDRESS:
+            transport.close()
+
+    @override
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        super().connection_lost(handler, exc)
+        caller = self._callers.pop(handler)
+        self._by_caller[caller] -= 1
+        if not self._by_caller[caller]:
+            del self._by_caller[caller]
 
 
 class _Refusal(asyncio.Protocol):

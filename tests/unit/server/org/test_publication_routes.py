@@ -451,6 +451,34 @@ async def test_plain_http_keeps_few_connections_for_a_short_time(world: World, m
             each.close()
 
 
+async def test_one_address_takes_only_its_share_of_the_connections_to_plain_http(
+    world: World, monkeypatch
+) -> None:
+    monkeypatch.setattr(plain_http, "MAX_CONNECTIONS_PER_ADDRESS", 2)
+
+    async def connected(own_address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", server.ports[0], local_addr=(own_address, 0))
+
+    async def answered(own_address: str) -> bool:
+        reader, writer = await connected(own_address)
+        writer.write(b"GET /ca/mtls-1.cer HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        try:
+            return (await reader.read()).startswith(b"HTTP/1.1 200")
+        except ConnectionError:
+            return False
+        finally:
+            writer.close()
+
+    async with asyncio.timeout(10), plain(world) as (server, _):
+        idle = [(await connected("127.0.0.2"))[1] for _ in range(2)]
+        assert not await answered("127.0.0.2")
+        assert await answered("127.0.0.3")
+        for each in idle:
+            each.close()
+        while not await answered("127.0.0.2"):
+            await asyncio.sleep(0.01)
+
+
 async def test_an_address_that_cannot_be_listened_on_is_named(world: World) -> None:
     with pytest.raises(OSError, match=r"listen\.http 192\.0\.2\.1:80"):
         async with plain(world, Address("192.0.2.1", 80)):
