@@ -138,7 +138,7 @@ class PostgresCluster:
         self._process.wait(_START_SECONDS)
         self._process = None
         # A new server refuses to start while a child of the old one is attached to its memory.
-        while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        while any(map(_runs, pids)):
             time.sleep(0.01)
 
     def freeze(self) -> None:
@@ -193,6 +193,14 @@ class PostgresCluster:
 def _signal(pid: int, number: signal.Signals) -> None:
     with suppress(ProcessLookupError):  # a child that ended meanwhile
         os.kill(pid, number)
+
+
+def _runs(pid: int) -> bool:
+    """False as soon as it has ended, also while nobody has taken notice of it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def _as_user() -> list[str]:
