@@ -4,9 +4,9 @@ They live in memory (`SharedTable`), where no slow or full disk can stop a sign-
 there: now and then, and when the gateway ends. What is claimed between the last writing and a power cut, or
 the end of all processes at once, is forgotten.
 
-The file: 16 bytes that name the format, 32 bytes key of the table's hash, 40 bytes for each key (its keyed
-hash, and until when it counts, milliseconds since 1970, little-endian), 32 bytes SHA-256 of all that. It
-appears under its name complete or not at all.
+The file: 16 bytes that name the format, 32 bytes key of the table's hash, 64 bytes for each key (its keyed
+hash, until when it counts, milliseconds since 1970, little-endian, and its value), 32 bytes SHA-256 of all
+that. It appears under its name complete or not at all. The first format had no values.
 
 Two gateways may write it for a while: one that drains, or what is left of one that was killed, and the one
 that was started after it. So whoever writes takes over first what another one has written since.
@@ -16,7 +16,7 @@ import hashlib
 import os
 import secrets
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -26,8 +26,10 @@ from gateway.adapters.shared_table import DIGEST_BYTES, HASH_KEY_BYTES, VALUE_BY
 ONE_USE_FILE: Final = "one-use-keys"
 # A table holds at most some 412,000 entries.
 MAX_FILE_BYTES: Final = 33_554_432
-_MAGIC: Final = b"dt-one-use-1\0\0\0\0"
-_ENTRY: Final = struct.Struct(f"<{DIGEST_BYTES}sQ")
+_MAGIC: Final = b"dt-one-use-2\0\0\0\0"
+_FIRST_MAGIC: Final = b"dt-one-use-1\0\0\0\0"
+_ENTRY: Final = struct.Struct(f"<{DIGEST_BYTES}sQ{VALUE_BYTES}s")
+_FIRST_ENTRY: Final = struct.Struct(f"<{DIGEST_BYTES}sQ")
 _CHECK_BYTES: Final = 32
 
 
@@ -61,7 +63,7 @@ def save_one_use_table(table: SharedTable, directory: str, now: float, former_sh
     if on_disk not in (b"", former_sha256):
         _take_over(path, table, now)
     parts = [_MAGIC, table.hash_key]
-    parts += (_ENTRY.pack(digest, until) for digest, until, _ in table.entries(now))
+    parts += (_ENTRY.pack(*entry) for entry in table.entries(now))
     body = b"".join(parts)
     check = hashlib.sha256(body).digest()
     if check == on_disk:
@@ -102,7 +104,7 @@ def _check_of(path: Path) -> bytes:
         return b""
 
 
-def _read(path: Path) -> tuple[bytes, memoryview]:
+def _read(path: Path) -> tuple[bytes, Iterable[Entry]]:
     """(key of the hash, entries). Raises FileNotFoundError and OneUseFileDamaged."""
     try:
         with path.open("rb") as file:
@@ -113,17 +115,15 @@ def _read(path: Path) -> tuple[bytes, memoryview]:
         raise OneUseFileDamaged(f"{path}: cannot be read: {error.strerror}") from error
     body, check = content[:-_CHECK_BYTES], content[-_CHECK_BYTES:]
     entries_at = len(_MAGIC) + HASH_KEY_BYTES
-    if (
-        not body.startswith(_MAGIC)
-        or hashlib.sha256(body).digest() != check
-        or (len(body) - entries_at) % _ENTRY.size
-    ):
+    form = {_MAGIC: _ENTRY, _FIRST_MAGIC: _FIRST_ENTRY}.get(body[: len(_MAGIC)])
+    if form is None or hashlib.sha256(body).digest() != check or (len(body) - entries_at) % form.size:
         raise OneUseFileDamaged(f"{path}: is damaged")
-    return body[len(_MAGIC) : entries_at], memoryview(body)[entries_at:]
+    unpacked = form.iter_unpack(memoryview(body)[entries_at:])
+    return body[len(_MAGIC) : entries_at], (
+        (digest, until, value[0] if value else bytes(VALUE_BYTES)) for digest, until, *value in unpacked
+    )
 
 
-def _counting(entries: memoryview, now: float) -> Iterator[Entry]:
+def _counting(entries: Iterable[Entry], now: float) -> Iterator[Entry]:
     now_ms = int(now * 1_000)
-    for digest, until in _ENTRY.iter_unpack(entries):
-        if until >= now_ms:
-            yield digest, until, bytes(VALUE_BYTES)
+    return (entry for entry in entries if entry[1] >= now_ms)

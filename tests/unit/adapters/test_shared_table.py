@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import hashlib
 import os
 import struct
 import subprocess
@@ -246,6 +247,23 @@ def test_a_damaged_file_is_said_to_be_so(tmp_path: Path, damage) -> None:  # typ
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(OneUseFileDamaged):
         load_one_use_table(str(tmp_path), NOW)
+
+
+def test_what_was_noted_beside_a_key_outlives_a_restart(tmp_path: Path) -> None:
+    table = load_one_use_table(str(tmp_path), NOW)
+    table.claim(b"key", NOW + 600, NOW, b"not written yet")
+    save_one_use_table(table, str(tmp_path), NOW)
+    restored = load_one_use_table(str(tmp_path), NOW)
+    assert (restored.get(b"key", NOW) or b"").rstrip(b"\0") == b"not written yet"
+
+
+def test_a_file_of_the_first_format_is_read(tmp_path: Path) -> None:
+    table = load_one_use_table(str(tmp_path), NOW)
+    table.claim(b"key", NOW + 600, NOW)
+    ((digest, until, _),) = table.entries(NOW)
+    body = b"dt-one-use-1\0\0\0\0" + table.hash_key + struct.pack("<32sQ", digest, until)
+    (tmp_path / ONE_USE_FILE).write_bytes(body + hashlib.sha256(body).digest())
+    assert not load_one_use_table(str(tmp_path), NOW).claim(b"key", NOW + 600, NOW)
 
 
 # What is built on it.
