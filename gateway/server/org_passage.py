@@ -6,16 +6,19 @@ What the org believes of a request is in fields that the worker writes, and that
 """
 
 import base64
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
 from gateway.model.http import Headers, RequestHead, header_values
 from gateway.model.pages import Page, PageKind
+from gateway.proxy.addresses import address_group
 from gateway.proxy.headers import forwarded_headers, request_headers
 from gateway.proxy.http1 import RequestStart
 from gateway.server.answers import Answers
 from gateway.server.exchange import HeaderField, Requester
 from gateway.server.forward import Errand, ForwardExchange
+from gateway.server.org_upstream import MAX_CONNECTIONS
 from gateway.server.requests import HeadRefused, request_address, request_served
 from gateway.server.upstream import UpstreamFailed
 from gateway.server.upstream_pool import UpstreamPool
@@ -24,6 +27,9 @@ from gateway.services.snapshot import Live, Snapshot
 
 # A whole configuration that is imported; what one route takes is for the org to say.
 MAX_BODY_BYTES: Final = 2 * 1024 * 1024
+# Requests of one client at a time: with fewer than four addresses nobody takes all connections to the org.
+MAX_OF_ONE_CLIENT: Final = MAX_CONNECTIONS // 4
+_API: Final = b"/api/"
 _REFERENCE: Final = b"x-reference-id"
 # A process that was killed is back in a second or two.
 _RETRY_AFTER: Final = (b"Retry-After", b"2")
@@ -34,14 +40,16 @@ class OrgPassage:
 
     def __init__(
         self,
-        pool: UpstreamPool,
+        api: UpstreamPool,
+        public: UpstreamPool,
         live: Live[Snapshot],
         answers: Answers,
         clock: Clock,
         events: EventSink,
         stopwatch: Callable[[], float],
     ) -> None:
-        self._pool = pool
+        self._api = Passing(api)
+        self._public = Passing(public)
         self._live = live
         self._answers = answers
         self._clock = clock
@@ -64,7 +72,13 @@ class OrgPassage:
             raise HeadRefused(400, "the org speaks no WebSocket")
         settings = self._live.current.settings
         ip, chain = request_address(head, connection.channel.peer_host, settings.trusted_proxies)
+        passing = self._api if head.path.startswith(_API) else self._public
+        client = address_group(ip)
         began = self._stopwatch()
+
+        def finished(status: int) -> None:
+            passing.leave(client)
+            served(status)
 
         def served(status: int, upstream_error: str | None = None) -> None:
             self._events.emit(
@@ -80,6 +94,10 @@ class OrgPassage:
             )
 
         def failed(failure: UpstreamFailed, response_begun: bool) -> None:
+            passing.leave(client)
+            refused(failure, response_begun)
+
+        def refused(failure: UpstreamFailed, response_begun: bool) -> None:
             status = failure.status if failure.status in (413, 504) else 503
             served(status, failure.kind)
             if response_begun:
@@ -89,10 +107,13 @@ class OrgPassage:
             fields = (_RETRY_AFTER,) if status == 503 else ()
             self._answers.show(connection, page, head.headers, fields, close=True)
 
+        if not passing.enter(client):
+            refused(UpstreamFailed("busy", 503, "too many requests of one client at a time"), False)
+            return
         ForwardExchange(
             connection,
             start,
-            self._pool,
+            passing.pool,
             Errand(
                 head.method,
                 head.target,
@@ -100,7 +121,7 @@ class OrgPassage:
             ),
             MAX_BODY_BYTES,
             _nothing,
-            served,
+            finished,
             failed,
         ).run()
 
@@ -129,6 +150,25 @@ class OrgPassage:
                 drop=frozenset((_REFERENCE, _REFERENCE.replace(b"-", b"_"))),
             )
         )
+
+
+class Passing:
+    """The connections of one kind, and how many requests of each client are on them or wait for one."""
+
+    def __init__(self, pool: UpstreamPool) -> None:
+        self.pool = pool
+        self._by_client: Counter[int] = Counter()
+
+    def enter(self, client: int) -> bool:
+        if self._by_client[client] >= MAX_OF_ONE_CLIENT:
+            return False
+        self._by_client[client] += 1
+        return True
+
+    def leave(self, client: int) -> None:
+        self._by_client[client] -= 1
+        if not self._by_client[client]:
+            del self._by_client[client]
 
 
 def _nothing(_status: int, _headers: Headers) -> None:

@@ -1,4 +1,8 @@
-"""The org process as workers reach it: by its Unix socket, over a few connections that are kept alive."""
+"""The org process as workers reach it: by its Unix socket, over a few connections that are kept alive.
+
+Those for the API are apart from those for what is open to everybody: strangers who send their requests
+slowly, or read the answers so, must not take the connections by which an administrator revokes.
+"""
 
 import asyncio
 import os
@@ -12,11 +16,12 @@ from gateway.server.org_socket import SOCKET_NAME
 from gateway.server.upstream_pool import UpstreamPool
 from gateway.server.upstream_server import UpstreamServer
 
+MAX_CONNECTIONS: Final = 256  # of each kind, and of each worker
 # Not those of gateway.yaml, which are for apps: the org is one process, and reads no large messages.
 _LIMITS: Final = Limits(
     upstream_connect_timeout_seconds=5.0,
     upstream_queue_timeout_seconds=5.0,
-    max_upstream_connections=256,
+    max_upstream_connections=MAX_CONNECTIONS,
     max_upstream_queue=1_024,
 )
 
@@ -28,20 +33,19 @@ class OrgUpstream:
         # Held open for a short path to the socket (see `gateway.server.short_path`).
         self._directory = os.open(keys_directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._names = NameLookup(loop)
-        self._server = UpstreamServer(
-            Upstream("unix", path=f"/proc/self/fd/{self._directory}/{SOCKET_NAME}"),
-            None,
-            loop,
-            deadlines,
-            _LIMITS,
-            self._names,
-            UpstreamHealth(),
-            self,
-        )
-        self.pool = UpstreamPool((self._server,), _LIMITS, loop)
+        upstream = Upstream("unix", path=f"/proc/self/fd/{self._directory}/{SOCKET_NAME}")
+
+        def server() -> UpstreamServer:
+            return UpstreamServer(
+                upstream, None, loop, deadlines, _LIMITS, self._names, UpstreamHealth(), self
+            )
+
+        self._servers = server(), server()
+        self.api, self.public = (UpstreamPool((each,), _LIMITS, loop) for each in self._servers)
 
     def close(self) -> None:
-        self._server.close()
+        for server in self._servers:
+            server.close()
         self._names.stop()
         os.close(self._directory)
 

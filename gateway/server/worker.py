@@ -378,9 +378,8 @@ class Worker:
         )
         passage = None
         if self._org_upstream is not None:
-            passage = OrgPassage(
-                self._org_upstream.pool, self._live, self._answers, clock, self, perf_counter
-            )
+            org = self._org_upstream
+            passage = OrgPassage(org.api, org.public, self._live, self._answers, clock, self, perf_counter)
         return {
             Role.APP: AppHandler(services, boundary),
             Role.MTLS: MtlsHandler(

@@ -1,6 +1,7 @@
 """What workers pass on to the org process: with what it may believe of a request, and nothing else."""
 
 import base64
+import contextlib
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -10,9 +11,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from support.browser import Browser, Hop, Step
 from support.enforced_world import EnforcedWorld, enforced_world
 from support.gateway_process import GatewayProcess
-from support.http2_client import http2_client, request_fields
+from support.http2_client import Http2Client, http2_client, request_fields
 from support.pki import Credential
 from support.site import MTLS_DOMAIN
+
+from gateway.server.org_passage import MAX_OF_ONE_CLIENT
 
 ORG = "sso.example.test"
 EST = f"est.{MTLS_DOMAIN}"
@@ -95,6 +98,51 @@ async def test_the_org_is_reached_over_http_2_too(running: tuple[EnforcedWorld, 
         seen = json.loads(answer.body)
         assert (answer.status, seen["body"], fields(seen, "X-Forwarded-For")) == (200, 10_000, ["127.0.0.1"])
         assert fields(seen, "X-Reference-Id") != ["mine"]
+
+
+async def slow(client: Http2Client, count: int, path: bytes = b"/ocsp") -> list[int]:
+    """Requests whose bodies never come."""
+    post = request_fields(path, method=b"POST", host=ORG)
+    streams = [client.begin(post, ended=False) for _ in range(count)]
+    client.flush()
+    assert await status_of(client, b"/.well-known/jwks.json") == 200  # behind them, on the same connection
+    return streams
+
+
+async def status_of(client: Http2Client, path: bytes) -> int:
+    return (await client.answer(client.begin(request_fields(path, host=ORG)))).status
+
+
+async def test_slow_strangers_take_no_connection_of_the_api(
+    running: tuple[EnforcedWorld, GatewayProcess],
+) -> None:
+    world, _ = running
+    async with contextlib.AsyncExitStack() as open_clients:
+        for number in range(2, 7):
+            own_address = f"127.0.0.{number}"
+            client = await open_clients.enter_async_context(
+                http2_client(
+                    "127.0.0.1", world.site.https_port, ORG, world.site.web.pem, own_address=own_address
+                )
+            )
+            await slow(client, MAX_OF_ONE_CLIENT)
+        assert ask(world, ORG, "/api/v1/users").status == 200
+
+
+async def test_one_client_has_so_many_requests_at_the_org_and_others_go_on(
+    running: tuple[EnforcedWorld, GatewayProcess],
+) -> None:
+    world, _ = running
+    async with http2_client(
+        "127.0.0.1", world.site.https_port, ORG, world.site.web.pem, own_address="127.0.0.7"
+    ) as client:
+        streams = await slow(client, MAX_OF_ONE_CLIENT)
+        answer = await client.answer((await slow(client, 1))[0])
+        assert (answer.status, answer.headers[b"retry-after"]) == (503, b"2")
+        assert ask(world, ORG, "/ocsp").status == 200
+        for stream in streams:
+            client.protocol.reset_stream(stream)
+        assert await status_of(client, b"/ocsp") == 200
 
 
 def test_there_are_no_websockets_to_the_org(running: tuple[EnforcedWorld, GatewayProcess]) -> None:

@@ -193,11 +193,17 @@ async def http2_client(
     *,
     takes_data: bool = True,
     settings: dict[int, int] | None = None,
+    own_address: str | None = None,
 ) -> AsyncIterator[Http2Client]:
     context = ssl.create_default_context(cadata=root_pem.decode())
     context.set_alpn_protocols(["h2", "http/1.1"])
     reader, writer = await asyncio.open_connection(
-        address, port, ssl=context, server_hostname=server_name, limit=2**22
+        address,
+        port,
+        ssl=context,
+        server_hostname=server_name,
+        limit=2**22,
+        local_addr=None if own_address is None else (own_address, 0),
     )
     assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2"
     client = Http2Client(reader, writer, takes_data=takes_data)

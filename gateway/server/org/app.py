@@ -260,7 +260,7 @@ class OrgApp:
                 }
             },
         }
-        return Route("GET", OPENAPI_PATH, None, openapi, operation, budget=PUBLIC)
+        return Route("GET", OPENAPI_PATH, None, openapi, operation, budget=PUBLIC, max_body_bytes=0)
 
 
 class _Exchange:
@@ -287,6 +287,8 @@ async def _body(request: web.BaseRequest, limit_bytes: int) -> bytes:
         raise too_large(limit_bytes)
     if not request.can_read_body:
         return b""
+    if limit_bytes == 0:  # nor is it waited for
+        raise too_large(limit_bytes)
     if request.headers.get("Expect", "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0

@@ -245,6 +245,15 @@ async def test_a_body_without_a_length_is_read_no_further_than_to_the_limit(
         assert await error_of(response) == (413, "E0000003")
 
 
+async def test_nobody_waits_for_a_body_where_none_is_read(client: aiohttp.ClientSession) -> None:
+    async def withheld() -> AsyncIterator[bytes]:
+        yield b"x"
+        await asyncio.sleep(20)
+
+    async with asyncio.timeout(10), client.get("/api/v1/openapi.json", data=withheld()) as response:
+        assert await error_of(response) == (413, "E0000003")
+
+
 async def test_a_compressed_body_is_refused_as_it_is(
     client: aiohttp.ClientSession, store: FakeTokens
 ) -> None:
