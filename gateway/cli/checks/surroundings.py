@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cryptography import x509
 
+from gateway.adapters.ca_keys import PASSPHRASE_FILE
 from gateway.adapters.key_files import KeyFileRefused, load_keys
 from gateway.cli.checks.finding import CLOCK_TOLERANCE, Finding, Severity, refusal, when
 from gateway.config.errors import ConfigError
@@ -25,7 +26,9 @@ def check_own_keys(settings: GatewaySettings) -> Iterator[Finding]:
     try:
         load_keys(directory)
     except KeyFileRefused as error:
-        if error.what == "holds no signing key" and not any(Path(directory).iterdir()):
+        # `devicetrust ca init` may have been there first, with the passphrase of its key.
+        made = (each for each in Path(directory).iterdir() if each.name != PASSPHRASE_FILE)
+        if error.what == "holds no signing key" and not any(made):
             return
         yield refusal(error, "own-keys-unusable", error.do)
 

@@ -390,6 +390,14 @@ def test_the_last_line_counts_in_english(severities: list[str], summary: str) ->
     assert last == summary
 
 
+def test_a_ca_that_was_made_before_the_first_start_is_fine(installation: Installation) -> None:
+    keys = installation.directory / "var" / "keys"
+    keys.mkdir(mode=0o700, parents=True)
+    (keys / "ca.passphrase").write_bytes(b"secret")
+    (keys / "ca.passphrase").chmod(0o600)
+    assert findings_of(installation) == []
+
+
 def test_keys_of_an_earlier_start_are_fine_and_none_are_made(installation: Installation) -> None:
     findings_of(installation)
     assert not (installation.directory / "var").exists()
