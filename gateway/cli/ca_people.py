@@ -11,10 +11,12 @@ import click
 from gateway.adapters.key_files import load_or_create_keys
 from gateway.cli.opened_ca import OpenedCa, config_option, json_option, moment, open_ca, print_json
 from gateway.config.forms import read_duration
+from gateway.model.changes import device_activated, user_activated
 from gateway.model.ids import MIN_RANDOM_BYTES, IdKind, new_id
 from gateway.model.org import (
     Device,
     DeviceStatus,
+    NameKind,
     User,
     UserSource,
     UserStatus,
@@ -94,11 +96,15 @@ def people(
             name = device_name if ":" in device_name else default_certificate_name(device_id)
             device = Device(device_id, device_name, name, platform, DeviceStatus.ACTIVE, now, now)
             work.devices.add(device)
+            if work.deleted_names.take_back(NameKind.DEVICE, name):
+                work.record(device_activated(name))
             work.log_event(device_event(occasion, EventType.DEVICE_REGISTERED, device))
         if login is not None and user is None:
             email = login if "@" in login else ""
             user = User(_id(IdKind.USER), login, email, "", "", UserStatus.ACTIVE, UserSource.LOCAL, now, now)
             work.users.add(user)
+            if work.deleted_names.take_back(NameKind.USER, user.login_key):
+                work.record(user_activated(user.login_key))
             work.log_event(user_event(occasion, EventType.USER_CREATED, user))
         return device, user
 

@@ -69,6 +69,13 @@ class Group:
     last_updated: datetime
 
 
+class NameKind(StrEnum):
+    """Of what was deleted."""
+
+    USER = "user"
+    DEVICE = "device"
+
+
 class DeviceStatus(StrEnum):
     CREATED = "CREATED"
     ACTIVE = "ACTIVE"

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from gateway.model.changes import Change, device_activated, device_deactivated
 from gateway.model.log_event import LogEvent
-from gateway.model.org import Device, DeviceStatus, User, default_certificate_name
+from gateway.model.org import Device, DeviceStatus, NameKind, User, default_certificate_name
 from gateway.services.refusals import InvalidValue, NotAllowedNow, NotFound
 from gateway.system_log.administration import device_event, device_user_added, device_user_removed
 from gateway.system_log.catalog import EventType, Occasion
@@ -35,9 +35,16 @@ class Devices(FindsDevices, Protocol):
     def users_of(self, device_id: str) -> Sequence[tuple[User, datetime]]: ...
 
 
+class DeletedNames(Protocol):
+    def keep(self, kind: NameKind, name: str, at: datetime) -> None: ...
+    def take_back(self, kind: NameKind, name: str) -> bool: ...
+
+
 class DeviceWork(Protocol):
     @property
     def devices(self) -> Devices: ...
+    @property
+    def deleted_names(self) -> DeletedNames: ...
     def record(self, change: Change) -> None: ...
     def log_event(self, event: LogEvent) -> None: ...
 
@@ -77,6 +84,8 @@ def register_device(work: DeviceWork, occasion: Occasion, device_id: str, profil
         profile=dict(profile.more),
     )
     work.devices.add(device)
+    if work.deleted_names.take_back(NameKind.DEVICE, device.certificate_name):
+        work.record(device_activated(device.certificate_name))
     work.log_event(device_event(occasion, EventType.DEVICE_REGISTERED, device))
     return device
 
@@ -112,15 +121,13 @@ def change_device_status(work: DeviceWork, occasion: Occasion, device: Device, e
 
 
 def delete_device(work: DeviceWork, occasion: Occasion, device: Device) -> None:
-    """Forget a device that is deactivated, its certificates revoked. Raises NotAllowedNow.
-
-    That it was deactivated is forgotten, too: with a certificate of another authority it is judged by that
-    authority's word alone.
+    """Forget a device that is deactivated, its certificates revoked. Its name stays shut out until a device
+    is made by it again: another authority may still vouch for it. Raises NotAllowedNow.
     """
     if device.status is not DeviceStatus.DEACTIVATED:
         raise NotAllowedNow(f"the device is {device.status}: deactivate it first")
     work.devices.delete(device.id)
-    work.record(device_activated(device.certificate_name))
+    work.deleted_names.keep(NameKind.DEVICE, device.certificate_name, occasion.at)
     work.log_event(device_event(occasion, EventType.DEVICE_DELETED, device))
 
 

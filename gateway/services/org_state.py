@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Final, Protocol
 
 from gateway.model.issued import AuthorityKind, AuthorityRecord, AuthorityStatus
-from gateway.model.org import Lifecycle, PolicySource, SettingName, StoredPolicy
+from gateway.model.org import Lifecycle, NameKind, PolicySource, SettingName, StoredPolicy
 from gateway.pki.serials import SerialSet
 
 # Issuers whose certificates are trusted: all but those that were retired.
@@ -26,6 +26,10 @@ class _Users(Protocol):
 
 class _Devices(Protocol):
     def inactive_names(self) -> Iterator[str]: ...
+
+
+class _DeletedNames(Protocol):
+    def of(self, kind: NameKind) -> Iterator[str]: ...
 
 
 class _Authorities(Protocol):
@@ -51,6 +55,8 @@ class StateView(Protocol):
     def users(self) -> _Users: ...
     @property
     def devices(self) -> _Devices: ...
+    @property
+    def deleted_names(self) -> _DeletedNames: ...
     @property
     def authorities(self) -> _Authorities: ...
     @property
@@ -87,8 +93,8 @@ def org_state(
         "authorities": [
             {"name": "builtin", "certificates": [_pem(each.certificate_der) for each in issuing]}
         ],
-        "inactive_devices": list(view.devices.inactive_names()),
-        "inactive_users": list(view.users.inactive_login_keys()),
+        "inactive_devices": [*view.devices.inactive_names(), *view.deleted_names.of(NameKind.DEVICE)],
+        "inactive_users": [*view.users.inactive_login_keys(), *view.deleted_names.of(NameKind.USER)],
         "policies": {
             policy.app: policy.document
             for policy in view.policies.all()

@@ -7,11 +7,12 @@ not judged by it: the identity provider vouches for them.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Final, Protocol
 
 from gateway.model.changes import Change, user_activated, user_deactivated
 from gateway.model.log_event import LogEvent
-from gateway.model.org import Group, GroupType, User, UserSource, UserStatus
+from gateway.model.org import Group, GroupType, NameKind, User, UserSource, UserStatus
 from gateway.services.refusals import InvalidValue, NotAllowedNow, NotFound
 from gateway.system_log.administration import (
     group_event,
@@ -53,9 +54,16 @@ class Groups(FindsGroups, Protocol):
     def remove_member(self, group_id: str, user_id: str) -> bool: ...
 
 
+class DeletedNames(Protocol):
+    def keep(self, kind: NameKind, name: str, at: datetime) -> None: ...
+    def take_back(self, kind: NameKind, name: str) -> bool: ...
+
+
 class PeopleWork(Protocol):
     @property
     def users(self) -> Users: ...
+    @property
+    def deleted_names(self) -> DeletedNames: ...
     @property
     def groups(self) -> Groups: ...
     def record(self, change: Change) -> None: ...
@@ -116,8 +124,11 @@ def create_user(
         external={_MORE: dict(profile.more)} if profile.more else {},
     )
     work.users.add(user)
+    was_deleted = work.deleted_names.take_back(NameKind.USER, user.login_key)
     if not user.active:
         work.record(user_deactivated(user.login_key))
+    elif was_deleted:
+        work.record(user_activated(user.login_key))
     work.log_event(user_event(occasion, EventType.USER_CREATED, user))
     for group_id in group_ids:
         add_member(work, occasion, group_id, user.id)
@@ -137,9 +148,13 @@ def update_user(work: PeopleWork, occasion: Occasion, user: User, profile: Profi
         external={**user.external, _MORE: dict(profile.more)},
     )
     work.users.update(updated)
-    if not user.active and updated.login_key != user.login_key:
-        work.record(user_activated(user.login_key))
-        work.record(user_deactivated(updated.login_key))
+    if updated.login_key != user.login_key:
+        was_deleted = work.deleted_names.take_back(NameKind.USER, updated.login_key)
+        if not user.active:  # by the old login, too, until somebody else gets it
+            work.deleted_names.keep(NameKind.USER, user.login_key, occasion.at)
+            work.record(user_deactivated(updated.login_key))
+        elif was_deleted:
+            work.record(user_activated(updated.login_key))
     before, after = _values(user), _values(updated)
     work.log_event(
         user_event(
@@ -183,15 +198,13 @@ def change_user_status(work: PeopleWork, occasion: Occasion, user: User, event: 
 
 
 def delete_user(work: PeopleWork, occasion: Occasion, user: User) -> None:
-    """Forget a user who is deactivated. Their certificates stay revoked. Raises NotAllowedNow.
-
-    That they were deactivated is forgotten, too: where the identity provider still vouches for them, and
-    their device has a certificate of another authority, they can sign on again.
+    """Forget a user who is deactivated. Their certificates stay revoked, and their login shut out until a
+    user is made by it again: the identity provider may still vouch for them. Raises NotAllowedNow.
     """
     if user.status is not UserStatus.DEPROVISIONED:
         raise NotAllowedNow(f"the user is {user.status}: deactivate them first")
     work.users.delete(user.id)
-    work.record(user_activated(user.login_key))
+    work.deleted_names.keep(NameKind.USER, user.login_key, occasion.at)
     work.log_event(user_event(occasion, EventType.USER_DELETED, user))
 
 

@@ -20,6 +20,7 @@ from gateway.model.org import (
     ApiToken,
     GatewayRecord,
     Lifecycle,
+    NameKind,
     PolicySource,
     SettingName,
     StoredPolicy,
@@ -39,6 +40,7 @@ def fill(store: Store) -> None:
     with store.begin() as work:
         work.users.add(user)
         work.devices.add(device)
+        work.deleted_names.keep(NameKind.USER, "bob", NOW)
         work.groups.add(group)
         work.groups.add_member(group.id, user.id)
         work.devices.link(device.id, user.id, NOW)

@@ -3,6 +3,7 @@
 from gateway.adapters.store.authorities import Authorities
 from gateway.adapters.store.certificates import Certificates
 from gateway.adapters.store.crls import Crls
+from gateway.adapters.store.deleted_names import DeletedNames
 from gateway.adapters.store.devices import Devices
 from gateway.adapters.store.feed import Feed
 from gateway.adapters.store.gateways import Gateways
@@ -25,6 +26,7 @@ class View:
         self.users = Users(statements)
         self.groups = Groups(statements)
         self.devices = Devices(statements)
+        self.deleted_names = DeletedNames(statements)
         self.certificates = Certificates(statements)
         self.authorities = Authorities(statements)
         self.crls = Crls(statements)

@@ -25,6 +25,7 @@ from gateway.model.org import (
     DeviceStatus,
     GroupType,
     Lifecycle,
+    NameKind,
     PolicySource,
     TokenScope,
     UserSource,
@@ -102,6 +103,14 @@ devices = Table(
     Column("last_updated", Moment, nullable=False),
 )
 Index(None, devices.c.status)
+
+deleted_names = Table(
+    "deleted_names",
+    metadata,
+    Column("kind", Enumerated(NameKind), primary_key=True),
+    Column("name", Words, primary_key=True),
+    Column("deleted", Moment, nullable=False),
+)
 
 device_users = Table(
     "device_users",

@@ -1,6 +1,7 @@
 """Users, groups and devices over the API: what is asked for happens, once, and is told to the data plane and
 to the System Log."""
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from support.org_world import OrgWorld, issue_token, org_world
 
 from gateway.model.issued import CertificateStatus
 from gateway.model.org import TokenScope
+from gateway.services.org_state import org_state
 
 ANN = {"login": "Ann@example.test", "email": "ann@example.test", "firstName": "Ann", "lastName": "Arbor"}
 
@@ -27,6 +29,13 @@ async def made_user(org: OrgWorld, login: str = "Ann@example.test", **query: str
         "POST", f"/api/v1/users{suffix}", {"profile": {**ANN, "login": login}}
     )
     return user
+
+
+def shut_out(org: OrgWorld) -> tuple[set[str], set[str]]:
+    """The users and devices that gateways are told to refuse."""
+    with org.store.read() as view:
+        document = json.loads(org_state(view, dict, bytes(20)).document)
+    return set(document["inactive_users"]), set(document["inactive_devices"])
 
 
 async def made_device(org: OrgWorld, **body: Any) -> dict[str, Any]:
@@ -216,10 +225,30 @@ async def test_a_user_who_is_not_active_and_changes_login_stays_refused_under_th
 ) -> None:
     user = await made_user(org, activate="false")
     await org.do("POST", f"/api/v1/users/{user['id']}", {"profile": {"login": "new@example.test"}})
-    assert org.changes()[-2:] == [
-        ("user.activated", {"user": "ann@example.test"}),
-        ("user.deactivated", {"user": "new@example.test"}),
-    ]
+    assert org.changes()[-1] == ("user.deactivated", {"user": "new@example.test"})
+    assert shut_out(org) == ({"ann@example.test", "new@example.test"}, set())
+
+
+async def test_who_was_deleted_stays_shut_out_until_they_are_made_anew(org: OrgWorld) -> None:
+    path = f"/api/v1/users/{(await made_user(org))['id']}"
+    await org.do("DELETE", path)
+    await org.do("DELETE", path)
+    assert shut_out(org) == ({"ann@example.test"}, set())
+    assert org.changes()[-1] == ("user.deactivated", {"user": "ann@example.test"})
+
+    await made_user(org, "ANN@example.test")
+    assert shut_out(org) == (set(), set())
+    assert org.changes()[-1] == ("user.activated", {"user": "ann@example.test"})
+
+
+async def test_who_takes_the_login_of_somebody_deleted_is_let_in_by_it(org: OrgWorld) -> None:
+    path = f"/api/v1/users/{(await made_user(org))['id']}"
+    await org.do("DELETE", path)
+    await org.do("DELETE", path)
+    other = await made_user(org, "bob@example.test")
+    await org.do("POST", f"/api/v1/users/{other['id']}", {"profile": {"login": "ann@example.test"}})
+    assert shut_out(org) == (set(), set())
+    assert org.changes()[-1] == ("user.activated", {"user": "ann@example.test"})
 
 
 async def test_groups_have_members_and_a_name_of_their_own(org: OrgWorld) -> None:
@@ -302,6 +331,7 @@ async def test_a_device_is_deleted_only_when_it_is_deactivated(org: OrgWorld) ->
     await org.do("POST", f"{path}/lifecycle/deactivate")
     await org.do("DELETE", path)
     assert (await org.ask("GET", path))[0] == 404
+    assert shut_out(org) == (set(), {device["certificateName"]})
 
 
 async def test_several_users_use_one_device(org: OrgWorld) -> None:

@@ -62,6 +62,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("number", name="pk_changes"),
     )
     op.create_table(
+        "deleted_names",
+        sa.Column("kind", WORDS, nullable=False),
+        sa.Column("name", WORDS, nullable=False),
+        sa.Column("deleted", MOMENT, nullable=False),
+        sa.PrimaryKeyConstraint("kind", "name", name="pk_deleted_names"),
+    )
+    op.create_table(
         "devices",
         sa.Column("id", WORDS, nullable=False),
         sa.Column("name", WORDS, nullable=False),
