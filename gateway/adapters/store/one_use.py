@@ -25,6 +25,10 @@ class OneUse:
         again = update(_USED).where(_USED.c.key == key, _USED.c.until <= now).values(until=until)
         return self._statements.change(again) == 1
 
+    def give_back(self, key: bytes) -> None:
+        """It was claimed for something that came to nothing: it may be claimed again."""
+        self._statements.change(delete(_USED).where(_USED.c.key == key))
+
     def remember_request(self, key: bytes, app: str, until: datetime) -> None:
         self._statements.put(_REQUESTS, {"key": key, "app": app, "until": until})
 

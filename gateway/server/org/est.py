@@ -10,6 +10,7 @@ simplereenroll        over the certificate that is to be renewed: on est.<mtls_d
 import base64
 import binascii
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from gateway.adapters.store import Store, View, Work
@@ -26,7 +27,7 @@ from gateway.pki.certificate import (
 from gateway.pki.certification_request import CertificationRequest, CertificationRequestRefused
 from gateway.pki.signer import SigningFailed
 from gateway.server.org.authentication import token_sha256
-from gateway.server.org.call import Call
+from gateway.server.org.call import Actor, Call
 from gateway.server.org.openapi import json_content, reference
 from gateway.server.org.route import Answer, Budget, Route
 from gateway.services.authority_ports import SigningKeys
@@ -90,9 +91,9 @@ class EstRoutes:
             request = _request(call)
             username, password = _basic_credentials(call)
             if password.startswith("dtk_"):
-                await self._check_token(call, password)
+                caller = replace(call, actor=await self._actor(call, password))
                 device, user = await call.store.read(lambda view: _named_people(view, username))
-                return await self._enroll(call, request, device.id, None if user is None else user.id, None)
+                return await self._enroll(caller, request, device.id, None if user is None else user.id, None)
             code = read_code(self._master_secret, password, call.clock.now())
             return await self._enroll(call, request, code.device_id, code.user_id, code)
         except CodeRefused:
@@ -117,10 +118,11 @@ class EstRoutes:
         except _Refused as refused:
             return _refusal(refused)
 
-    async def _check_token(self, call: Call, token: str) -> None:
+    async def _actor(self, call: Call, token: str) -> Actor:
         found = await call.store.read(lambda view: view.tokens.by_secret_sha256(token_sha256(token)))
         if found is None or not found.usable(call.clock.now()) or not found.scope.covers(TokenScope.OPERATE):
             raise _Refused(401, "")
+        return Actor(found)
 
     async def _enroll(
         self,
@@ -136,11 +138,18 @@ class EstRoutes:
             try:
                 with store.begin() as work:
                     _claim(work, code, occasion)
+                    if call.actor is not None:
+                        work.tokens.mark_used(call.actor.token.id, occasion.at)
                     reservation = reserve(work, request, device_id, user_id, rules, occasion, randomness)
                 return sign_and_complete(store, self._keys, reservation, occasion)
             except IssuingRefused as refused:
                 with store.begin() as work:
                     log_refusal(work, refused, device_id, user_id, occasion)
+                raise
+            except SigningFailed:
+                if code is not None:  # what was reserved is never given out
+                    with store.begin() as work:
+                        work.one_use.give_back(code.digest)
                 raise
 
         return _issued(await _translated(call, enrolled))
@@ -156,7 +165,8 @@ async def _translated(call: Call, use_case: Callable[[Store], Issued]) -> Issued
 
 
 def _claim(work: Work, code: EnrollmentCode | None, occasion: Occasion) -> None:
-    """In the transaction of the reservation: a code whose request is refused may be used again."""
+    """In the transaction of the reservation: a code whose request is refused may be used again, and so may
+    one whose certificate could not be signed."""
     if code is not None and not work.one_use.claim(code.digest, code.until, occasion.at):
         raise CodeRefused
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
@@ -307,6 +308,28 @@ async def test_a_code_whose_request_was_refused_may_be_used_again(world: World) 
         work.settings.put(SettingName.READ_ONLY, False, world.site.now)
     status, _ = await world.post("/.well-known/est/simpleenroll", BODY, PKCS10, **basic("", secret))
     assert status == 200
+
+
+async def test_a_code_is_good_once_the_key_is_there_again(world: World) -> None:
+    secret = code(world, world.site.device().id, None)
+    statuses = []
+    for world.site.keys.gone in (True, False, False):
+        status, _ = await world.post("/.well-known/est/simpleenroll", BODY, PKCS10, **basic("", secret))
+        statuses.append(status)
+    assert statuses == [503, 200, 401]
+
+
+async def test_who_enrolled_a_device_by_a_token_is_in_the_log_and_the_token_was_used(world: World) -> None:
+    device, token = world.site.device(), issue_token(world.site.store, TokenScope.OPERATE)
+    headers = basic(f"/{device.id}", token)
+    status, _ = await world.post("/.well-known/est/simpleenroll", BODY, PKCS10, **headers)
+    assert status == 200
+    with world.site.store.read() as view:
+        [used] = view.tokens.all()
+        events = [json.loads(row.event_json) for row in view.log.rows()]
+    assert used.last_used == world.clock.now()
+    enrolled = [each for each in events if each["eventType"] == "user.credential.enroll"]
+    assert [each["actor"]["id"] for each in enrolled] == [used.id]
 
 
 @pytest.mark.parametrize(
