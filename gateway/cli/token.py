@@ -4,14 +4,13 @@ import json
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import Final
 
 import click
 
 from gateway.adapters.store import Store
 from gateway.cli.at_the_machine import occasion_of
-from gateway.config.forms import read_duration
+from gateway.cli.ca_people import duration_option_value
 from gateway.config.load import load_settings
 from gateway.model.ids import MIN_RANDOM_BYTES, IdKind, new_id
 from gateway.model.org import TokenScope
@@ -69,7 +68,7 @@ Examples:
 def create(config_path: str, name: str, scope: str, user: str, expires_in: str | None, as_json: bool) -> None:
     """Make a token and print it. It is shown this once: the store keeps only its hash."""
     occasion = occasion_of(_COMMAND)
-    expires = None if expires_in is None else occasion.at + _duration(expires_in)
+    expires = None if expires_in is None else occasion.at + duration_option_value(expires_in, "--expires-in")
     secret = new_token(secrets.token_bytes(TOKEN_BYTES))
     token_id = new_id(IdKind.API_TOKEN, secrets.token_bytes(MIN_RANDOM_BYTES))
     with _store(config_path) as store, store.begin() as work:
@@ -140,10 +139,3 @@ def _store(config_path: str) -> Iterator[Store]:
         raise click.ClickException(str(refused)) from None
     finally:
         store.close()
-
-
-def _duration(text: str) -> timedelta:
-    try:
-        return read_duration(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--expires-in") from None

@@ -67,7 +67,7 @@ def reserve_renewal(
         raise IssuingRefused(
             IssuingRefusal.NOT_DUE, f"the certificate is to be renewed from {due:%Y-%m-%d %H:%M} UTC on"
         )
-    return reserve(
+    reservation = reserve(
         work,
         request,
         now.device_id,
@@ -78,6 +78,14 @@ def reserve_renewal(
         former=now,
         enrolled=False,
     )
+    if not force and reservation.row.not_after <= now.not_after:
+        # It would be due again at once: each device would renew, and have one revoked, whenever it asks.
+        raise IssuingRefused(
+            IssuingRefusal.NOT_DUE,
+            "a new certificate would end no later than this one, because the authority itself ends; an "
+            "administrator has to make a new one: devicetrust ca rollover",
+        )
+    return reservation
 
 
 def certificate_seen(

@@ -53,6 +53,7 @@ def test_the_secret_stands_alone_in_json_too(config: str, capsys: pytest.Capture
     [
         (["create", "--name", "", "--scope", "read"], "name: must not be empty"),
         (["create", "--name", "x", "--scope", "read", "--expires-in", "soon"], "--expires-in"),
+        (["create", "--name", "x", "--scope", "read", "--expires-in", "5000000d"], "--expires-in"),
         (["create", "--name", "x", "--scope", "root"], "--scope"),
         (["revoke", "00Tnone"], "ApiToken 00Tnone is not there"),
     ],

@@ -212,6 +212,17 @@ def test_a_certificate_is_renewed_from_thirty_days_before_its_end_or_when_forced
     assert Counter(name for name, _ in logged(site))["user.credential.enroll"] == 1
 
 
+def test_near_the_end_of_the_authority_nothing_is_renewed_over_and_over(site):
+    site.now = site.issuing().not_after - 20 * DAY
+    first = site.issue(site.device(), None)
+    assert first.row.not_after == site.issuing().not_after
+    with refusal(IssuingRefusal.NOT_DUE):
+        site.renew(first.row)
+    assert site.renew(first.row, force=True).row.not_after == first.row.not_after
+    site.roll_over()
+    assert site.renew(first.row).row.not_after > first.row.not_after
+
+
 @pytest.mark.parametrize(("revoke_superseded", "then"), [(True, REVOKED), (False, ISSUED)])
 def test_the_old_certificate_works_until_the_new_one_was_seen(site, revoke_superseded, then):
     site.with_rules(revoke_superseded=revoke_superseded, max_certificates=1)
