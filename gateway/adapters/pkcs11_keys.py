@@ -1,6 +1,6 @@
 """Issuing keys in an HSM, by PKCS#11: the key never leaves it, and is named by a URI (RFC 7512).
 
-The library is the optional ``python-pkcs11`` (``pip install 'devicetrust-gateway[pkcs11]'``).
+The library is the optional ``python-pkcs11`` (``pip install python-pkcs11``).
 """
 
 import hashlib
@@ -176,9 +176,7 @@ def _translated(module: str) -> Iterator[None]:
     try:
         import pkcs11
     except ImportError:
-        raise SigningFailed(
-            "keys in an HSM need python-pkcs11: pip install 'devicetrust-gateway[pkcs11]'"
-        ) from None
+        raise SigningFailed("keys in an HSM need python-pkcs11: pip install python-pkcs11") from None
     try:
         yield
     except (pkcs11.PKCS11Error, RuntimeError) as error:

@@ -33,7 +33,7 @@ VERBS: Final = {
     "ca": ("ca", "Run the certification authority that is in the store."),
     "store": ("store", "Migrate, back up, restore and move the store."),
     "log": ("log", "Read, export and verify the System Log."),
-    "demo": ("demo", "Try it: gateway, identity provider and two apps on this machine."),
+    "demo": ("demo", "Try it: gateway, authority, identity provider and two apps on this machine."),
 }
 
 _EPILOG = """\b
@@ -41,6 +41,8 @@ Examples:
   devicetrust demo
   devicetrust check -c gateway.yaml
   devicetrust serve -c gateway.yaml
+  devicetrust ca init --root-key root.key
+  devicetrust log tail -f
   devicetrust policy test policies/wiki.yaml
   devicetrust config schema > gateway.schema.json
 """

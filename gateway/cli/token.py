@@ -119,11 +119,12 @@ Example:
 )
 @_config
 @click.argument("token_id", metavar="ID")
-def revoke(config_path: str, token_id: str) -> None:
+@_json
+def revoke(config_path: str, token_id: str, as_json: bool) -> None:
     """Revoke a token. It is good for nothing from now on."""
     with _store(config_path) as store, store.begin() as work:
         api_tokens.revoke_token(work, occasion_of(_COMMAND), token_id)
-    click.echo(f"{token_id} is revoked")
+    click.echo(json.dumps({"revoked": token_id}) if as_json else f"{token_id} is revoked")
 
 
 @contextmanager
