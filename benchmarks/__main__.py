@@ -12,6 +12,7 @@ from benchmarks import (
     crl_load,
     http2_request,
     idle_memory,
+    issue,
     keep_alive_request,
     latency,
     mtls_crl,
@@ -82,6 +83,7 @@ def _workloads(site: Site, load: Load, *, quick: bool) -> Mapping[str, Callable[
             "worker_scaling": lambda: worker_scaling.run(
                 site, load, seconds=1, connections=100, repetitions=1
             ),
+            "issue": lambda: issue.run(site.directory, load, certificates=60, repetitions=1),
         }
     return {
         "mtls_handshake": lambda: mtls_handshake.run(site, load, connections=400, repetitions=7),
@@ -95,6 +97,7 @@ def _workloads(site: Site, load: Load, *, quick: bool) -> Mapping[str, Callable[
         "idle_memory": lambda: idle_memory.run(site, load, connections=5_000, repetitions=1),
         "revocation": lambda: revocation.run(site, load, connections=5_000, repetitions=2),
         "worker_scaling": lambda: worker_scaling.run(site, load, seconds=2, connections=300, repetitions=3),
+        "issue": lambda: issue.run(site.directory, load, certificates=400, repetitions=3),
     }
 
 

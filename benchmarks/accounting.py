@@ -7,6 +7,7 @@ counts the same in ticks of 10 ms, which is too coarse for repetitions of a seco
 import contextlib
 import os
 import re
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -25,6 +26,12 @@ def cpu_seconds(process_id: int) -> float:
 def cpu_seconds_each(process_id: int) -> dict[int, float]:
     """The same for each process of the tree alone."""
     return {process: _thread_seconds(process) for process in process_tree(process_id)}
+
+
+def children_cpu_seconds() -> float:
+    """CPU time of this process's children that have ended and were waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def memory_bytes(process_id: int) -> int:

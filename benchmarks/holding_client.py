@@ -4,7 +4,9 @@ Opens ``count`` connections, divides ``requests`` among them, sends one on each 
 answer, which must have the expected ``status``. Then it says how many are open, and keeps them until standard
 input ends. With ``until_closed: [100, 5000]`` it waits until the server has closed the first 100, and then
 until it has closed the first 5,000; each time it says when the first and the last of them went
-(`time.monotonic`, one clock for all processes of a machine), and how many went that were not to go.
+(`time.monotonic`, one clock for all processes of a machine), all of these times in their order, and how many
+went that were not to go. With ``certificates``, PEM files with key and chain, connections show one, divided
+among them as the requests are.
 """
 
 import asyncio
@@ -53,10 +55,7 @@ class _Held(asyncio.Protocol):
 
 async def _hold(task: dict[str, Any]) -> None:
     loop = asyncio.get_running_loop()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    contexts = [_context(path) for path in task.get("certificates") or (None,)]
     requests = [request.encode() for request in task["requests"]]
     gate = asyncio.Semaphore(_AT_ONCE)
 
@@ -66,7 +65,7 @@ async def _hold(task: dict[str, Any]) -> None:
                 lambda: _Held(requests[number * len(requests) // task["count"]]),
                 "127.0.0.1",
                 task["port"],
-                ssl=context,
+                ssl=contexts[number * len(contexts) // task["count"]],
                 server_hostname=task["server_name"],
                 local_addr=(f"127.0.1.{1 + number // _PER_ADDRESS}", 0),
             )
@@ -82,10 +81,20 @@ async def _hold(task: dict[str, Any]) -> None:
         async with asyncio.timeout(_CLOSE_SECONDS):
             times = await asyncio.gather(*(held.closed for held in connections[gone:doomed]))
         others = sum(held.closed.done() for held in connections[doomed:])
-        _say({"first": min(times), "last": max(times), "others_closed": others})
+        _say({"first": min(times), "last": max(times), "each": sorted(times), "others_closed": others})
         gone = doomed
     await asyncio.to_thread(sys.stdin.read)
     _say({"open": sum(not held.closed.done() for held in connections)})
+
+
+def _context(certificate: str | None) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    if certificate is not None:
+        context.load_cert_chain(certificate)
+    return context
 
 
 def _say(result: dict[str, Any]) -> None:

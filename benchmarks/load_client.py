@@ -6,6 +6,7 @@ that the garbage of the benchmark is not collected here. It does not verify the 
 would be its own time, and there is nothing to protect.
 """
 
+import base64
 import html
 import json
 import re
@@ -51,11 +52,18 @@ class Answer:
 
 
 class Connection:
-    """One connection to loopback, blocking; without a context it is plain."""
+    """One connection to loopback, blocking; without a context it is plain. ``path``: to this Unix socket."""
 
-    def __init__(self, context: ssl.SSLContext | None, port: int, server_name: str) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), TIMEOUT_SECONDS)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def __init__(
+        self, context: ssl.SSLContext | None, port: int, server_name: str, path: str | None = None
+    ) -> None:
+        if path is None:
+            self._socket = socket.create_connection(("127.0.0.1", port), TIMEOUT_SECONDS)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        else:
+            self._socket = socket.socket(socket.AF_UNIX)
+            self._socket.settimeout(TIMEOUT_SECONDS)
+            self._socket.connect(path)
         if context is not None:
             self._socket = context.wrap_socket(self._socket, server_hostname=server_name)
 
@@ -119,6 +127,35 @@ def handshakes(task: dict[str, Any]) -> dict[str, Any]:
 
     sample, statuses = _measured(task["process"], once, range(task["count"]))
     return {**sample, "statuses": dict(Counter(statuses))}
+
+
+def ask(task: dict[str, Any]) -> dict[str, Any]:
+    """Requests (base64) in plain HTTP, some at once, each on a connection of its own or on those that stay
+    open; how long each took."""
+    requests = [base64.b64decode(request) for request in task["requests"]]
+    threads, stays_open = task["threads"], task["stays_open"]
+
+    def some(first: int) -> list[tuple[int, float]]:
+        seen = []
+        connection = None
+        for request in requests[first::threads]:
+            began = time.perf_counter()
+            connection = connection or Connection(None, task["port"], "", task["path"])
+            status = connection.exchange(request).status
+            seen.append((status, time.perf_counter() - began))
+            if not stays_open:
+                connection.close()
+                connection = None
+        return seen
+
+    sample, seen = _measured(task["process"], some, range(threads), threads)
+    flat = [one for each in seen for one in each]
+    return {
+        **sample,
+        "operations": len(flat),
+        "statuses": dict(Counter(status for status, _ in flat)),
+        "latencies_ms": [latency * 1_000 for _, latency in flat],
+    }
 
 
 def paced(task: dict[str, Any]) -> dict[str, Any]:
@@ -313,5 +350,5 @@ def _split_url(url: str) -> tuple[str, str]:
 
 if __name__ == "__main__":
     wanted = json.load(sys.stdin)
-    tasks = {task.__name__: task for task in (handshakes, mellon_sign_ons, paced, sign_ons, transfers)}
+    tasks = {task.__name__: task for task in (ask, handshakes, mellon_sign_ons, paced, sign_ons, transfers)}
     json.dump(tasks[wanted["task"]](wanted), sys.stdout)
