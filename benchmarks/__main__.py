@@ -18,6 +18,7 @@ from benchmarks import (
     mtls_crl,
     mtls_handshake,
     revocation,
+    revoke_to_closed,
     sign_on,
     soak_report,
     worker_scaling,
@@ -84,6 +85,9 @@ def _workloads(site: Site, load: Load, *, quick: bool) -> Mapping[str, Callable[
                 site, load, seconds=1, connections=100, repetitions=1
             ),
             "issue": lambda: issue.run(site.directory, load, certificates=60, repetitions=1),
+            "revoke_to_closed": lambda: revoke_to_closed.run(
+                site.directory, load, connections=500, devices=10, revocations=5, repetitions=1
+            ),
         }
     return {
         "mtls_handshake": lambda: mtls_handshake.run(site, load, connections=400, repetitions=7),
@@ -98,6 +102,9 @@ def _workloads(site: Site, load: Load, *, quick: bool) -> Mapping[str, Callable[
         "revocation": lambda: revocation.run(site, load, connections=5_000, repetitions=2),
         "worker_scaling": lambda: worker_scaling.run(site, load, seconds=2, connections=300, repetitions=3),
         "issue": lambda: issue.run(site.directory, load, certificates=400, repetitions=3),
+        "revoke_to_closed": lambda: revoke_to_closed.run(
+            site.directory, load, connections=5_000, devices=50, revocations=49, repetitions=2
+        ),
     }
 
 

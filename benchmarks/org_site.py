@@ -23,6 +23,8 @@ from support.own_authority import pem, request_der
 from support.postgres import PostgresCluster
 from typing_extensions import override
 
+from benchmarks.accounting import cpu_seconds
+from benchmarks.site import Site
 from gateway.adapters.ca_keys import CaKeys, LocalSigner, encrypted, make_passphrase
 from gateway.adapters.memory import SystemRandomness
 from gateway.adapters.store import Store
@@ -45,9 +47,6 @@ from gateway.server.org.authentication import new_token, token_sha256
 from gateway.services.authorities import AuthorityNames, NewKey, initialise
 from gateway.services.issuing import Issued, issue
 from gateway.system_log.catalog import Occasion, job
-
-from benchmarks.accounting import cpu_seconds
-from benchmarks.site import Site
 
 SQLITE: Final = "SQLite"
 POSTGRESQL: Final = "PostgreSQL"

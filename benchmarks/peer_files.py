@@ -75,6 +75,35 @@ def nginx_front(site: Site, mtls_port: int, app_port: int, *, crl: bool, http2: 
     }}"""
 
 
+def nginx_sockets(site: Site, port: int) -> str:
+    directory = site.directory
+    return f"""
+    access_log {directory}/nginx-access.log;
+    server {{
+        listen 127.0.0.1:{port} ssl backlog=4096;
+        server_name {APP_HOST};
+        ssl_certificate {directory}/server.pem;
+        ssl_certificate_key {directory}/server.key;
+        ssl_protocols TLSv1.2 TLSv1.3;
+        ssl_ecdh_curve {GROUP};
+        ssl_conf_command Ciphersuites {CIPHER};
+        ssl_session_tickets off;
+        ssl_session_cache off;
+        ssl_client_certificate {directory}/corp-ca.pem;
+        ssl_verify_client on;
+        ssl_verify_depth 3;
+        ssl_crl {directory}/all.crl;
+        location = /admitted {{ return 204; }}
+        location / {{
+            proxy_pass http://127.0.0.1:{site.upstream_port};
+            proxy_http_version 1.1;
+            proxy_read_timeout 1h;
+            proxy_set_header Connection upgrade;
+            proxy_set_header Upgrade websocket;
+        }}
+    }}"""
+
+
 def nginx_kilobyte(site: Site, body_bytes: int) -> str:
     return f"""
     access_log off;

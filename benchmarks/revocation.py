@@ -10,8 +10,7 @@ from typing import Final
 
 from support.large_crl import crl_of
 
-from benchmarks.load import Held, Load, LoadFailed, expect_only
-from benchmarks.load_client import WINDOWS_CHROME
+from benchmarks.load import Held, Load, LoadFailed, expect_only, socket_request
 from benchmarks.report import OURS, Quantity, Row, Workload
 from benchmarks.servers import gateway, streaming_app
 from benchmarks.site import APP_HOST, MTLS_DOMAIN, Site
@@ -42,7 +41,7 @@ def run(site: Site, load: Load, *, connections: int, repetitions: int) -> Worklo
                 port=server.app_port,
                 server_name=APP_HOST,
                 count=connections,
-                requests=[_upgrade(server.app_port, cookies) for cookies in result["cookies"]],
+                requests=[socket_request(server.app_port, cookies) for cookies in result["cookies"]],
                 status=101,
                 until_closed=[each, connections],
             ) as held:
@@ -81,13 +80,6 @@ def _revoke(site: Site, held: Held, crl: bytes) -> tuple[float, float]:
     if result["others_closed"]:
         raise LoadFailed(f"{result['others_closed']} connections of devices ended that were not revoked")
     return (result["first"] - began) * 1_000, (result["last"] - began) * 1_000
-
-
-def _upgrade(port: int, cookies: str) -> str:
-    return (
-        f"GET /socket HTTP/1.1\r\nHost: {APP_HOST}:{port}\r\nUser-Agent: {WINDOWS_CHROME}\r\n"
-        f"Cookie: {cookies}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-    )
 
 
 def _empty() -> dict[str, list[float]]:

@@ -71,6 +71,15 @@ def nginx(
 
 
 @contextmanager
+def nginx_sockets(site: Site, *, workers: int) -> Iterator[Server]:
+    """WebSockets for whoever has a certificate that is not on the site's lists."""
+    port = free_port()
+    with _nginx("nginx-sockets", peer_files.nginx_sockets(site, port), site.directory, port, workers) as own:
+        pin(own.process_id, separate_cpus()[0])
+        yield Server("nginx", own.process_id, port, port)
+
+
+@contextmanager
 def haproxy(site: Site, *, crl: bool = False) -> Iterator[Server]:
     """The same with HAProxy."""
     mtls_port, app_port = free_port(), free_port()
