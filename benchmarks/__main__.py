@@ -15,12 +15,14 @@ from benchmarks import (
     issue,
     keep_alive_request,
     latency,
+    million_certificates,
     mtls_crl,
     mtls_handshake,
     revocation,
     revoke_to_closed,
     sign_on,
     soak_report,
+    system_log,
     worker_scaling,
 )
 from benchmarks.chart import bars_of, draw
@@ -88,6 +90,10 @@ def _workloads(site: Site, load: Load, *, quick: bool) -> Mapping[str, Callable[
             "revoke_to_closed": lambda: revoke_to_closed.run(
                 site.directory, load, connections=500, devices=10, revocations=5, repetitions=1
             ),
+            "million_certificates": lambda: million_certificates.run(
+                site.directory, load, certificates=10_000, ocsp_requests=100, repetitions=1
+            ),
+            "system_log": lambda: system_log.run(site.directory, events=10_000, one_by_one=50, repetitions=1),
         }
     return {
         "mtls_handshake": lambda: mtls_handshake.run(site, load, connections=400, repetitions=7),
@@ -105,6 +111,10 @@ def _workloads(site: Site, load: Load, *, quick: bool) -> Mapping[str, Callable[
         "revoke_to_closed": lambda: revoke_to_closed.run(
             site.directory, load, connections=5_000, devices=50, revocations=49, repetitions=2
         ),
+        "million_certificates": lambda: million_certificates.run(
+            site.directory, load, certificates=1_000_000, ocsp_requests=1_000, repetitions=3
+        ),
+        "system_log": lambda: system_log.run(site.directory, events=1_000_000, one_by_one=200, repetitions=3),
     }
 
 

@@ -26,6 +26,7 @@ from benchmarks.accounting import children_cpu_seconds, pin, separate_cpus
 from benchmarks.load import Load, expect_only
 from benchmarks.org_site import OrgSite, organizations
 from benchmarks.report import OURS, Workload, cpu_and_rate, sampled_row
+from benchmarks.requests import post_request
 from benchmarks.series import Sample
 from benchmarks.servers import gateway_under_test, needed
 
@@ -117,18 +118,6 @@ def _asked(
     )
     expect_only(result["statuses"], 200)
     return Sample(result["operations"], result["cpu_seconds"], result["elapsed_seconds"])
-
-
-def post_request(target: str, content_type: str, body: bytes, fields: Sequence[str] = ()) -> bytes:
-    """A POST to the org host."""
-    lines = (
-        f"POST {target} HTTP/1.1",
-        "Host: sso.example.test",
-        f"Content-Type: {content_type}",
-        f"Content-Length: {len(body)}",
-        *fields,
-    )
-    return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 def _peer_authority(directory: Path, csr: bytes) -> Path:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.accounting import cpu_seconds, pin, separate_cpus
-from benchmarks.load_client import WINDOWS_CHROME
 from benchmarks.report import Negotiated
 from benchmarks.series import Sample
 from benchmarks.servers import Server, needed
@@ -225,11 +224,3 @@ def expect_only(statuses: dict[str, int], status: int) -> None:
     """Raises LoadFailed if the server answered anything else: then something else was measured."""
     if set(statuses) != {str(status)}:
         raise LoadFailed(f"expected only {status}, but saw {statuses}")
-
-
-def socket_request(port: int, cookies: str) -> str:
-    """What opens a WebSocket."""
-    return (
-        f"GET /socket HTTP/1.1\r\nHost: {APP_HOST}:{port}\r\nUser-Agent: {WINDOWS_CHROME}\r\n"
-        f"Cookie: {cookies}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-    )

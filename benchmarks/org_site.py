@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import socket
+import ssl
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -50,6 +51,7 @@ from gateway.system_log.catalog import Occasion, job
 
 SQLITE: Final = "SQLite"
 POSTGRESQL: Final = "PostgreSQL"
+_ORG_HOST: Final = "sso.example.test"
 _ANSWER_SECONDS: Final = 60.0
 _POSTGRESQL_SETTINGS: Final = """\
 fsync = on
@@ -123,6 +125,7 @@ class OrgSite:
         self.request_der = request_der(self._device_key)
         self._request = parse_certification_request(self.request_der)
         root, issuing = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+        self.issuing_key_pem = _plain_pem(issuing)
         names = AuthorityNames("acme", "http://sso.example.test", crl_shards=crl_shards)
         new_key = NewKey(
             LocalSigner(issuing), pem=encrypted(issuing, make_passphrase(self.rules, keys_directory))
@@ -187,10 +190,7 @@ class OrgSite:
     def write_certificate(self, name: str, issued: Issued) -> Path:
         """Key, certificate and issuer in one file."""
         path = self.site.directory / f"{name}.pem"
-        key = self._device_key.private_bytes(
-            Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        path.write_bytes(key + pem(*issued.chain))
+        path.write_bytes(_plain_pem(self._device_key) + pem(*issued.chain))
         return path
 
     def configuration(self, *, enforcement: str = "sign_on", workers: int = 1) -> dict[str, Any]:
@@ -201,22 +201,25 @@ class OrgSite:
         return configuration
 
 
+def _plain_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+
+
 class Api:
-    """The API of a running gateway, over the org's own socket, on a connection that stays open."""
+    """The API of a running gateway, at the org host over TLS, on a connection that stays open."""
 
     def __init__(self, org: OrgSite) -> None:
-        self._connection = _OverSocket(org.socket)
+        self._connection = _ToLoopback(org.site)
         self._fields = {"Authorization": f"SSWS {org.token}", "Content-Type": "application/json"}
 
     def ask(self, method: str, target: str, body: Any = None) -> Any:
         """The JSON of a successful answer. Raises ValueError for any other."""
-        return self.ask_with_fields(method, target, body)[0]
+        return self.ask_with_links(method, target, body)[0]
 
-    def ask_with_fields(self, method: str, target: str, body: Any = None) -> tuple[Any, Sequence[str]]:
+    def ask_with_links(self, method: str, target: str, body: Any = None) -> tuple[Any, Sequence[str]]:
         """The same with the values of the answer's Link fields."""
-        self._connection.request(
-            method, target, None if body is None else json.dumps(body), headers=self._fields
-        )
+        content = None if body is None else json.dumps(body)
+        self._connection.request(method, target, content, headers=self._fields)
         response = self._connection.getresponse()
         text = response.read()
         if response.status >= 300:
@@ -227,16 +230,17 @@ class Api:
         self._connection.close()
 
 
-class _OverSocket(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("sso.example.test", timeout=_ANSWER_SECONDS)
-        self._path = path
+class _ToLoopback(http.client.HTTPSConnection):
+    def __init__(self, site: Site) -> None:
+        context = ssl.create_default_context(cadata=site.web_pem)
+        super().__init__(_ORG_HOST, site.https_port, timeout=_ANSWER_SECONDS, context=context)
+        self._context_of_all = context
 
     @override
     def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(_ANSWER_SECONDS)
-        self.sock.connect(str(self._path))
+        plain = socket.create_connection(("127.0.0.1", self.port), _ANSWER_SECONDS)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock = self._context_of_all.wrap_socket(plain, server_hostname=_ORG_HOST)
 
 
 @contextmanager

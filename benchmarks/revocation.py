@@ -10,8 +10,9 @@ from typing import Final
 
 from support.large_crl import crl_of
 
-from benchmarks.load import Held, Load, LoadFailed, expect_only, socket_request
+from benchmarks.load import Held, Load, LoadFailed, expect_only
 from benchmarks.report import OURS, Quantity, Row, Workload
+from benchmarks.requests import socket_request
 from benchmarks.servers import gateway, streaming_app
 from benchmarks.site import APP_HOST, MTLS_DOMAIN, Site
 

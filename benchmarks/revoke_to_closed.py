@@ -19,9 +19,10 @@ from typing import Final
 
 from support.pki import Credential
 
-from benchmarks.load import Load, LoadFailed, expect_only, socket_request
+from benchmarks.load import Load, LoadFailed, expect_only
 from benchmarks.org_site import Api, OrgSite, organizations
 from benchmarks.report import OURS, Negotiated, Quantity, Row, Workload
+from benchmarks.requests import socket_request
 from benchmarks.series import percentile
 from benchmarks.servers import gateway_under_test, nginx_sockets, streaming_app
 from benchmarks.site import APP_HOST, MTLS_DOMAIN, Site
@@ -68,8 +69,8 @@ def run(
             f"are revoked, one after the other, {repetitions} times over; percentiles are of the "
             f"{connections // devices * revocations * repetitions:,} connections that had to end, as their "
             "client sees them end, and of the calls. No other connection ended.",
-            "The call is answered when every worker has closed what it had to. It goes to the org's own "
-            "socket, without TLS.",
+            "The call is answered when every worker has closed what it had to. It comes over TLS at "
+            "the org host, and one of the workers passes it on to the org process.",
             "nginx has two workers and 1,000 entries on its CRL: from the new file and the signal to the "
             "first handshake that is refused. Its old workers keep the open sockets.",
         ),
@@ -87,9 +88,8 @@ def _revoked_by_api(
 ) -> dict[str, list[float]]:
     people = org.people(devices)
     names = [f"socket-{next(numbers)}" for _ in people]
-    certificates = [
-        org.write_certificate(name, org.issue(*person)) for name, person in zip(names, people, strict=True)
-    ]
+    issued = [org.issue(*person) for person in people]
+    certificates = [org.write_certificate(*pair) for pair in zip(names, issued, strict=True)]
     values: dict[str, list[float]] = {"closed_ms": [], "answered_ms": [], "closed": [], "doomed": []}
     each = connections // devices
     with ExitStack() as stack:
@@ -121,9 +121,9 @@ def _revoked_by_api(
             )
         )
         api = Api(org)
-        for _, device in people[:revocations]:
+        for certificate in (each.certificate for each in issued[:revocations]):
             began = time.monotonic()
-            answer = api.ask("POST", f"/api/v1/devices/{device.id}/lifecycle/deactivate")
+            answer = api.ask("POST", f"/api/v1/certificates/{certificate.thumbprint}/lifecycle/revoke")
             values["answered_ms"].append((time.monotonic() - began) * 1_000)
             if answer["enforcement"]["missing"]:
                 raise LoadFailed(f"not applied everywhere: {answer}")
