@@ -215,6 +215,12 @@ class Held:
         result: dict[str, Any] = json.loads(line)
         return result
 
+    def still_open(self) -> int:
+        """How many connections are open; then they are closed."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        return int(self.result()["open"])
+
 
 def sample_of(result: dict[str, Any]) -> Sample:
     return Sample(result["operations"], result["cpu_seconds"], result["elapsed_seconds"])

@@ -118,7 +118,7 @@ class OrgSite:
         self.store = Store.open(engine.url)
         self.rules = CaSettings()
         keys_directory = str(site.directory / "var/keys")
-        self.keys = CaKeys(self.rules, keys_directory)
+        self.keys = CaKeys(lambda: self.rules, keys_directory)
         self.randomness = SystemRandomness()
         self.socket = Path(keys_directory, "org")
         self._device_key = ec.generate_private_key(ec.SECP256R1())

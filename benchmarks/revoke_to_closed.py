@@ -172,7 +172,7 @@ def _revoked_by_crl(
             site.write_all_crls()
             kill(server.process_id, signal.SIGHUP)
             values["refused_ms"].append((_until_refused(server.app_port, path) - began) * 1_000)
-    values["closed"] = [float(connections - held.result()["open"])]
+        values["closed"] = [float(connections - held.still_open())]
     values["doomed"] = [float(each * revocations)]
     return values
 

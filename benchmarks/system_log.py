@@ -54,7 +54,8 @@ def run(directory: Path, *, events: int, one_by_one: int, repetitions: int) -> W
         rows=tuple(rows),
         negotiated={},
         notes=(
-            f"{events:,} events, some {_EVENTS_OF_EACH} of each user and device, 1.3 KB each; every commit waits for the disk. CPU is that of the process that writes or asks, "
+            f"{events:,} events of 1.3 KB, some {_EVENTS_OF_EACH} of each user and device; every commit "
+            "waits for the disk. CPU is that of the process that writes or asks, "
             "and of all of PostgreSQL's.",
             "Pages: CPU and rate are of pages, not events. The newest 100 of a month are asked for; one in "
             "50 events was denied.",
