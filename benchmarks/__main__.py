@@ -15,6 +15,7 @@ from benchmarks import (
     issue,
     keep_alive_request,
     latency,
+    logged_sign_on,
     million_certificates,
     mtls_crl,
     mtls_handshake,
@@ -90,6 +91,7 @@ def _workloads(site: Site, load: Load, *, quick: bool) -> Mapping[str, Callable[
             "revoke_to_closed": lambda: revoke_to_closed.run(
                 site.directory, load, connections=500, devices=10, revocations=5, repetitions=1
             ),
+            "logged_sign_on": lambda: logged_sign_on.run(site.directory, load, sign_ons=60, repetitions=1),
             "million_certificates": lambda: million_certificates.run(
                 site.directory, load, certificates=10_000, ocsp_requests=100, repetitions=1
             ),
@@ -111,6 +113,7 @@ def _workloads(site: Site, load: Load, *, quick: bool) -> Mapping[str, Callable[
         "revoke_to_closed": lambda: revoke_to_closed.run(
             site.directory, load, connections=5_000, devices=50, revocations=49, repetitions=2
         ),
+        "logged_sign_on": lambda: logged_sign_on.run(site.directory, load, sign_ons=200, repetitions=5),
         "million_certificates": lambda: million_certificates.run(
             site.directory, load, certificates=1_000_000, ocsp_requests=1_000, repetitions=3
         ),

@@ -45,7 +45,7 @@ def run(directory: Path, load: Load, *, certificates: int, repetitions: int) -> 
         theirs: dict[str, list[Sample]] = {peer: [] for peer in _PEERS}
         for _ in range(repetitions):
             for org in organized:
-                ours["use case"].setdefault(org.engine.name, []).append(_use_case(org, certificates))
+                ours["use case"].setdefault(org.engine.name, []).append(measure_use_case(org, certificates))
                 with gateway_under_test(org.site, org.configuration()) as running:
                     sample = _over_est(org, load, running.orgs()[0], certificates)
                     ours["over EST"].setdefault(org.engine.name, []).append(sample)
@@ -78,7 +78,8 @@ def run(directory: Path, load: Load, *, certificates: int, repetitions: int) -> 
     )
 
 
-def _use_case(org: OrgSite, count: int) -> Sample:
+def measure_use_case(org: OrgSite, count: int) -> Sample:
+    """So many certificates, each for a new user and device, one after the other."""
     people = org.people(count)
     began, before = time.perf_counter(), time.process_time() + org.engine.cpu_seconds()
     for user, device in people:

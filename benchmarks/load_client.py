@@ -146,6 +146,8 @@ def ask(task: dict[str, Any]) -> dict[str, Any]:
             if not stays_open:
                 connection.close()
                 connection = None
+        if connection is not None:
+            connection.close()
         return seen
 
     sample, seen = _measured(task["process"], some, range(threads), threads)

@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import sqlite3
 import ssl
 import subprocess
 from dataclasses import dataclass
@@ -56,6 +57,9 @@ def _peers() -> dict[str, str]:
         "HAProxy": f"{_found(number, 'haproxy', '-v')} with {openssl}",
         "Caddy": f"{_found(number, 'caddy', 'version')} with Go's TLS",
         "Apache": f"{_found(number, 'apache2', '-v')} with {openssl} and mod_auth_mellon {mellon}",
+        "cfssl": _found(number, "cfssl", "version"),
+        "PostgreSQL": _found(number, "psql", "--version"),
+        "SQLite": sqlite3.sqlite_version,
         "aiohttp": f"{version('aiohttp')} on uvloop with {_python_openssl()}",
     }
 

@@ -46,7 +46,7 @@ def run(directory: Path, *, events: int, one_by_one: int, repetitions: int) -> W
     rows: list[Row] = []
     with engines(directory / "system-log") as both:
         for engine in both:
-            rows += _of_engine(engine, events, one_by_one, repetitions, directory / "system-log")
+            rows += measure_engine(engine, events, one_by_one, repetitions, directory / "system-log")
     return Workload(
         name="system_log",
         title="The System Log",
@@ -63,9 +63,10 @@ def run(directory: Path, *, events: int, one_by_one: int, repetitions: int) -> W
     )
 
 
-def _of_engine(
+def measure_engine(
     engine: Engine, events: int, one_by_one: int, repetitions: int, directory: Path
 ) -> Iterator[Row]:
+    """The rows of one engine. ``directory``: for files of its own."""
     store = Store.open(engine.url)
     chance = random.Random(4)
     made = sign_ons(events + one_by_one * repetitions, chance)

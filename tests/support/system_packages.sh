@@ -14,7 +14,7 @@ tests)
             libnss3-tools nginx-light openssl php-cli php-curl php-intl php-mbstring php-xml
             postgresql simplesamlphp softhsm2 libstrongswan-standard-plugins strongswan-pki util-linux" ;;
 bench) # peers and load generators
-    wanted="apache2 caddy haproxy libapache2-mod-auth-mellon nghttp2-client nginx-light openssl postgresql
+    wanted="apache2 caddy golang-cfssl haproxy libapache2-mod-auth-mellon nghttp2-client nginx-light openssl postgresql
             util-linux wrk" ;;
 *)
     echo "usage: $0 python|tests|bench" >&2

@@ -1,13 +1,18 @@
 """The load generator, against servers that behave in known ways."""
 
+import base64
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
-from benchmarks.load_client import paced
+import pytest
+
+from benchmarks.load_client import ask, paced
 from benchmarks.series import percentile
 
 
@@ -76,3 +81,41 @@ def test_the_rate_does_not_depend_on_how_fast_the_answers_are() -> None:
     with server(lambda _: None) as port:
         latencies(port)
     assert time.monotonic() - began >= 0.95
+
+
+@pytest.mark.parametrize("stays_open", [True, False])
+def test_it_asks_over_a_unix_socket_on_few_connections_or_many(tmp_path: Path, stays_open: bool) -> None:
+    path = str(tmp_path / "socket")
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(path)
+    listening.listen(20)
+    connections = []
+
+    def serve(connection: socket.socket) -> None:
+        with connection:
+            while connection.recv(1_000):
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                connections.append(listening.accept()[0])
+                threading.Thread(target=serve, args=(connections[-1],), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    request = base64.b64encode(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").decode()
+    result = ask(
+        {
+            "process": os.getpid(),
+            "port": 0,
+            "path": path,
+            "requests": [request] * 6,
+            "threads": 2,
+            "stays_open": stays_open,
+        }
+    )
+    listening.shutdown(socket.SHUT_RDWR)
+    listening.close()
+    assert result["statuses"] == {200: 6}
+    assert len(result["latencies_ms"]) == result["operations"] == 6
+    assert len(connections) == (2 if stays_open else 6)
