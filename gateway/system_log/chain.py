@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 FIRST_PREVIOUS_HASH: Final = bytes(32)
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=True, allow_nan=False, sort_keys=True, separators=(",", ":"))
 _ROW: Final = b"devicetrust system log row 1\n"
 
 
@@ -19,9 +20,7 @@ def canonical(event: Mapping[str, object]) -> bytes:
 
     Raises ValueError for what JSON cannot say (NaN, infinity) and TypeError for what is no JSON value.
     """
-    return json.dumps(
-        event, ensure_ascii=True, allow_nan=False, sort_keys=True, separators=(",", ":")
-    ).encode("ascii")
+    return _ENCODER.encode(event).encode("ascii")
 
 
 def row_hash(previous_hash: bytes, number: int, canonical_event: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, insert, update
+from sqlalchemy import ColumnElement, update
 
 from gateway.adapters.store import schema
 from gateway.adapters.store.records import Record
@@ -19,7 +19,7 @@ class Authorities:
 
     def add(self, authority: AuthorityRecord) -> None:
         """Raises AlreadyExists: ids, issuer hashes, and generations of a kind are unique."""
-        self._statements.change(insert(_TABLE).values(_AUTHORITIES.values(authority)))
+        self._statements.insert(_TABLE, _AUTHORITIES.values(authority))
 
     def update(self, authority: AuthorityRecord) -> bool:
         """Every field but the id. False: there is no such authority."""

@@ -31,7 +31,7 @@ class Certificates:
 
     def reserve(self, certificate: IssuedCertificate) -> None:
         """Take the serial number. Raises AlreadyExists where the issuer has used it before."""
-        self._statements.change(insert(_TABLE).values(_CERTIFICATES.values(certificate)))
+        self._statements.insert(_TABLE, _CERTIFICATES.values(certificate))
 
     def add_many(self, certificates: Iterable[IssuedCertificate]) -> None:
         """In whatever state they are; rows are taken from the iterable as they are written."""

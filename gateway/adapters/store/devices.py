@@ -23,7 +23,7 @@ class Devices:
 
     def add(self, device: Device) -> None:
         """Raises AlreadyExists with ``devices.certificate_name`` or ``devices.id``."""
-        self._statements.change(insert(_TABLE).values(_DEVICES.values(device)))
+        self._statements.insert(_TABLE, _DEVICES.values(device))
 
     def add_many(self, devices: Iterable[Device]) -> None:
         self._statements.change_many(insert(_TABLE), map(_DEVICES.values, devices))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, func, select, update
 
 from gateway.adapters.store import schema
 from gateway.adapters.store.records import Record
@@ -21,7 +21,7 @@ class Groups:
 
     def add(self, group: Group) -> None:
         """Raises AlreadyExists with ``groups.name`` or ``groups.id``."""
-        self._statements.change(insert(_TABLE).values(_GROUPS.values(group)))
+        self._statements.insert(_TABLE, _GROUPS.values(group))
 
     def get(self, group_id: str, *, lock: bool = False) -> Group | None:
         wanted = _GROUPS.select().where(_TABLE.c.id == group_id)

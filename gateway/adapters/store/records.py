@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
+from operator import attrgetter
 from typing import Any, Generic, TypeVar, cast
 
 from sqlalchemy import ColumnElement, Select, Table, select
@@ -15,6 +16,7 @@ class Record(Generic[T]):
     def __init__(self, table: Table, made: type[T]) -> None:
         self._made = made
         self._names = tuple(field.name for field in fields(cast(Any, made)))
+        self._all_of = attrgetter(*self._names)
         self.columns: tuple[ColumnElement[Any], ...] = tuple(table.c[name] for name in self._names)
 
     def select(self) -> Select[Any]:
@@ -24,4 +26,4 @@ class Record(Generic[T]):
         return self._made(*row)
 
     def values(self, record: T) -> dict[str, Any]:
-        return {name: getattr(record, name) for name in self._names}
+        return dict(zip(self._names, self._all_of(record), strict=True))

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Final
 
-from sqlalchemy import Connection, Executable, Table
+from sqlalchemy import Connection, Executable, Table, insert
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.dml import Delete, Insert, Update
@@ -64,6 +64,11 @@ class Statements:
         """How many rows were written."""
         with self.explained():
             return self.connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount
+
+    def insert(self, table: Table, values: Values) -> None:
+        """One row. Values that come beside the statement need no new statement for each row."""
+        with self.explained():
+            self.connection.execute(insert(table), values)
 
     def change_many(self, statement: Insert | Update | Delete, rows: Iterable[Values]) -> None:
         """One statement for many rows, `BATCH_ROWS` at a time."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, insert, update
+from sqlalchemy import ColumnElement, update
 
 from gateway.adapters.store import schema
 from gateway.adapters.store.records import Record
@@ -19,7 +19,7 @@ class Tokens:
         self._statements = statements
 
     def add(self, token: ApiToken) -> None:
-        self._statements.change(insert(_TABLE).values(_TOKENS.values(token)))
+        self._statements.insert(_TABLE, _TOKENS.values(token))
 
     def get(self, token_id: str) -> ApiToken | None:
         return self._one(_TABLE.c.id == token_id)

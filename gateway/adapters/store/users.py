@@ -20,7 +20,7 @@ class Users:
 
     def add(self, user: User) -> None:
         """Raises AlreadyExists with ``users.login_key`` or ``users.id``."""
-        self._statements.change(insert(_TABLE).values(_values(user)))
+        self._statements.insert(_TABLE, _values(user))
 
     def add_many(self, users: Iterable[User]) -> None:
         self._statements.change_many(insert(_TABLE), map(_values, users))
