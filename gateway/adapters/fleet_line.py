@@ -121,8 +121,8 @@ class FleetLine:
                 self._down(detail)
                 pause = _FIRST_PAUSE_SECONDS if self._has_served else min(pause * 2, _LONGEST_PAUSE_SECONDS)
                 await asyncio.sleep(pause)
-        finally:
-            self._down("the worker ends")
+        finally:  # nobody need be told that a worker ends
+            self._hang_up()
 
     async def _until_it_breaks(self) -> str:
         """One connection, as long as it stands; why it does not any more."""
@@ -190,10 +190,13 @@ class FleetLine:
         self._called.set()
 
     def _down(self, detail: str) -> None:
+        self._hang_up()
+        self._tell(False, detail)
+
+    def _hang_up(self) -> None:
         self._is_up = False
         for desk in self._desks:
             desk.hang_up()
-        self._tell(False, detail)
 
     def _tell(self, is_up: bool, detail: str) -> None:
         self._tried.set()

@@ -64,7 +64,7 @@ def crash(world: OneGateway, kills: int, seed: int, tell: Callable[[str], None] 
     chance = random.Random(seed)
     seen = Crashes()
     trusted, _ = world.certificate("trusted")
-    devices = _devices(world, max(10, kills // 2))
+    devices = _devices(world, max(10, kills * 3 // 4))
     over = threading.Event()
     actors = [
         threading.Thread(target=_until(over, act), name=name)
