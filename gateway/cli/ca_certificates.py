@@ -104,6 +104,8 @@ def issue(
     """Issue a certificate for a user on a device."""
     exactly_one(csr=csr_path, new_key=key_directory)
     with open_ca(config_path) as opened, _key_for(csr_path, key_directory) as request:
+        with opened.store.read() as view:
+            issuing.active_authority(view)  # before anybody is registered for nothing
         device, user = people(opened, login, device_name, platform, create=create)
         done = issuing.issue(
             opened.store,

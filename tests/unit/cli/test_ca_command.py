@@ -158,6 +158,14 @@ def test_without_an_authority_the_command_that_makes_one_is_named(site):
     assert not (site / "a" / "device.key").exists()
 
 
+def test_without_an_authority_nobody_is_registered_and_no_key_is_left(site):
+    words = ("--device", "ws-42", "--user", "a@example.test", "--create", "--new-key", str(site / "new"))
+    assert "devicetrust ca init" in site.run("issue", *words, expect=1)
+    with site.store().read() as view:
+        assert (view.users.by_login("a@example.test"), list(view.devices.page(limit=10))) == (None, [])
+    assert not (site / "new" / "device.key").exists()
+
+
 def test_without_the_passphrase_nothing_is_issued_and_the_file_is_named(ready):
     (ready / "var/keys/ca.passphrase").unlink()
     said = ready.run("issue", "--device", "a", "--create", "--new-key", str(ready / "a"), expect=2)
