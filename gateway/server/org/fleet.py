@@ -37,13 +37,17 @@ class Fleet:
     """An `Enforcement`. Made on the running loop.
 
     ``others`` reads the members of the fleet beside this gateway; it is None where there can be none, and
-    raises StoreUnavailable.
+    raises StoreUnavailable. ``told`` gives the last change that the data plane was told of this store: a
+    worker that claims more has it from a past that the store has lost, and may lack what is numbered anew.
     """
 
-    def __init__(self, own_name: str, clock: Clock, others: LookAtOthers | None) -> None:
+    def __init__(
+        self, own_name: str, clock: Clock, others: LookAtOthers | None, told: Callable[[], int | None]
+    ) -> None:
         self._own_name = own_name
         self._clock = clock
         self._look = others
+        self._told = told
         self._live: frozenset[int] | None = None  # None: the supervisor has not said yet
         self._applied: dict[int, int] = {}
         self._members: tuple[FleetMember, ...] = ()
@@ -54,13 +58,18 @@ class Fleet:
 
     def applied(self, worker: int, number: int) -> None:
         """A worker of this gateway has done all changes up to this one."""
-        self._applied[worker] = max(number, self._applied.get(worker, 0))
+        self._applied[worker] = number
         self._wake()
 
     def workers(self, live: frozenset[int]) -> None:
         """The workers of this gateway. One that is new has applied nothing yet."""
         self._live = live
         self._applied = {worker: number for worker, number in self._applied.items() if worker in live}
+        self._wake()
+
+    def went_back(self) -> None:
+        """The store is another one than it was: what workers had applied was of the other."""
+        self._applied = {}
         self._wake()
 
     def others_moved(self) -> None:
@@ -72,7 +81,11 @@ class Fleet:
     @property
     def own(self) -> Mapping[int, int]:
         """Worker of this gateway → the last change that it has done; 0 for none."""
-        return {worker: self._applied.get(worker, 0) for worker in sorted(self._live or ())}
+        told = self._told() or 0
+        return {
+            worker: number if (number := self._applied.get(worker, 0)) <= told else 0
+            for worker in sorted(self._live or ())
+        }
 
     async def wait(self, number: int, seconds: float = WAIT_SECONDS) -> Applied:
         """Where the store is gone, the others count as they were known last: what is to be waited for is

@@ -6,7 +6,8 @@
 
 A change that was told is never told again, and none is passed over: the next one that is asked for is always
 the one behind the last one told. While the store is gone the data plane goes on with what it has; the
-follower comes back by itself, and goes on where it stopped.
+follower comes back by itself, and goes on where it stopped. A store that comes back with another past, such
+as a standby that had not got the last changes, is found out by the last change that is known of it.
 """
 
 import asyncio
@@ -44,7 +45,8 @@ class Voice(Protocol):
 
 class Follower:
     """Made on the running loop. ``wait`` returns when the feed may have grown, or after the seconds it is
-    given; it raises StoreError where it cannot tell any more."""
+    given; it raises StoreError where it cannot tell any more. ``went_back`` is told (number that was told,
+    number of the store now) when the store turns out to be behind what the data plane was told."""
 
     def __init__(
         self,
@@ -53,13 +55,16 @@ class Follower:
         wait: Callable[[float], Awaitable[object]],
         voice: Voice,
         clock: Clock,
+        went_back: Callable[[int, int], None] = lambda told, now: None,
     ) -> None:
         self._store = store
         self._read_state = read_state
         self._wait = wait
         self._voice = voice
         self._clock = clock
+        self._went_back = went_back
         self._number: int | None = None
+        self._last: Change | None = None  # the change of that number, where the store had it
         self._since_state = 0
         self._is_reachable: bool | None = None
 
@@ -102,9 +107,11 @@ class Follower:
         if self._number is None:
             await self._tell_state()
             return True
-        last = self._number
+        last, known = self._number, self._last
         try:
-            changes = await self._store.read(lambda view: view.feed.changes_after(last, _CHANGES_AT_ONCE))
+            changes = await self._store.read(
+                lambda view: view.feed.changes_after(last, _CHANGES_AT_ONCE, known=known)
+            )
         except FeedBroken:
             await self._tell_state()
             return True
@@ -117,14 +124,21 @@ class Follower:
             await self._tell_state()
         elif self._number == last:
             self._voice.changes([_message(change) for change in changes])
-            self._number = changes[-1].number
+            self._number, self._last = changes[-1].number, changes[-1]
         return True
 
     async def _tell_state(self) -> None:
-        state = await self._store.read(self._read_state)
+        def read(view: View) -> tuple[OrgStateSent, Change | None]:
+            state = self._read_state(view)
+            return state, view.feed.get(state.number)
+
+        told = self._number
+        state, last = await self._store.read(read)
         self._voice.state(state.number, state.document, state.revoked)
-        self._number = state.number
+        self._number, self._last = state.number, last
         self._since_state = 0
+        if told is not None and state.number < told:
+            self._went_back(told, state.number)
 
     def _reached(self) -> None:
         if self._is_reachable is not True:

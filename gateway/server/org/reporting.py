@@ -102,8 +102,11 @@ class Reporting:
                     work.gateways.remove(other.id)
                 elif other.keys_fingerprint != record.keys_fingerprint and now - other.seen_at < SEEN_WITHIN:
                     at_odds.add(other.name)
+        head = work.feed.head()
         for worker, number in own.items():
-            work.gateways.report_worker(WorkerRecord(record.id, worker, number, now))
+            # Of a store that has lost its last changes, and gives out their numbers anew.
+            applied = number if number <= head else 0
+            work.gateways.report_worker(WorkerRecord(record.id, worker, applied, now))
         if self._shared and own:
             work.announce_applied(f"{record.id} {min(own.values())}")
         return at_odds

@@ -61,7 +61,10 @@ class OrgService:
         self._record = new_record(settings, surroundings.keys, self._clock)
         self._store = OpeningStore(url, self._cannot_open)
         self._told_closed = False
-        self._fleet = Fleet(self._record.name, self._clock, self._others if self._is_shared else None)
+        self._follower: Follower | None = None
+        self._fleet = Fleet(
+            self._record.name, self._clock, self._others if self._is_shared else None, self._told
+        )
         self._reporting = Reporting(
             self._record,
             self._store,
@@ -127,7 +130,9 @@ class OrgService:
         self._reporting.applied()
 
     async def _work(self, store: Store, watch: FeedWatch) -> None:
-        follower = Follower(self._store, self._state, watch.wait, self._voice, self._clock)
+        follower = self._follower = Follower(
+            self._store, self._state, watch.wait, self._voice, self._clock, self._went_back
+        )
         async with asyncio.TaskGroup() as group:
             group.create_task(follower.run(), name="follower")
             group.create_task(self._reporting.run(), name="report")
@@ -148,6 +153,13 @@ class OrgService:
         if not self._told_closed:
             self._told_closed = True
             self._voice.store(reachable=False, since=self._clock.now(), detail=detail)
+
+    def _told(self) -> int | None:
+        return None if self._follower is None else self._follower.number
+
+    def _went_back(self, told: int, now: int) -> None:
+        self._fleet.went_back()
+        self._log.note("store_went_back", told=told, now=now)
 
     async def _others(self) -> Iterable[FleetMember]:
         def read(view: View) -> list[FleetMember]:

@@ -1,6 +1,7 @@
 """Numbers, the chain of the log and its questions, on both engines."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -109,10 +110,26 @@ def test_a_follower_is_told_when_changes_are_gone_or_were_never_there(store: Sto
         with pytest.raises(FeedBroken, match="the store is at 10"):
             work.feed.changes_after(11)
     with store.begin() as work:
-        assert work.feed.trim(10, now + timedelta(days=1)) == 6
-        assert work.feed.changes_after(10) == []
+        newest = work.feed.get(10)
+        assert work.feed.trim(10, now + timedelta(days=1)) == 5
+        assert work.feed.changes_after(10, known=newest) == []
         with pytest.raises(FeedBroken):
-            work.feed.changes_after(9)
+            work.feed.changes_after(8)
+
+
+def test_a_follower_is_told_when_a_number_was_given_out_anew(store: Store) -> None:
+    with store.begin() as work:
+        for number in range(1, 6):
+            work.record(device_deactivated(str(number)))
+    with store.begin() as work:
+        before = work.feed.get(3)
+        assert before is not None
+        assert [each.number for each in work.feed.changes_after(3, 1, known=before)] == [4]
+        other = replace(before, payload={"device": "another"})
+        with pytest.raises(FeedBroken, match="change 3 is in the store no longer, or is another one"):
+            work.feed.changes_after(3, known=other)
+        with pytest.raises(FeedBroken):
+            work.feed.changes_after(6, known=replace(before, number=6))
 
 
 def test_rows_hold_on_to_each_other_across_transactions(store: Store) -> None:

@@ -36,7 +36,7 @@ class Others:
 
 
 def fleet(others: Others | None = None, **applied: int) -> Fleet:
-    made = Fleet("here", StandingClock(), None if others is None else others.look)
+    made = Fleet("here", StandingClock(), None if others is None else others.look, lambda: 1_000)
     made.workers(frozenset(range(1, len(applied) + 1)))
     for worker, number in enumerate(applied.values(), start=1):
         made.applied(worker, number)
@@ -63,7 +63,7 @@ async def test_it_returns_when_the_last_worker_has_applied_it() -> None:
 
 
 async def test_before_it_is_known_which_workers_there_are_nothing_counts_as_applied() -> None:
-    ours = Fleet("here", StandingClock(), None)
+    ours = Fleet("here", StandingClock(), None, lambda: 1_000)
     assert names((await ours.wait(7, 0.01)).missing) == [("here", 0)]
     waiting = asyncio.create_task(ours.wait(7, 60))
     await asyncio.sleep(0)
@@ -88,6 +88,24 @@ async def test_a_worker_that_ended_is_not_waited_for_and_its_successor_is() -> N
     assert names((await waiting).workers) == [("here", 1)]
     ours.workers(frozenset({1, 2}))
     assert names((await ours.wait(7, 0.01)).missing) == [("here", 2)]
+
+
+async def test_what_a_worker_applied_of_a_store_that_went_back_counts_for_nothing() -> None:
+    """A standby that lacked the last changes was promoted: it gives out their numbers anew."""
+    told = 20
+    ours = Fleet("here", StandingClock(), None, lambda: told)
+    ours.workers(frozenset({1, 2}))
+    for worker in (1, 2):
+        ours.applied(worker, 20)
+    told = 11
+    assert names((await ours.wait(12, 0.01)).missing) == [("here", 1), ("here", 2)]
+    ours.went_back()
+    told = 21
+    ours.applied(1, 11)
+    assert names((await ours.wait(12, 0.01)).missing) == [("here", 1), ("here", 2)]
+    ours.applied(1, 12)
+    ours.applied(2, 12)
+    assert names((await ours.wait(12, 60)).workers) == [("here", 1), ("here", 2)]
 
 
 async def test_other_gateways_are_waited_for_by_what_the_store_says() -> None:

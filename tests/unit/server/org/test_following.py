@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import delete, update
 from support.org_in_process import StandingClock
 from support.org_values import a_device, a_user
 
-from gateway.adapters.store import Store, Work
+from gateway.adapters.store import Store, Work, schema
 from gateway.model.changes import (
     StatePart,
     device_activated,
@@ -92,12 +93,14 @@ class World:
         self.woken = asyncio.Event()
         self.is_deaf = False
         self.is_waiting = False
+        self.went_back: list[tuple[int, int]] = []
         self.follower = Follower(
             self.door,
             lambda view: org_state(view, dict, bytes(20)),
             self.wait,
             self.listener,
             StandingClock(),
+            lambda told, now: self.went_back.append((told, now)),
         )
 
     async def wait(self, seconds: float) -> None:
@@ -231,6 +234,8 @@ async def test_a_new_state_comes_where_single_changes_do_not_tell_all(
 ) -> None:
     world.door.is_away = True
     world.commit(set_user(1, False))
+    world.commit(set_user(1, True))
+    world.commit(set_user(1, False))
     world.commit(change)
     world.door.is_away = False
     await world.caught_up()
@@ -272,6 +277,36 @@ async def test_after_many_single_changes_a_new_state_spares_those_who_begin(
         world.commit(set_user(0, bool(number % 2)))
         await world.caught_up()
     assert world.listener.states == 2
+
+
+def without_last_changes(number: int) -> Callable[[Store], None]:
+    """What a standby is that had come as far as this number when it was promoted."""
+
+    def lose(store: Store) -> None:
+        with store.connected(writing=True) as connection:
+            connection.execute(delete(schema.changes).where(schema.changes.c.number > number))
+            connection.execute(update(schema.heads).values(change_number=number))
+            connection.commit()
+
+    return lose
+
+
+@pytest.mark.parametrize(("new_changes", "went_back"), [(1, [(4, 3)]), (2, []), (5, [])])
+async def test_a_store_that_lost_its_last_changes_and_went_on_is_read_anew(
+    world: World, new_changes: int, went_back: list[tuple[int, int]]
+) -> None:
+    """Also where it has come as far again, or further, before anybody looked."""
+    for place, active in ((0, False), (1, False), (0, True), (0, False)):
+        world.commit(set_user(place, active))
+        await world.caught_up()
+    world.door.is_away = True
+    without_last_changes(2)(world.store)
+    for number in range(new_changes):
+        world.commit(set_device(number % 3, number >= 3))
+    world.door.is_away = False
+    await world.caught_up()
+    assert (world.listener.inactive_users, world.listener.inactive_devices) == world.truth()
+    assert world.went_back == went_back
 
 
 async def test_a_renewed_follower_tells_the_whole_state_again(world: World) -> None:

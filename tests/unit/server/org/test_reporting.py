@@ -20,7 +20,7 @@ async def test_each_gateway_with_other_keys_is_told_of_once(store: Store) -> Non
     reporting = Reporting(
         GatewayRecord("here", "here", "1", NOW, NOW, "mine"),
         StoreThreads(store),
-        Fleet("here", clock, None),
+        Fleet("here", clock, None, lambda: 1_000),
         clock,
         shared=True,
         other_keys=told.put_nowait,
