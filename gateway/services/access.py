@@ -127,7 +127,10 @@ class Access:
             return self._refuse(posted, MessageRejected(MessageReason.TOO_LARGE, str(large)))
         except MessageRejected as refused:
             return self._refuse(posted, refused)
+        decided = self._decisions.still(arrival, message.identity, decided)
         self._decisions.report(arrival, message.identity, decided, flow_id)
+        if decided.page is not None:
+            return ShowPage(decided.page)
         settings = arrival.app.settings
         self._events.emit(
             MessageAccepted(self._clock.now(), arrival.reference_id, settings.name, settings.protocol)

@@ -11,7 +11,7 @@ from gateway.model.events import SignOnDecided
 from gateway.model.identity import Identity
 from gateway.model.pages import Page, PageKind
 from gateway.model.reasons import SYSTEM_LOG_FULL, TrustReason
-from gateway.pki.trust import bind_user
+from gateway.pki.trust import bind_user, recheck
 from gateway.policy.engine import evaluate, evaluate_both
 from gateway.policy.user_agent import classify
 from gateway.services.arrivals import Arrival
@@ -67,6 +67,19 @@ class Decisions:
         request = _request(arrival, identity, trust)
         decision = evaluate(arrival.app.policy, request, self._live.current.zones)
         return self._decided(arrival, identity, decision, bound, trust)
+
+    def still(self, arrival: Arrival, identity: Identity, decided: Decided) -> Decided:
+        """What was decided, after something was waited for. What was revoked meanwhile counts: whoever did it
+        was told that it does, and the request that this one becomes was not among those that were ended."""
+        if not isinstance(decided.verdict, VerifiedDevice):
+            return decided
+        verdict = recheck(decided.verdict, self._live.current.trust, self._clock.now())
+        if verdict is decided.verdict and not self._is_unbound(verdict, identity):
+            return decided
+        return self.with_device(arrival, identity, verdict)
+
+    def _is_unbound(self, verdict: TrustVerdict, identity: Identity) -> bool:
+        return isinstance(bind_user(verdict, identity.user, self._live.current.trust.own), NotTrusted)
 
     def report(
         self,

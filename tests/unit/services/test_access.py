@@ -129,6 +129,27 @@ async def test_a_revocation_between_challenge_and_return_still_counts() -> None:
     assert reason_of(await browser.post(body, return_target(answered))) == "REVOKED"
 
 
+async def test_a_revocation_while_the_message_is_used_up_still_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where a store of several gateways is asked, that may take a while. Whoever revoked was told meanwhile
+    that it counts everywhere."""
+    world = SignOnWorld()
+    browser, body, device = world.browser(), saml_body(), world.device()
+    answered = browser.challenge(await browser.post(body), device)
+    claim = world.one_use_keys.claim
+
+    async def slow(key: str, *of: Any) -> bool:
+        if not key.startswith("ticket:"):
+            world.revoke(device)
+        return await claim(key, *of)
+
+    monkeypatch.setattr(world.one_use_keys, "claim", slow)
+    assert reason_of(await browser.post(body, return_target(answered))) == "REVOKED"
+    (decided,) = world.recorder.of(SignOnDecided)
+    assert (decided.access, decided.trust_reason) == ("deny", "REVOKED")
+
+
 async def test_a_stale_crl_makes_revocation_unknown() -> None:
     world = SignOnWorld()
     world.clock.advance(hours=3)
