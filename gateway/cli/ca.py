@@ -38,6 +38,7 @@ from gateway.model.issued import AuthorityKind, AuthorityRecord
 from gateway.model.settings import GatewaySettings
 from gateway.pki.certificate_profile import DEFAULT_ISSUING_COMMON_NAME
 from gateway.pki.crl_building import MAX_SHARDS
+from gateway.pki.signer import SigningFailed
 from gateway.services.authorities import (
     DEFAULT_SHARDS,
     AuthorityNames,
@@ -345,8 +346,15 @@ def _publish_all(opened: OpenedCa) -> None:
     with opened.store.read() as view:
         shards = shards_of(view)
     lifetime = opened.settings.ca.crl_lifetime
+    without_key: dict[str, SigningFailed] = {}
     for shard in shards:
-        publish(opened.store, opened.keys, shard, opened.occasion().at, lifetime)
+        if shard.authority_id not in without_key:
+            try:
+                publish(opened.store, opened.keys, shard, opened.occasion().at, lifetime)
+            except SigningFailed as failed:
+                without_key[shard.authority_id] = failed
+    for problem in without_key.values():
+        raise problem
 
 
 def _passphrase_file(settings: GatewaySettings) -> str:

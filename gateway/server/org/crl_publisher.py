@@ -67,8 +67,8 @@ class CrlPublisher:
                 await asyncio.sleep(_LOOK_SECONDS)
 
     async def step(self) -> int:
-        """What is due now; how many lists were signed. Raises StoreError and SigningFailed: then what was due
-        still is."""
+        """What is due now; how many lists were signed. Raises StoreError, and SigningFailed when all is
+        signed of which the key is at hand: what is not is still due."""
         now = self._clock.now()
         pause = min(self._rules().crl_lifetime / _LOOKS_IN_A_LIFETIME, _LOOK_AT_ALL_AT_LEAST)
         if self._looked_at_all is None or abs(now - self._looked_at_all) >= pause:
@@ -77,10 +77,18 @@ class CrlPublisher:
             self._looked_at_all = now
         self._due |= dict.fromkeys(await self._store.read(self._touched))
         signed = 0
-        while self._due:
-            shard = next(iter(self._due))
-            signed += await self._store.run(partial(self._publish, shard))
-            del self._due[shard]
+        without_key: dict[str, SigningFailed] = {}
+        for shard in tuple(self._due):
+            if shard.authority_id in without_key:
+                continue
+            try:
+                signed += await self._store.run(partial(self._publish, shard))
+            except SigningFailed as failed:  # the lists of other authorities need not wait for that key
+                without_key[shard.authority_id] = failed
+            else:
+                del self._due[shard]
+        for problem in without_key.values():
+            raise problem
         return signed
 
     def _publish(self, shard: Shard, store: Store) -> bool:

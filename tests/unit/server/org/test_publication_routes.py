@@ -24,11 +24,12 @@ from support.org_world import issue_token
 from support.own_authority import request_der
 
 from gateway.adapters.memory import SystemRandomness
-from gateway.model.issued import CertificateStatus, RevocationReason
+from gateway.model.issued import AuthorityRecord, CertificateStatus, RevocationReason
 from gateway.model.org import SettingName, TokenScope
 from gateway.model.settings import Address
 from gateway.pki.certificate import Certificate
 from gateway.pki.crl import parse_crl
+from gateway.pki.signer import Signer, SigningFailed
 from gateway.server.org import plain_http
 from gateway.server.org.crl_publisher import CrlPublisher
 from gateway.server.org.est import EstRoutes
@@ -146,6 +147,27 @@ async def test_a_revocation_is_on_its_list_with_the_next_step_and_only_that_list
     assert await world.publisher.step() == 4
     world.site.roll_over()
     assert await world.publisher.step() == 4
+
+
+async def test_an_authority_without_its_key_keeps_no_other_from_its_lists(world: World) -> None:
+    former = world.site.authorities()[-1]
+    world.site.issue(world.site.device(), None)
+    new = world.site.roll_over()
+    signer = world.site.keys.signer
+
+    class WithoutTheFormerKey:
+        def signer(self, authority: AuthorityRecord) -> Signer:
+            if authority.id == former.id:
+                raise SigningFailed("the old HSM is gone")
+            return signer(authority)
+
+    door, rules = StoreThreads(world.site.store), world.site.rules
+    publisher = CrlPublisher(door, WithoutTheFormerKey(), lambda: rules, world.clock, lambda _: None)
+    with pytest.raises(SigningFailed, match="the old HSM is gone"):
+        await publisher.step()
+    with world.site.store.read() as view:
+        assert len(view.crls.of_authority(new.id)) == new.crl_shards
+        assert view.crls.of_authority(former.id) == []
 
 
 async def test_while_the_key_is_gone_what_is_due_stays_due(world: World) -> None:
