@@ -4,6 +4,9 @@ Both are valid until a gateway has seen the new one in use: a device whose new c
 still has the old one. Then the old one is revoked, or runs out, as it is configured.
 """
 
+from datetime import timedelta
+from typing import Final
+
 from gateway.model.issued import CertificateStatus, IssuedCertificate, RevocationReason
 from gateway.model.settings import CaSettings
 from gateway.pki.certification_request import CertificationRequest
@@ -20,6 +23,10 @@ from gateway.services.issuing import (
 from gateway.services.ports import Randomness
 from gateway.services.revoking import Revocation, revoke
 from gateway.system_log.catalog import Occasion
+
+# Renewals of one device before they are due.
+MAX_FORCED: Final = 6
+FORCED_WITHIN: Final = timedelta(hours=1)
 
 
 def renew(
@@ -67,6 +74,8 @@ def reserve_renewal(
         raise IssuingRefused(
             IssuingRefusal.NOT_DUE, f"the certificate is to be renewed from {due:%Y-%m-%d %H:%M} UTC on"
         )
+    if force:
+        _check_not_often(work, now, occasion)
     reservation = reserve(
         work,
         request,
@@ -86,6 +95,20 @@ def reserve_renewal(
             "administrator has to make a new one: devicetrust ca rollover",
         )
     return reservation
+
+
+def _check_not_often(work: AuthorityWork, former: IssuedCertificate, occasion: Occasion) -> None:
+    """A device asks by itself, over the certificate that it has. Each renewal leaves a revoked one behind,
+    in the lists and in the memory of every gateway."""
+    lately = [
+        each
+        for each in work.certificates.of_device(former.device_id)
+        if each.replaces is not None and each.created > occasion.at - FORCED_WITHIN
+    ]
+    if len(lately) >= MAX_FORCED:
+        raise IssuingRefused(
+            IssuingRefusal.NOT_DUE, f"the device has renewed {len(lately)} times within an hour; try later"
+        )
 
 
 def certificate_seen(

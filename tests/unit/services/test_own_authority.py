@@ -223,6 +223,18 @@ def test_near_the_end_of_the_authority_nothing_is_renewed_over_and_over(site):
     assert site.renew(first.row).row.not_after > first.row.not_after
 
 
+def test_a_device_that_renews_over_and_over_leaves_few_revoked_certificates_behind(site):
+    newest = site.issue(site.device(), None)
+    for _ in range(6):
+        newest = site.renew(newest.row, force=True)
+        with site.store.begin() as work:
+            certificate_seen(work, newest.row.thumbprint, site.rules, site.occasion())
+    with refusal(IssuingRefusal.NOT_DUE):
+        site.renew(newest.row, force=True)
+    site.now += timedelta(hours=1)
+    site.renew(newest.row, force=True)
+
+
 @pytest.mark.parametrize(("revoke_superseded", "then"), [(True, REVOKED), (False, ISSUED)])
 def test_the_old_certificate_works_until_the_new_one_was_seen(site, revoke_superseded, then):
     site.with_rules(revoke_superseded=revoke_superseded, max_certificates=1)
