@@ -71,7 +71,8 @@ def revoke(
 def revoke_of_device(
     work: AuthorityWork, device_id: str, reason: RevocationReason, occasion: Occasion
 ) -> Revocation:
-    """All that are not expired, also what is being issued at this moment."""
+    """All that are not expired, also what is being issued at this moment: whoever issues holds the lock."""
+    work.devices.get(device_id, lock=True)
     return revoke(work, _not_expired(work.certificates.of_device(device_id), occasion), reason, occasion)
 
 
@@ -79,6 +80,7 @@ def revoke_of_user(
     work: AuthorityWork, user_id: str, reason: RevocationReason, occasion: Occasion
 ) -> Revocation:
     """The same, on all the user's devices."""
+    work.users.get(user_id, lock=True)
     return revoke(work, _not_expired(work.certificates.of_user(user_id), occasion), reason, occasion)
 
 

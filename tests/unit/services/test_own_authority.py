@@ -4,12 +4,14 @@ import json
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from sqlalchemy import Engine, event
 from support.authority_site import NAMES, AuthoritySite
 from support.own_authority import KeyInMemory, new_request
 
+from gateway.adapters.store import Store
 from gateway.model.changes import Change, ChangeKind
 from gateway.model.issued import (
     AuthorityKind,
@@ -531,3 +533,28 @@ def test_ocsp_asks_the_store_once_however_many_certificates_are_meant(site):
         event.remove(Engine, "before_cursor_execute", seen)
     assert said == [Good(), Good(), Good(), Unknown(), Unknown(), Unknown(), Good()]
     assert len([each for each in statements if "FROM certificates" in each]) == 1
+
+
+def test_what_is_being_issued_while_all_of_a_user_or_device_is_revoked_is_revoked_too(postgres_url):
+    """On PostgreSQL both go on at once; on SQLite one transaction waits for the other anyway."""
+    site = AuthoritySite(Store.open(postgres_url))
+    site.initialise()
+    device, user = site.device(), site.user()
+    done = []
+
+    def revoke_all(revoke_of, meant):
+        with site.store.begin() as work:
+            done.extend(revoke_of(work, meant.id, RevocationReason.KEY_COMPROMISE, site.occasion()).revoked)
+
+    for revoke_of, meant in ((revoke_of_user, user), (revoke_of_device, device)):
+        with site.store.begin() as work:
+            reserved = reserve(
+                work, new_request(), device.id, user.id, site.rules, site.occasion(), site.randomness
+            )
+            revoking = Thread(target=revoke_all, args=(revoke_of, meant))
+            revoking.start()
+            revoking.join(0.5)
+        revoking.join(20)
+        assert [each.serial_number for each in done] == [reserved.row.serial_number]
+        done.clear()
+    site.store.close()
