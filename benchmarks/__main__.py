@@ -71,7 +71,8 @@ def _measured(name: str, workload: Callable[[], Workload]) -> Workload | Skipped
 
 
 def _workloads(site: Site, load: Load, *, quick: bool) -> Mapping[str, Callable[[], Workload]]:
-    """By name, in the order of the report. Each takes less than 90 s by default, all of them 12 minutes."""
+    """By name, in the order of the report. Each takes less than 90 s by default, but for those of stores:
+    these take some minutes each, for a million rows on two engines; all of them half an hour."""
     if quick:
         return {
             "mtls_handshake": lambda: mtls_handshake.run(site, load, connections=150, repetitions=2),

@@ -68,7 +68,8 @@ def run(
             f"{connections:,} WebSockets of {devices} devices at {_WORKERS} workers; {revocations} devices "
             f"are revoked, one after the other, {repetitions} times over; percentiles are of the "
             f"{connections // devices * revocations * repetitions:,} connections that had to end, as their "
-            "client sees them end, and of the calls. No other connection ended.",
+            "client sees them end, and of the calls. No other connection ended. Workers and org process have "
+            "one CPU together.",
             "The call is answered when every worker has closed what it had to. It comes over TLS at "
             "the org host, and one of the workers passes it on to the org process.",
             "nginx has two workers and 1,000 entries on its CRL: from the new file and the signal to the "
