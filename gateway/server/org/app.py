@@ -47,6 +47,7 @@ from gateway.server.org.openapi import document
 from gateway.server.org.rate_limit import RateLimiter, Standing, caller_of_address
 from gateway.server.org.route import API, GUARDED, PUBLIC, Answer, Budget, Route
 from gateway.server.org.routing import Matched, RoutingTable
+from gateway.server.org.store_threads import FewAtOnce
 from gateway.services.org_configuration import OrgConfiguration
 from gateway.services.ports import Clock, Randomness
 from gateway.services.refusals import InvalidValue, NotAllowedNow, NotFound
@@ -92,6 +93,7 @@ class OrgApp:
     ) -> None:
         self._table = RoutingTable((*routes, self._openapi_route(routes, schemas)))
         self._store = store
+        self._strangers_store = FewAtOnce(store)
         self._enforcement = enforcement
         self._clock = clock
         self._randomness = randomness
@@ -224,7 +226,7 @@ class OrgApp:
             body=body,
             actor=actor,
             client=Client(exchange.ip, headers.get("user-agent", "")[:MAX_USER_AGENT_CHARACTERS]),
-            store=self._store,
+            store=self._strangers_store if actor is None else self._store,
             enforcement=self._enforcement,
             clock=self._clock,
             randomness=self._randomness,

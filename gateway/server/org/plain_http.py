@@ -24,6 +24,7 @@ from gateway.server.org.errors import ApiError
 from gateway.server.org.rate_limit import RateLimiter, caller_of_address
 from gateway.server.org.route import PUBLIC, Answer, Route
 from gateway.server.org.routing import RoutingTable
+from gateway.server.org.store_threads import FewAtOnce
 from gateway.services.ports import Clock, Randomness
 
 MAX_CONNECTIONS: Final = 1_024
@@ -53,7 +54,7 @@ class PlainHttp:
     ) -> None:
         assert all(route.scope is None for route in routes)
         self._table = RoutingTable(routes)
-        self._store = store
+        self._store = FewAtOnce(store)
         self._enforcement = enforcement
         self._clock = clock
         self._randomness = randomness

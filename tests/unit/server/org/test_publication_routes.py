@@ -30,7 +30,7 @@ from gateway.model.settings import Address
 from gateway.pki.certificate import Certificate
 from gateway.pki.crl import parse_crl
 from gateway.pki.signer import Signer, SigningFailed
-from gateway.server.org import plain_http
+from gateway.server.org import devices, plain_http
 from gateway.server.org.crl_publisher import CrlPublisher
 from gateway.server.org.est import EstRoutes
 from gateway.server.org.plain_http import PlainHttp
@@ -339,6 +339,37 @@ async def test_a_code_is_good_once_the_key_is_there_again(world: World) -> None:
         status, _ = await world.post("/.well-known/est/simpleenroll", BODY, PKCS10, **basic("", secret))
         statuses.append(status)
     assert statuses == [503, 200, 401]
+
+
+async def test_a_key_that_hangs_keeps_no_administrator_from_the_store(world: World, monkeypatch) -> None:
+    site, released, hanging = world.site, threading.Event(), threading.Semaphore(0)
+    device, token = site.device(), issue_token(site.store, TokenScope.READ)
+    site.with_rules(max_certificates=100)
+    enrollment = EstRoutes(site.keys, lambda: site.rules, SECRET)
+
+    def hang(_key: object, _signed: bytes) -> bytes:
+        hanging.release()
+        released.wait(30)
+        raise SigningFailed("the HSM hung")
+
+    monkeypatch.setattr(type(site.keys.keys[0]), "sign", hang)
+    routes = (*enrollment.routes, *devices.ROUTES)
+    async with running_app(routes, StoreThreads(site.store), clock=world.clock) as client:
+
+        async def enroll() -> int:
+            headers = {"Content-Type": PKCS10, **basic("", code(world, device.id, None))}
+            async with client.post("/.well-known/est/simpleenroll", data=BODY, headers=headers) as answer:
+                return answer.status
+
+        enrolling = [asyncio.create_task(enroll()) for _ in range(20)]
+        try:
+            await asyncio.to_thread(lambda: [hanging.acquire(timeout=10) for _ in range(4)])
+            headers = {"Authorization": f"SSWS {token}"}
+            async with asyncio.timeout(10), client.get("/api/v1/devices", headers=headers) as answer:
+                assert answer.status == 200
+        finally:
+            released.set()
+        assert set(await asyncio.gather(*enrolling)) == {503}
 
 
 async def test_who_enrolled_a_device_by_a_token_is_in_the_log_and_the_token_was_used(world: World) -> None:
