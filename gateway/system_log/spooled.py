@@ -7,6 +7,7 @@ misses are empty.
 """
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from types import NoneType
@@ -27,6 +28,7 @@ _KINDS: Final[dict[str, type[Any]]] = {
     "crl_failed": CrlFailed,
 }
 _NAMES: Final = {kind: name for name, kind in _KINDS.items()}
+_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 _encode: Final[Callable[[Any], str]] = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
@@ -66,9 +68,11 @@ def _moment(value: Any) -> datetime:
 
 
 def _text(value: Any) -> str:
+    """What no store can keep (NUL, half of a surrogate pair) is replaced: one such name, written in a rule or
+    made up in a certificate, must not hold up all events behind it."""
     if not isinstance(value, str):
         raise TypeError
-    return value
+    return _UNSTORABLE.sub("\ufffd", value)
 
 
 def _maybe_text(value: Any) -> str | None:

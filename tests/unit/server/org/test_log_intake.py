@@ -204,3 +204,13 @@ async def test_a_record_that_nobody_can_read_is_told_and_passed_over(world: Worl
     world.log.start()
     world.log.stop(5)
     assert b"system_log_record_unreadable" in b"".join(world.lines)
+
+
+@pytest.mark.parametrize("name", ["rule\0", "urn:\ud800:x"])
+async def test_a_name_that_no_store_can_keep_holds_nothing_up(world: World, name: str) -> None:
+    spool = world.spool()
+    spool.append([encode_event(replace(DECIDED, user=name, device=name, rule=name, app=name))])
+    spool.append([encode_event(replace(ANSWERED, user=name, device=name))])
+    world.sign_on(spool, 1)
+    await world.take_in(lambda: world.count() >= 6)
+    assert world.count() == 6
