@@ -38,9 +38,12 @@ class Gateways:
         wanted = _GATEWAYS.select().order_by(_GATEWAY.c.name, _GATEWAY.c.id)
         return [_GATEWAYS.read(row) for row in self._statements.all(wanted)]
 
-    def remove(self, gateway_id: str) -> bool:
-        """With its workers."""
-        return self._statements.change(delete(_GATEWAY).where(_GATEWAY.c.id == gateway_id)) == 1
+    def remove(self, gateway_id: str, started_at: datetime | None = None) -> bool:
+        """With its workers. ``started_at``: only if it is the one that started then."""
+        gone = delete(_GATEWAY).where(_GATEWAY.c.id == gateway_id)
+        if started_at is not None:
+            gone = gone.where(_GATEWAY.c.started_at == started_at)
+        return self._statements.change(gone) == 1
 
     def report_worker(self, worker: WorkerRecord) -> None:
         """Raises ReferenceMissing where its gateway has not reported itself."""

@@ -79,8 +79,10 @@ class Reporting:
             self._due.clear()
 
     async def forget(self) -> None:
-        """At the end of this gateway: nobody is to wait for it. Raises StoreError."""
-        await self._store.change(lambda work: work.gateways.remove(self._record.id))
+        """At the end of this gateway: nobody is to wait for it, only for one that has taken its place. Raises
+        StoreError."""
+        record = self._record
+        await self._store.change(lambda work: work.gateways.remove(record.id, record.started_at))
 
     async def _write(self, complete: bool) -> None:
         own = dict(self._fleet.own)
@@ -94,6 +96,13 @@ class Reporting:
         """Names of gateways with other keys, where all are looked at."""
         now, record = self._clock.now(), self._record
         at_odds: set[str] = set()
+        known = work.gateways.get(record.id)
+        if (
+            known is not None
+            and known.started_at > record.started_at
+            and abs(now - known.seen_at) < SEEN_WITHIN
+        ):
+            return at_odds  # another one has taken over, and tells of its own workers by the same numbers
         if complete or not work.gateways.mark_seen(record.id, now):
             work.gateways.report(replace(record, seen_at=now))
             work.gateways.keep_workers(record.id, list(own))
