@@ -7,7 +7,7 @@ file).
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -229,13 +229,29 @@ def _verified(store: Store, expected: list[Head]) -> tuple[Verification, list[Fi
         verification = Verification(beginning(view.log), expected)
         head = Head(*view.log.head())
         first = list(view.log.rows(LogQuery(by_number=True, limit=_STEP_ROWS)))
-    found = list(verification.read(first))
+    found = [*verification.read(first), *_found_beside(store, verification, first)]
+    rows: list[LogRow] = []
     for row in _up(store, verification.head.number, None, head.number):
         found += verification.read((row,))
         progress.step()
+        rows.append(row)
+        if len(rows) == _STEP_ROWS:
+            found += _found_beside(store, verification, rows)
+            rows.clear()
+    found += _found_beside(store, verification, rows)
     found += verification.end(head)
     progress.end()
     return verification, found
+
+
+def _found_beside(store: Store, verification: Verification, rows: Sequence[LogRow]) -> list[Finding]:
+    if not rows:
+        return []
+    with store.read() as view:
+        searched_by = view.log.searched_by(rows[0].number, rows[-1].number)
+        oldest = view.log.first_number() or 0
+    # What was removed for its age meanwhile is searched by nothing any more.
+    return list(verification.beside((row for row in rows if row.number >= oldest), searched_by))
 
 
 class _Wanted:

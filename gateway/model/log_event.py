@@ -142,6 +142,17 @@ class LogRow:
 
 
 @dataclass(frozen=True, slots=True)
+class SearchedBy:
+    """What stands beside an event in the store, by which it is found."""
+
+    event_type: str
+    actor_id: str
+    severity: str
+    outcome: str
+    targets: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class LogQuery:
     """Which rows are wanted, as far as an index can tell; everything is optional and joined by "and".
 

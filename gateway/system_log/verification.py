@@ -7,15 +7,15 @@ kept in the store: that the whole log was made anew since the last head that was
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from gateway.model.log_event import LogRow
+from gateway.model.log_event import LogRow, SearchedBy
 from gateway.system_log.catalog import EventType
 from gateway.system_log.chain import FIRST_PREVIOUS_HASH, row_hash
-from gateway.system_log.wire import timestamp
+from gateway.system_log.wire import MAX_TARGETS, as_named, timestamp
 
 _HEAD: Final = re.compile(r"([0-9]{1,18}):([0-9a-f]{64})")
 
@@ -87,6 +87,14 @@ class Verification:
             if row.number > self._last.number:
                 self._last = Head(row.number, row.hash)
 
+    def beside(self, rows: Iterable[LogRow], searched_by: Mapping[int, SearchedBy]) -> Iterator[Finding]:
+        """What rows are searched by in the store has to be what their events say: a row that no question
+        finds any more is as good as removed. Changed events are found by `read`."""
+        for row in rows:
+            event, beside = _event_of(row), searched_by.get(row.number)
+            if event is not None and (beside is None or not _is_found_by(event, beside)):
+                yield Finding(row.number, Problem.CHANGED, "it is searched by what its event does not say")
+
     def end(self, head: Head) -> Iterator[Finding]:
         """Findings that show at the end. ``head``: the last row, by what the store says of itself."""
         if self._last.number < head.number:
@@ -126,10 +134,37 @@ class Verification:
 
     def _columns(self, row: LogRow) -> Iterator[Finding]:
         """What stands beside the event is searched by, and is no part of the hash: it has to agree."""
-        event: dict[str, Any] = json.loads(row.event_json)
+        event = _event_of(row)
+        if event is None:
+            yield Finding(row.number, Problem.CHANGED, "it holds no event")
+            return
         if event.get("uuid") != row.uuid or event.get("published") != timestamp(row.published):
             yield Finding(row.number, Problem.CHANGED, "its columns are not those of its event")
         if not self._removal_recorded and event.get("eventType") == EventType.LOG_TRIMMED:
-            data = event["debugContext"]["debugData"]
-            removed = data.get("lastNumber"), data.get("lastHash")
+            context = event.get("debugContext")
+            data = context.get("debugData") if isinstance(context, dict) else None
+            removed = (data.get("lastNumber"), data.get("lastHash")) if isinstance(data, dict) else None
             self._removal_recorded = removed == (self._start.number, self._start.hash.hex())
+
+
+def _event_of(row: LogRow) -> dict[str, Any] | None:
+    """None where no JSON object stands there."""
+    try:
+        event = json.loads(row.event_json)
+    except (ValueError, RecursionError):
+        return None
+    return event if isinstance(event, dict) else None
+
+
+def _is_found_by(event: dict[str, Any], beside: SearchedBy) -> bool:
+    """False, too, for what is no event of ours."""
+    try:
+        targets = {target["id"] for target in event["target"] or ()}
+        said = event["eventType"], event["actor"]["id"], event["severity"], event["outcome"]["result"]
+    except (KeyError, TypeError):
+        return False
+    if said != (beside.event_type, as_named(beside.actor_id), beside.severity, beside.outcome):
+        return False
+    found_by = {as_named(target) for target in beside.targets}
+    # An event shows so many targets at most, and is found by all.
+    return targets == found_by or (len(event["target"] or ()) >= MAX_TARGETS and targets <= found_by)

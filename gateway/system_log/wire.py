@@ -77,6 +77,11 @@ def to_okta(event: LogEvent) -> dict[str, Any]:
     }
 
 
+def as_named(text: str) -> str:
+    """An id or a name as events hold it."""
+    return _text(text, MAX_NAME_CHARACTERS)
+
+
 def timestamp(at: datetime) -> str:
     """``YYYY-MM-DDTHH:MM:SS.sssZ``, always with three digits: other readers know no other form."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"

@@ -1,6 +1,7 @@
 """The rows of the System Log. They are written at commit, in one order with every other transaction's."""
 
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
 from sqlalchemy import Select, delete, func, insert, select, tuple_
@@ -8,7 +9,7 @@ from sqlalchemy import Select, delete, func, insert, select, tuple_
 from gateway.adapters.store import schema
 from gateway.adapters.store.records import Record
 from gateway.adapters.store.statements import Statements
-from gateway.model.log_event import LogEvent, LogQuery, LogRow
+from gateway.model.log_event import LogEvent, LogQuery, LogRow, SearchedBy
 from gateway.system_log.chain import canonical, row_hash
 from gateway.system_log.wire import to_okta
 
@@ -97,6 +98,20 @@ class Log:
     def rows(self, query: LogQuery | None = None) -> Iterator[LogRow]:
         """The rows that fit, streamed; without a query all, in the order of their numbers."""
         return map(_ROWS.read, self._statements.stream(_select(query or LogQuery(by_number=True))))
+
+    def searched_by(self, first: int, last: int) -> Mapping[int, SearchedBy]:
+        """Of the rows from ``first`` to ``last``, by their numbers."""
+        targets: defaultdict[int, set[str]] = defaultdict(set)
+        wanted = select(_TARGETS.c.number, _TARGETS.c.target_id)
+        for number, target in self._statements.all(wanted.where(_TARGETS.c.number.between(first, last))):
+            targets[number].add(target)
+        columns = (_COLUMN.number, _COLUMN.event_type, _COLUMN.actor_id, _COLUMN.severity, _COLUMN.outcome)
+        return {
+            number: SearchedBy(kind, actor, severity, outcome, frozenset(targets[number]))
+            for number, kind, actor, severity, outcome in self._statements.all(
+                select(*columns).where(_COLUMN.number.between(first, last))
+            )
+        }
 
     def trim(self, before: datetime, limit: int) -> int:
         """Delete the oldest rows, from the first on, as long as they were published before this time,

@@ -100,6 +100,11 @@ def test_verify_of_a_good_log_prints_its_head(database: Path, capsys: pytest.Cap
         ("delete from log where number > 35", "row 40: truncated: rows 36 to 40 are gone"),
         ("delete from log where number < 5", "row 4: unrecorded removal"),
         ("update log set published = '2020-01-01 00:00:00.000000' where number = 9", "row 9: changed"),
+        ("update log set event_type = 'system.hidden' where number = 11", "row 11: changed: it is searched"),
+        ("update log set actor_id = 'nobody' where number = 12", "row 12: changed: it is searched"),
+        ("update log set severity = 'DEBUG' where number = 13", "row 13: changed: it is searched"),
+        ("update log set outcome = 'SKIPPED' where number = 14", "row 14: changed: it is searched"),
+        ("delete from log_targets where number = 15", "row 15: changed: it is searched"),
     ],
 )
 def test_verify_names_the_row_that_somebody_changed(
