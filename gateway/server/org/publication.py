@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from email.utils import format_datetime
 from typing import Any, Final
@@ -44,6 +45,7 @@ OCSP_ANSWER_TYPE: Final = "application/ocsp-response"
 _MAX_CACHED_SECONDS: Final = 600
 # An HSM may sign 20 in a second, and certificates and lists are signed by the same key.
 _MAX_BEING_SIGNED: Final = 32
+_THREADS: Final = 2
 # An authority's certificate never changes under its name.
 _CERTIFICATE_CACHED_SECONDS: Final = 86_400
 
@@ -56,6 +58,8 @@ class PublicationRoutes:
         self._rules = rules
         self._kept = KeptAnswers()
         self._being_signed = 0
+        # Of its own: a key that hangs must not hold what else the process does in threads.
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="OCSP")
 
     @property
     def routes(self) -> tuple[Route, ...]:
@@ -140,9 +144,8 @@ class PublicationRoutes:
             if self._being_signed >= _MAX_BEING_SIGNED:
                 return _failed(OcspFailure.TRY_LATER)
             next_update = now + self._rules().ocsp_lifetime
-            signing = asyncio.create_task(
-                asyncio.to_thread(self._signed, issuer, statuses, request, now, next_update),
-                name="OCSP answer",
+            signing = asyncio.get_running_loop().run_in_executor(
+                self._threads, self._signed, issuer, statuses, request, now, next_update
             )
             self._being_signed += 1
             signing.add_done_callback(self._was_signed)
@@ -162,7 +165,7 @@ class PublicationRoutes:
             headers.append(("Cache-Control", f"max-age={left}, public, no-transform, must-revalidate"))
         return Answer(200, headers=tuple(headers), body=kept.der)
 
-    def _was_signed(self, signing: "asyncio.Task[bytes]") -> None:
+    def _was_signed(self, signing: "asyncio.Future[bytes]") -> None:
         self._being_signed -= 1
         if not signing.cancelled():
             signing.exception()  # told to whoever waits, if anybody still does
