@@ -29,6 +29,9 @@ CHANGES_BEFORE_NEW_STATE: Final = 5_000
 # Without a wake-up the feed is looked at all the same: a notice may be lost with a connection.
 _LOOK_AGAIN_SECONDS: Final = 1.0
 _DEAF_SECONDS: Final = 0.1
+# Reading what is new takes milliseconds. A store that does not answer at all is given up much later, by who
+# keeps the connection: packets that nothing comes back for may be on their way still.
+_ANSWER_SECONDS: Final = 5.0
 _FIRST_PAUSE_SECONDS: Final = 0.1
 _LONGEST_PAUSE_SECONDS: Final = 3.0
 
@@ -46,7 +49,8 @@ class Voice(Protocol):
 class Follower:
     """Made on the running loop. ``wait`` returns when the feed may have grown, or after the seconds it is
     given; it raises StoreError where it cannot tell any more. ``went_back`` is told (number that was told,
-    number of the store now) when the store turns out to be behind what the data plane was told."""
+    number of the store now) when the store turns out to be behind what the data plane was told. Who asks for
+    changes for longer than ``answer_seconds`` follows a store that is not reachable."""
 
     def __init__(
         self,
@@ -56,6 +60,7 @@ class Follower:
         voice: Voice,
         clock: Clock,
         went_back: Callable[[int, int], None] = lambda told, now: None,
+        answer_seconds: float = _ANSWER_SECONDS,
     ) -> None:
         self._store = store
         self._read_state = read_state
@@ -63,6 +68,7 @@ class Follower:
         self._voice = voice
         self._clock = clock
         self._went_back = went_back
+        self._answer_seconds = answer_seconds
         self._number: int | None = None
         self._last: Change | None = None  # the change of that number, where the store had it
         self._since_state = 0
@@ -109,9 +115,7 @@ class Follower:
             return True
         last, known = self._number, self._last
         try:
-            changes = await self._store.read(
-                lambda view: view.feed.changes_after(last, _CHANGES_AT_ONCE, known=known)
-            )
+            changes = await self._changes_after(last, known)
         except FeedBroken:
             await self._tell_state()
             return True
@@ -126,6 +130,17 @@ class Follower:
             self._voice.changes([_message(change) for change in changes])
             self._number, self._last = changes[-1].number, changes[-1]
         return True
+
+    async def _changes_after(self, last: int, known: Change | None) -> Sequence[Change]:
+        """However long it takes; the data plane is told meanwhile that it follows nobody."""
+        late = f"the store has not answered for {self._answer_seconds:g} s"
+        watch = asyncio.get_running_loop().call_later(self._answer_seconds, self._lost, late)
+        try:
+            return await self._store.read(
+                lambda view: view.feed.changes_after(last, _CHANGES_AT_ONCE, known=known)
+            )
+        finally:
+            watch.cancel()
 
     async def _tell_state(self) -> None:
         def read(view: View) -> tuple[OrgStateSent, Change | None]:

@@ -78,15 +78,18 @@ class FlakyDoor(StoreThreads):
     def __init__(self, store: Store) -> None:
         super().__init__(store)
         self.is_away = False
+        self.answers = asyncio.Event()
+        self.answers.set()
 
     async def read(self, query: Callable[[Any], _T]) -> _T:
         if self.is_away:
             raise StoreUnavailable("away")
+        await self.answers.wait()
         return await super().read(query)
 
 
 class World:
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, answer_seconds: float = 5.0) -> None:
         self.store = Store.open(f"sqlite:///{directory}/following-{random.randbytes(8).hex()}.db")
         self.door = FlakyDoor(self.store)
         self.listener = Listener()
@@ -101,6 +104,7 @@ class World:
             self.listener,
             StandingClock(),
             lambda told, now: self.went_back.append((told, now)),
+            answer_seconds,
         )
 
     async def wait(self, seconds: float) -> None:
@@ -258,6 +262,33 @@ async def test_it_is_told_once_that_the_store_went_and_once_that_it_came_back(wo
         while world.listener.store_told != [True, False, True]:
             await asyncio.sleep(0.01)
     assert world.listener.states == 1
+
+
+async def test_a_store_that_says_nothing_at_all_counts_as_gone_until_it_answers(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path, answer_seconds=0.05)
+    following = asyncio.create_task(world.follower.run())
+    try:
+        await world.caught_up()
+        world.door.answers.clear()
+        world.commit(lambda work: work.users.add_many(USERS))
+        world.commit(set_user(0, False))
+        async with asyncio.timeout(20):
+            while world.listener.store_told != [True, False]:
+                await asyncio.sleep(0.01)
+        assert not world.follower.store_is_reachable
+        world.door.answers.set()
+        await world.caught_up()
+        async with asyncio.timeout(20):
+            while world.listener.store_told != [True, False, True]:
+                await asyncio.sleep(0.01)
+        assert world.listener.inactive_users == {"user0@example.test"}
+        assert world.listener.states == 1
+    finally:
+        following.cancel()
+        await asyncio.wait((following,))
+        world.store.close()
 
 
 async def test_it_goes_on_where_nothing_wakes_it_any_more(world: World) -> None:
