@@ -22,7 +22,7 @@ from psycopg import waiting
 from psycopg.abc import PQGen
 from typing_extensions import override
 
-from gateway.adapters.postgresql import connection_parameters
+from gateway.adapters.postgresql import SESSION_SETTINGS, connection_parameters
 
 _FIRST_PAUSE_SECONDS: Final = 0.1
 _LONGEST_PAUSE_SECONDS: Final = 2.0
@@ -158,12 +158,9 @@ class FleetLine:
         parameters: dict[str, Any] = dict(connection_parameters(self._conninfo, _CONNECT_SECONDS))
         connection = await Connection.connect(self._conninfo, autocommit=True, **parameters)
         try:
-            # Longer than anybody waits, so that nothing is done for those who are gone; and such that what is
-            # acknowledged lasts.
+            # Longer than anybody waits, so that nothing is done for those who are gone.
             await connection.execute(
-                "SELECT set_config('statement_timeout', %s, false), set_config('timezone', 'UTC', false),"
-                " CASE WHEN current_setting('synchronous_commit') = 'off'"
-                " THEN set_config('synchronous_commit', 'on', false) END",
+                f"SELECT set_config('statement_timeout', %s, false), {SESSION_SETTINGS}".encode(),
                 (str(round(self.deadline_seconds * 2_000)),),
             )
         except BaseException:

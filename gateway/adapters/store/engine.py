@@ -14,7 +14,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 from typing_extensions import override
 
-from gateway.adapters.postgresql import connection_parameters
+from gateway.adapters.postgresql import SESSION_SETTINGS, connection_parameters
 from gateway.adapters.store.address import StoreAddress
 from gateway.adapters.store.columns import json_text
 
@@ -121,8 +121,7 @@ def postgresql_connection(conninfo: str, patience: Patience) -> psycopg.Connecti
 
 
 def _session_settings(patience: Patience) -> str:
-    """One statement. A server that was told to acknowledge commits before they are on its disk is told
-    otherwise; stricter settings than that stay as they are."""
+    """One statement."""
     statement = round((patience.statement_seconds or 0) * 1000)
     # A gateway that is cut off in the middle of a transaction must not hold its locks for longer than others
     # wait for them. Migrations and copies are alone, and take their time.
@@ -131,9 +130,7 @@ def _session_settings(patience: Patience) -> str:
         f"SELECT set_config('statement_timeout', '{statement}', false),"
         f" set_config('lock_timeout', '{round(patience.lock_seconds * 1000)}', false),"
         f" set_config('idle_in_transaction_session_timeout', '{idle}', false),"
-        " set_config('timezone', 'UTC', false),"
-        " CASE WHEN current_setting('synchronous_commit') = 'off'"
-        " THEN set_config('synchronous_commit', 'on', false) END"
+        f" {SESSION_SETTINGS}"
     )
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final, Self
 
 import psycopg
 
-from gateway.adapters.postgresql import connection_parameters
+from gateway.adapters.postgresql import SESSION_SETTINGS, connection_parameters
 from gateway.adapters.store.engine import Patience, file_uri
 from gateway.adapters.store.refusals import first_line
 from gateway.adapters.store.store import Store
@@ -166,6 +166,7 @@ async def _connect(conninfo: str) -> psycopg.AsyncConnection[Any]:
     parameters: dict[str, Any] = dict(connection_parameters(conninfo, Patience().connect_seconds))
     connection = await psycopg.AsyncConnection.connect(conninfo, autocommit=True, **parameters)
     try:
+        await connection.execute(f"SELECT {SESSION_SETTINGS}".encode())
         for channel in (CHANGES_CHANNEL, APPLIED_CHANNEL):
             await connection.execute(f"LISTEN {channel}".encode())
     except BaseException:
