@@ -1,20 +1,16 @@
 """Two gateways on one PostgreSQL with a synchronous standby: used once means once, revoked means revoked, at
 both, whatever becomes of the cables and servers between them. The tests follow one another in one fleet."""
 
-import ssl
 import time
 from collections.abc import Iterator
 from copy import deepcopy
-from typing import Any
-from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from support.app_side import begun
-from support.fleet import Fleet, Gateway, eventually, running_fleet
+from support.fleet import Fleet, eventually, is_closed, revoke, running_fleet, session_connection, workers
 from support.pki import CredentialFiles
 from support.processes import http_get
-from support.two_apps import PAYROLL, WIKI
+from support.two_apps import WIKI
 
 pytestmark = [pytest.mark.real]
 
@@ -31,46 +27,6 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 def laptop(fleet: Fleet) -> CredentialFiles:
     """A device that stays trusted."""
     return fleet.certificate("laptop")[0]
-
-
-def workers(answer: Any, what: str) -> set[tuple[str, int]]:
-    return {(each["gateway"], each["worker"]) for each in answer["enforcement"][what]}
-
-
-def revoke(gateway: Gateway, device: str) -> Any:
-    """Deactivate a device over the API; the answer."""
-    status, devices = gateway.api("GET", "/api/v1/devices")
-    assert status == 200, devices
-    (found,) = (each for each in devices if each["profile"]["displayName"] == device)
-    status, answer = gateway.api("POST", f"/api/v1/devices/{found['id']}/lifecycle/deactivate")
-    assert status < 300, answer
-    return answer
-
-
-def session_connection(fleet: Fleet, gateway: Gateway, credential: CredentialFiles) -> ssl.SSLSocket:
-    """An open connection with a session that rests on the device."""
-    fleet.send_to(gateway)
-    browser = fleet.browser(credential)
-    assert browser.follow(fleet.message(PAYROLL)).status == 200
-    connection = fleet.connection(gateway, PAYROLL)
-    cookie = browser.cookies.header_for(urlsplit(f"https://{PAYROLL}:{fleet.balancer.port}/echo"))
-    head = (
-        "GET /echo HTTP/1.1",
-        f"Host: {PAYROLL}",
-        f"User-Agent: {browser.user_agent}",
-        f"Cookie: {cookie}",
-    )
-    connection.sendall("\r\n".join((*head, "", "")).encode())
-    with begun(connection) as response:
-        assert response.status == 200
-        response.read()
-    return connection
-
-
-def is_closed(connection: ssl.SSLSocket) -> bool:
-    """By the gateway, sooner or later."""
-    with connection:
-        return connection.recv(1) == b""
 
 
 def test_a_sign_on_begun_at_one_gateway_is_finished_at_the_other(

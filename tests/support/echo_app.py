@@ -84,9 +84,9 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def echo_app() -> Iterator[int]:
+def echo_app(address: str = "127.0.0.1") -> Iterator[int]:
     """Runs the app; its port."""
-    server = _Server(("127.0.0.1", 0), _Handler)
+    server = _Server((address, 0), _Handler)
     thread = threading.Thread(target=server.serve_forever, name="echo app", daemon=True)
     thread.start()
     try:

@@ -12,16 +12,18 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import yaml
 from click.testing import CliRunner
 from support import messages
+from support.app_side import begun
 from support.browser import Browser, Step, Visit
 from support.gateway_process import GatewayProcess
 from support.org_world import issue_token
@@ -30,7 +32,7 @@ from support.postgres import PostgresCluster
 from support.processes import free_port
 from support.relay import Relay, relay
 from support.site import MTLS_DOMAIN, Site
-from support.two_apps import ACS, two_apps
+from support.two_apps import ACS, PAYROLL, two_apps
 from typing_extensions import override
 
 from gateway.adapters.store import Store
@@ -72,10 +74,12 @@ class Gateway:
     process: GatewayProcess
     cables: tuple[Relay, ...]
     token: str
+    host: str = "127.0.0.1"
+    entered: Callable[[], AbstractContextManager[None]] = nullcontext  # to be where its loopback is
 
     @property
-    def https_port(self) -> int:
-        return self.process.https_port
+    def address(self) -> tuple[str, int]:
+        return self.host, self.process.https_port
 
     @property
     def configuration_file(self) -> str:
@@ -93,7 +97,8 @@ class Gateway:
 
     def command(self, *arguments: str) -> Any:
         """What `devicetrust … --json` prints, on this gateway's machine."""
-        return command(*arguments, "-c", self.configuration_file, "--json")
+        with self.entered():
+            return command(*arguments, "-c", self.configuration_file, "--json")
 
     def cut(self) -> None:
         for cable in self.cables:
@@ -118,7 +123,7 @@ class OneGateway:
 
     def send_to(self, gateway: Gateway) -> None:
         """New connections of browsers go there."""
-        self.balancer.target = gateway.https_port
+        self.balancer.target = gateway.address
 
     def certificate(self, device: str) -> tuple[CredentialFiles, str]:
         """(files, thumbprint) of a new certificate of the CA in the store for the site's user."""
@@ -161,8 +166,7 @@ class OneGateway:
 
 
 @dataclass(kw_only=True)
-class Fleet(OneGateway):
-    standby: Standby
+class TwoGateways(OneGateway):
     two: Gateway
 
     @property
@@ -172,8 +176,13 @@ class Fleet(OneGateway):
     def connection(self, gateway: Gateway, host: str) -> ssl.SSLSocket:
         """One that stays open, as a browser's."""
         context = ssl.create_default_context(cadata=self.site.web.pem.decode())
-        plain = socket.create_connection(("127.0.0.1", gateway.https_port), timeout=LONG)
+        plain = socket.create_connection(gateway.address, timeout=LONG)
         return context.wrap_socket(plain, server_hostname=host)
+
+
+@dataclass(kw_only=True)
+class Fleet(TwoGateways):
+    standby: Standby
 
 
 class _OverSocket(http.client.HTTPConnection):
@@ -201,6 +210,46 @@ def eventually(holds: Callable[[], bool], what: str) -> None:
         time.sleep(0.02)
 
 
+def workers(answer: Any, what: str) -> set[tuple[str, int]]:
+    return {(each["gateway"], each["worker"]) for each in answer["enforcement"][what]}
+
+
+def revoke(gateway: Gateway, device: str) -> Any:
+    """Deactivate a device over the API; the answer."""
+    status, devices = gateway.api("GET", "/api/v1/devices")
+    assert status == 200, devices
+    (found,) = (each for each in devices if each["profile"]["displayName"] == device)
+    status, answer = gateway.api("POST", f"/api/v1/devices/{found['id']}/lifecycle/deactivate")
+    assert status < 300, answer
+    return answer
+
+
+def session_connection(fleet: TwoGateways, gateway: Gateway, credential: CredentialFiles) -> ssl.SSLSocket:
+    """An open connection with a session that rests on the device."""
+    fleet.send_to(gateway)
+    browser = fleet.browser(credential)
+    assert browser.follow(fleet.message(PAYROLL)).status == 200
+    connection = fleet.connection(gateway, PAYROLL)
+    cookie = browser.cookies.header_for(urlsplit(f"https://{PAYROLL}:{fleet.balancer.port}/echo"))
+    head = (
+        "GET /echo HTTP/1.1",
+        f"Host: {PAYROLL}",
+        f"User-Agent: {browser.user_agent}",
+        f"Cookie: {cookie}",
+    )
+    connection.sendall("\r\n".join((*head, "", "")).encode())
+    with begun(connection) as response:
+        assert response.status == 200
+        response.read()
+    return connection
+
+
+def is_closed(connection: ssl.SSLSocket) -> bool:
+    """By the gateway, sooner or later."""
+    with connection:
+        return connection.recv(1) == b""
+
+
 @contextmanager
 def running_fleet(directory: Path) -> Iterator[Fleet]:
     with ExitStack() as stack:
@@ -209,23 +258,25 @@ def running_fleet(directory: Path) -> Iterator[Fleet]:
         stack.callback(standby.remove)
         standby.initialize()
         standby.start()
-        site, configuration, balancer, token = stack.enter_context(_prepared(directory, primary))
+        site, configuration, balancer, token = stack.enter_context(prepared(directory, primary))
         shutil.copytree(directory / "one", directory / "two")
         gateways = []
         for name, without_store in (("one", "local"), ("two", "refuse")):
-            cables = tuple(stack.enter_context(relay(server.port or 0)) for server in (primary, standby))
+            cables = tuple(
+                stack.enter_context(relay(("127.0.0.1", server.port or 0))) for server in (primary, standby)
+            )
             hosts = ",".join(f"127.0.0.1:{cable.port}" for cable in cables)
             configuration["store"] = f"postgresql://postgres@{hosts}/org?target_session_attrs=read-write"
             configuration["fleet"] = {"name": name, "without_store": without_store, "claim_timeout": "1s"}
             if name == "one":
-                _make_authority(directory / name, configuration)
+                make_authority(directory / name, configuration)
             else:
                 configuration["listen"]["https"] = [f"127.0.0.1:{free_port()}"]
                 configuration["listen"]["metrics"] = f"127.0.0.1:{free_port()}"
-                _share_keys(directory, configuration)
+                share_keys(directory, configuration)
             gateways.append(_started(stack, name, configuration, directory, cables, token))
         one, two = gateways
-        with _ready(one, two):
+        with ready(one, two):
             yield Fleet(site=site, primary=primary, balancer=balancer, one=one, standby=standby, two=two)
 
 
@@ -233,16 +284,18 @@ def running_fleet(directory: Path) -> Iterator[Fleet]:
 def running_gateway(directory: Path) -> Iterator[OneGateway]:
     with ExitStack() as stack:
         primary = stack.enter_context(PostgresCluster.running())
-        site, configuration, balancer, token = stack.enter_context(_prepared(directory, primary))
+        site, configuration, balancer, token = stack.enter_context(prepared(directory, primary))
         configuration["store"] = primary.url("org")
-        _make_authority(directory / "one", configuration)
+        make_authority(directory / "one", configuration)
         one = _started(stack, "one", configuration, directory, (), token)
-        with _ready(one):
+        with ready(one):
             yield OneGateway(site=site, primary=primary, balancer=balancer, one=one)
 
 
 @contextmanager
-def _prepared(directory: Path, primary: PostgresCluster) -> Iterator[tuple[Site, dict[str, Any], Relay, str]]:
+def prepared(
+    directory: Path, primary: PostgresCluster, address: str = "127.0.0.1"
+) -> Iterator[tuple[Site, dict[str, Any], Relay, str]]:
     """Site, configuration, balancer and API token of gateway ``one``, with a store that has its tables."""
     primary.create_database("org")
     store = Store.reach(store_address(primary.url("org")))
@@ -251,7 +304,7 @@ def _prepared(directory: Path, primary: PostgresCluster) -> Iterator[tuple[Site,
     store.close()
     (directory / "one").mkdir(parents=True)
     site = Site(directory / "one")
-    with two_apps(site) as configuration, relay(site.https_port) as balancer:
+    with two_apps(site, address) as configuration, relay(("127.0.0.1", site.https_port)) as balancer:
         configuration["device_trust"]["authorities"] = [{"name": "builtin", "builtin": True}]
         configuration["listen"] |= {"workers": 2, "public_port": balancer.port}
         yield site, configuration, balancer, token
@@ -271,10 +324,11 @@ def _started(
 
 
 @contextmanager
-def _ready(*gateways: Gateway) -> Iterator[None]:
+def ready(*gateways: Gateway) -> Iterator[None]:
     try:
         for gateway in gateways:
-            gateway.process.wait_until_ready(60)
+            with gateway.entered():
+                gateway.process.wait_until_ready(60)
         yield
     except BaseException as error:
         for gateway in gateways:
@@ -282,7 +336,7 @@ def _ready(*gateways: Gateway) -> Iterator[None]:
         raise
 
 
-def _make_authority(directory: Path, configuration: dict[str, Any]) -> None:
+def make_authority(directory: Path, configuration: dict[str, Any]) -> None:
     _write(directory, configuration)
     passphrase = directory / "root.passphrase"
     passphrase.write_text("a passphrase for the root")
@@ -293,7 +347,7 @@ def _make_authority(directory: Path, configuration: dict[str, Any]) -> None:
     )  # fmt: skip
 
 
-def _share_keys(directory: Path, configuration: dict[str, Any]) -> None:
+def share_keys(directory: Path, configuration: dict[str, Any]) -> None:
     _write(directory / "two", configuration)
     copy = str(directory / "keys.json")
     command("keys", "export", "-c", str(directory / "one" / "gateway.yaml"), "--plain", "--json", copy)

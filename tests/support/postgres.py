@@ -60,10 +60,11 @@ def programs() -> Path:
 class PostgresCluster:
     """One server and its files, in ``directory``, which also holds its socket."""
 
-    def __init__(self, port: int | None = None, settings: str = "") -> None:
+    def __init__(self, port: int | None = None, settings: str = "", address: str = "127.0.0.1") -> None:
         # Not below pytest's directory: the path of a socket has at most 107 bytes.
         self.directory = Path(tempfile.mkdtemp(prefix="dt-pg-", dir="/tmp"))
         self.port = port
+        self.address = address
         self._settings = settings
         self._numbers = count(1)
         self._process: subprocess.Popen[bytes] | None = None
@@ -74,9 +75,11 @@ class PostgresCluster:
 
     @classmethod
     @contextmanager
-    def running(cls, port: int | None = None, settings: str = "") -> Iterator["PostgresCluster"]:
+    def running(
+        cls, port: int | None = None, settings: str = "", address: str = "127.0.0.1"
+    ) -> Iterator["PostgresCluster"]:
         """A new cluster, started; gone at the end. ``settings``: further lines of postgresql.conf."""
-        cluster = cls(port, settings)
+        cluster = cls(port, settings, address)
         try:
             cluster.initialize()
             cluster.start()
@@ -94,10 +97,12 @@ class PostgresCluster:
         )
         with (self.data / "postgresql.conf").open("a") as file:
             file.write(_SETTINGS + self._settings)
+        with (self.data / "pg_hba.conf").open("a") as file:
+            file.write("host all all samenet trust\n")  # matters where ``address`` is not loopback
 
     def start(self) -> None:
         """Start the server, and wait until it takes connections."""
-        tcp = ["-c", f"listen_addresses={'127.0.0.1' if self.port else ''}"]
+        tcp = ["-c", f"listen_addresses={self.address if self.port else ''}"]
         if self.port:
             tcp += ["-c", f"port={self.port}"]
         command = [programs() / "postgres", "-D", self.data, "-k", self.directory, *tcp]
@@ -155,7 +160,7 @@ class PostgresCluster:
     def url(self, database: str, *, tcp: bool = False) -> str:
         """As `Store.open` and libpq take it."""
         if tcp:
-            return f"postgresql://{_USER}@127.0.0.1:{self.port}/{database}"
+            return f"postgresql://{_USER}@{self.address}:{self.port}/{database}"
         port = f"&port={self.port}" if self.port else ""
         return f"postgresql://{_USER}@/{database}?host={quote(str(self.directory))}{port}"
 

@@ -1,4 +1,4 @@
-"""A cable between two programs on loopback that can be pulled, and a balancer: TCP connections are passed on
+"""A cable between two programs that can be pulled, and a balancer: TCP connections are passed on
 as they are, to where ``target`` points when they are made."""
 
 import contextlib
@@ -12,9 +12,9 @@ _PIECE_BYTES = 65_536
 
 
 class Relay:
-    """Listens on a port of its own."""
+    """Listens on a port of its own, on loopback."""
 
-    def __init__(self, target: int, port: int = 0) -> None:
+    def __init__(self, target: tuple[str, int], port: int = 0) -> None:
         self.target = target
         self._listening = socket.create_server(("127.0.0.1", port), backlog=512)
         self.port: int = self._listening.getsockname()[1]
@@ -58,7 +58,7 @@ class Relay:
     def _accept(self) -> None:
         client, _ = self._listening.accept()
         try:
-            server = socket.create_connection(("127.0.0.1", self.target), timeout=5)
+            server = socket.create_connection(self.target, timeout=5)
         except OSError:
             client.close()
             return
@@ -89,7 +89,7 @@ class Relay:
 
 
 @contextlib.contextmanager
-def relay(target: int, port: int = 0) -> Iterator[Relay]:
+def relay(target: tuple[str, int], port: int = 0) -> Iterator[Relay]:
     running = Relay(target, port)
     try:
         yield running
