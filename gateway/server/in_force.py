@@ -2,6 +2,7 @@
 
 lay           material and org → snapshot and hosts; may fail, and may be done in a thread
 swap_in       what was laid is in force; connections that rested on what is gone are closed
+remember      what the org said last before the start, until it speaks
 replace_org   a new state of the org: laid over the files that are in force, and swapped in
 change_own    single changes: whom the org has revoked; nothing else is made anew
 revoked       a new index of foreign CRLs
@@ -82,6 +83,12 @@ class InForce:
         if former is not None and laid.org is not former.org:  # it said something new meanwhile
             laid = self._lay(laid.material, former.org)
         return self._replace(laid)
+
+    def remember(self, org: OrgContent) -> None:
+        """Its policies, zones and settings count before any connection is taken, as the files alone may let
+        in whom they keep out. Whom the org has revoked is still not known, so nobody is trusted yet."""
+        assert self._laid is not None, "there is a configuration"
+        self._replace(self._lay(self._laid.material, org))
 
     async def replace_org(
         self, org: OrgContent, own: OwnRevocations

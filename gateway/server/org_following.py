@@ -15,8 +15,10 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Never
 
+from gateway.adapters.remembered_state import STATE_FILE, kept_state
 from gateway.adapters.sealed_memory import NotSealed, SealedMemory
 from gateway.adapters.shared_revocations import RevokedInvalid, open_revoked
 from gateway.model.org_state import (
@@ -28,10 +30,25 @@ from gateway.model.org_state import (
 from gateway.pki.own_revocations import OwnRevocations
 from gateway.server.control import Message
 from gateway.server.in_force import InForce
+from gateway.server.log import LogWriter
 from gateway.services.org_material import OrgContent, org_content
 
 # An answer goes into a frame of the control channel.
 _MAX_REFUSED_CHARACTERS: Final = 4_000
+
+
+def said_last(keys_directory: str, log: LogWriter) -> OrgContent | None:
+    """What the org said last before the gateway was started; None where it never spoke here, or what it said
+    cannot be read, which is noted."""
+    try:
+        document = kept_state(keys_directory)
+        return None if document is None else org_content(read_state(document))
+    except OSError as problem:
+        detail = problem.strerror
+    except OrgStateInvalid as invalid:
+        detail = str(invalid)
+    log.note("org_state_not_remembered", file=str(Path(keys_directory, STATE_FILE)), detail=detail)
+    return None
 
 
 @dataclass(slots=True)

@@ -47,10 +47,11 @@ from gateway.server.heap import settle_heap
 from gateway.server.hosts import NoCertificateFor
 from gateway.server.log import LogWriter
 from gateway.server.log_output import SharedOutput
-from gateway.server.org_following import OrgFollowing
+from gateway.server.org_following import OrgFollowing, said_last
 from gateway.server.page_templates import PageTemplateRefused
 from gateway.server.worker import JoinFleet, Prepared, Shared, Worker
 from gateway.services.material import Material
+from gateway.services.org_material import OrgContent
 from gateway.tls.contexts import ServerCertificateRefused
 
 _LOG_FLUSH_SECONDS: Final = 5.0
@@ -133,6 +134,9 @@ class _Process:
             return material, keys, held, load_condition_parsers(), _spool(material.settings, values)
 
         material, keys, held, parsers, spool = await asyncio.to_thread(load)
+        said: OrgContent | None = None
+        if material.settings.store_url is not None:
+            said = await asyncio.to_thread(said_last, values["keys_directory"], log)
         self._one_use_keys = SharedTable.open(one_use_keys)
         marks_of_all = SharedChallengeMarks(SharedTable.open(challenges))
         keys_of_all, seen_by_all = (
@@ -151,6 +155,8 @@ class _Process:
         )
         with taken_from(held):
             self._worker = Worker(material, shared, log, parsers)
+            if said is not None:
+                self._worker.in_force.remember(said)
         self._following = OrgFollowing(self._worker.in_force, self._org_applied)
         settle_heap()
         self._answer(start, "prepared", features=self._worker.features)

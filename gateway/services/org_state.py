@@ -69,10 +69,12 @@ class StateView(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OrgStateSent:
-    """The whole truth at change ``number``. ``revoked``: issuer hash → serial numbers."""
+    """The whole truth at change ``number``. ``revoked``: issuer hash → serial numbers. ``lasting`` is the
+    document without those who are shut out: what may count when nobody can say who is."""
 
     number: int
     document: bytes
+    lasting: bytes
     revoked: Mapping[bytes, SerialSet]
 
 
@@ -86,21 +88,23 @@ def org_state(
     """
     number = view.feed.head()
     issuing = [each for each in view.authorities.all(AuthorityKind.ISSUING) if each.status in _TRUSTED]
-    document = {
+    lasting = {
         "number": number,
         "device_trust_enabled": view.settings.get(SettingName.DEVICE_TRUST_ENABLED),
         "learn_more_url": view.settings.get(SettingName.LEARN_MORE_URL),
         "authorities": [
             {"name": "builtin", "certificates": [_pem(each.certificate_der) for each in issuing]}
         ],
-        "inactive_devices": [*view.devices.inactive_names(), *view.deleted_names.of(NameKind.DEVICE)],
-        "inactive_users": [*view.users.inactive_login_keys(), *view.deleted_names.of(NameKind.USER)],
         "policies": {
             policy.app: policy.document
             for policy in view.policies.all()
             if policy.source is PolicySource.EDITED and policy.status is Lifecycle.ACTIVE
         },
         "zones": zones(),
+    }
+    shut_out = {
+        "inactive_devices": [*view.devices.inactive_names(), *view.deleted_names.of(NameKind.DEVICE)],
+        "inactive_users": [*view.users.inactive_login_keys(), *view.deleted_names.of(NameKind.USER)],
     }
     revoked = {
         each.issuer_hash: SerialSet.of(
@@ -112,7 +116,11 @@ def org_state(
         )
         for each in issuing
     }
-    return OrgStateSent(number, json.dumps(document, separators=(",", ":")).encode(), revoked)
+    return OrgStateSent(number, _json({**lasting, **shut_out}), _json(lasting), revoked)
+
+
+def _json(document: Mapping[str, object]) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode()
 
 
 def _pem(certificate_der: bytes) -> str:

@@ -1,6 +1,8 @@
 """A policy, a zone and a simulation of a gateway that runs: what the API says is what sign-ons meet with."""
 
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 import pytest
 from support import messages
 from support.browser import Step
-from support.gateway_process import gateway_process
+from support.gateway_process import GatewayProcess, gateway_process
 from support.org_api import Api, answered
 from support.org_world import issue_token
 from support.pki import Credential
@@ -25,18 +27,22 @@ FORM = "application/x-www-form-urlencoded"
 _NUMBERS = count(1)
 
 
-@pytest.fixture
-def running(tmp_path: Path) -> Iterator[tuple[Site, Api]]:
-    site = Site(tmp_path)
+@contextmanager
+def with_store(directory: Path) -> Iterator[tuple[Site, Api, dict[str, Any]]]:
+    site = Site(directory)
     with two_apps(site) as configuration:
         configuration["store"] = "sqlite:///var/org.db"
         configuration["listen"]["workers"] = 2
-        store = Store.open(f"sqlite:///{tmp_path}/var/org.db")
+        store = Store.open(f"sqlite:///{directory}/var/org.db")
         token = issue_token(store, TokenScope.ADMIN)
         store.close()
-        with gateway_process(configuration, site.directory) as gateway:
-            gateway.wait_for_records("org_started", 1)
-            yield site, Api(site, token)
+        yield site, Api(site, token), configuration
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[tuple[Site, Api]]:
+    with with_store(tmp_path) as (site, api, configuration), running_with(site, configuration):
+        yield site, api
 
 
 def outcome(site: Site, credential: Credential | None) -> str | None:
@@ -51,6 +57,13 @@ def outcome(site: Site, credential: Credential | None) -> str | None:
     body = messages.body_of(messages.saml_form(signed))
     visit = site.browser(credential).follow(Step("POST", recipient, body, FORM, "https://idp.example.test"))
     return None if visit.status == 200 else visit.device_trust_reason
+
+
+@contextmanager
+def running_with(site: Site, configuration: dict[str, Any]) -> Iterator[None]:
+    with gateway_process(configuration, site.directory) as gateway:
+        gateway.wait_for_records("org_started", 1)
+        yield
 
 
 def policy_of_wiki(api: Api) -> str:
@@ -100,3 +113,28 @@ def test_a_policy_is_in_force_when_its_edit_is_answered(running: tuple[Site, Api
     answered(api, "DELETE", path)
     assert outcome(site, device) is None
     assert outcome(site, None) == "NO_CERTIFICATE"
+
+
+def test_an_edited_policy_counts_when_the_gateway_starts_again_and_cannot_read_the_store(
+    tmp_path: Path,
+) -> None:
+    with with_store(tmp_path) as (site, api, configuration):
+        with running_with(site, configuration):
+            rule = {"name": "Nobody", "priority": 0, "actions": DENY}
+            answered(api, "POST", f"{policy_of_wiki(api)}/rules", rule)
+            assert outcome(site, site.issue()) == "RULE Nobody"
+            kept = tmp_path / "var/keys/org-state"
+            deadline = time.monotonic() + 20
+            while not (kept.exists() and b"Nobody" in kept.read_bytes()):
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            assert kept.stat().st_mode & 0o777 == 0o600
+        for file in (tmp_path / "var").glob("org.db*"):
+            file.unlink()
+        (tmp_path / "var/org.db").write_bytes(b"no database" * 1_000)
+        gateway = GatewayProcess(configuration, site.directory)  # which is never ready
+        try:
+            gateway.wait_for_records("started", 1, seconds=60.0)
+            assert outcome(site, None) == "RULE Nobody"
+        finally:
+            gateway.kill()

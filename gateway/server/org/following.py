@@ -49,8 +49,9 @@ class Voice(Protocol):
 class Follower:
     """Made on the running loop. ``wait`` returns when the feed may have grown, or after the seconds it is
     given; it raises StoreError where it cannot tell any more. ``went_back`` is told (number that was told,
-    number of the store now) when the store turns out to be behind what the data plane was told. Who asks for
-    changes for longer than ``answer_seconds`` follows a store that is not reachable."""
+    number of the store now) when the store turns out to be behind what the data plane was told;
+    ``told_state`` gets each whole state that it was told. Who asks for changes for longer than
+    ``answer_seconds`` follows a store that is not reachable."""
 
     def __init__(
         self,
@@ -60,6 +61,7 @@ class Follower:
         voice: Voice,
         clock: Clock,
         went_back: Callable[[int, int], None] = lambda told, now: None,
+        told_state: Callable[[OrgStateSent], None] = lambda state: None,
         answer_seconds: float = _ANSWER_SECONDS,
     ) -> None:
         self._store = store
@@ -68,6 +70,7 @@ class Follower:
         self._voice = voice
         self._clock = clock
         self._went_back = went_back
+        self._told_state = told_state
         self._answer_seconds = answer_seconds
         self._number: int | None = None
         self._last: Change | None = None  # the change of that number, where the store had it
@@ -150,6 +153,7 @@ class Follower:
         told = self._number
         state, last = await self._store.read(read)
         self._voice.state(state.number, state.document, state.revoked)
+        self._told_state(state)
         self._number, self._last = state.number, last
         self._since_state = 0
         if told is not None and state.number < told:

@@ -31,6 +31,7 @@ from gateway.server.org.plain_http import PlainHttp
 from gateway.server.org.publication import PublicationRoutes
 from gateway.server.org.reporting import Reporting, new_record
 from gateway.server.org.resources import all_routes, all_schemas
+from gateway.server.org.state_keeping import StateKeeping
 from gateway.server.org_process import Surroundings
 from gateway.services.material import Material
 from gateway.services.org_configuration import OrgConfiguration
@@ -95,6 +96,9 @@ class OrgService:
         self._intake = LogIntake(
             self._store, settings.keys_directory, lambda: self._material.settings.ca, surroundings.log
         )
+        self._keeping = StateKeeping(
+            settings.keys_directory, lambda detail: self._log.note("org_state_not_kept", detail=detail)
+        )
         self.registry = CollectorRegistry()
 
     async def start(self, listening: socket.socket) -> None:
@@ -131,7 +135,13 @@ class OrgService:
 
     async def _work(self, store: Store, watch: FeedWatch) -> None:
         follower = self._follower = Follower(
-            self._store, self._state, watch.wait, self._voice, self._clock, self._went_back
+            self._store,
+            self._state,
+            watch.wait,
+            self._voice,
+            self._clock,
+            self._went_back,
+            lambda state: self._keeping.keep(state.lasting),
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(follower.run(), name="follower")
@@ -142,6 +152,7 @@ class OrgService:
             group.create_task(self._housekeeping().run(), name="housekeeping")
             group.create_task(self._adoption.run(), name="policy files")
             group.create_task(self._intake.run(), name="System Log")
+            group.create_task(self._keeping.run(), name="state on disk")
 
     def _housekeeping(self) -> Housekeeping:
         return Housekeeping(self._store, self._clock, lambda: self._material.settings.system_log.retention)
