@@ -61,8 +61,8 @@ class Follower:
         voice: Voice,
         clock: Clock,
         went_back: Callable[[int, int], None] = lambda told, now: None,
-        told_state: Callable[[OrgStateSent], None] = lambda state: None,
         answer_seconds: float = _ANSWER_SECONDS,
+        told_state: Callable[[OrgStateSent], None] = lambda state: None,
     ) -> None:
         self._store = store
         self._read_state = read_state

@@ -141,7 +141,7 @@ class OrgService:
             self._voice,
             self._clock,
             self._went_back,
-            lambda state: self._keeping.keep(state.lasting),
+            told_state=lambda state: self._keeping.keep(state.lasting),
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(follower.run(), name="follower")
