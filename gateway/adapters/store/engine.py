@@ -101,6 +101,10 @@ def _postgresql_engine(conninfo: str, patience: Patience) -> Engine:
         hide_parameters=True,
     )
 
+    # The driver would send many rows as a pipeline, and a server that got one does not count how long it
+    # then idles in the transaction: a gateway that is cut off would keep its locks. One statement it is.
+    engine.dialect.use_insertmanyvalues_wo_returning = True
+
     @event.listens_for(engine, "connect")
     def prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
         cursor = connection.cursor()

@@ -22,7 +22,7 @@ from gateway.model.store_errors import StoreDamaged
 CHANGES_CHANNEL: Final = "devicetrust_changes"
 APPLIED_CHANNEL: Final = "devicetrust_applied"
 # A gateway whose machine stops while it holds the lock must not stop all others for long.
-_HEADS_HELD_AT_MOST: Final = "5s"
+_HEADS_HELD_AT_MOST: Final = "2s"
 
 
 @dataclass(frozen=True, slots=True)
