@@ -51,12 +51,13 @@ $(GATEWAY_STAMP): pyproject.toml | $(PY)
 	$(PY) -m pip install --quiet --disable-pip-version-check -e .
 	touch $@
 
-$(TEST_STAMP): pyproject.toml | $(PY)
+# Some of the tests' Python packages are compiled, against headers that are Debian packages. mypy reads the
+# tests' support code, so that `make check` needs them, too.
+$(TEST_STAMP): pyproject.toml $(PACKAGES_STAMP) | $(PY)
 	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[test]'
 	touch $@ $(GATEWAY_STAMP)
 
-# mypy reads the tests' support code, so that the tests' packages are needed, too.
-$(CHECK_STAMP): pyproject.toml | $(PY)
+$(CHECK_STAMP): pyproject.toml $(PACKAGES_STAMP) | $(PY)
 	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[test,check]'
 	touch $@ $(TEST_STAMP) $(GATEWAY_STAMP)
 

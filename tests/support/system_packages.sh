@@ -10,9 +10,12 @@ python)
     wanted="python3 python3-venv" ;;
 tests)
     # libatomic1 is for the driver inside the playwright wheel; the font is for screenshots
-    wanted="apache2 chromium curl faketime fonts-dejavu-core iproute2 libapache2-mod-auth-mellon libatomic1
-            libnss3-tools nginx-light openssl php-cli php-curl php-intl php-mbstring php-xml
-            postgresql simplesamlphp softhsm2 libstrongswan-standard-plugins strongswan-pki util-linux" ;;
+    wanted="adcli apache2 chromium curl faketime firefox-esr fonts-dejavu-core gcc iproute2 krb5-admin-server krb5-kdc
+            krb5-user libapache2-mod-auth-mellon libatomic1 libkrb5-dev libldap2-dev libnss3-tools libsasl2-dev
+            libsasl2-modules-gssapi-mit libtss2-dev libtss2-tcti-swtpm0 libtpm2-pkcs11-1 libtpm2-pkcs11-tools nginx-light
+            openssl php-cli php-curl php-intl php-mbstring php-xml pkg-config postgresql python3-dev samba
+            samba-dsdb-modules samba-vfs-modules simplesamlphp softhsm2 squid libstrongswan-standard-plugins
+            strongswan-pki swtpm swtpm-tools tinyproxy tpm2-tools util-linux" ;;
 bench) # peers and load generators
     wanted="apache2 caddy golang-cfssl haproxy libapache2-mod-auth-mellon nghttp2-client nginx-light openssl postgresql
             util-linux wrk" ;;

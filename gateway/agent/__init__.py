@@ -1,0 +1,1 @@
+"""The Registration Task: what runs on a workstation. It can be installed alone."""

@@ -1,0 +1,1 @@
+"""How a domain-joined computer comes to its certificate: tokens, proofs and rules. Pure."""
