@@ -169,7 +169,7 @@ EXPLANATIONS: Final[dict[EnrollmentRefusal, Explanation]] = {
     ),
     _R.USER_TOKEN_INVALID: Explanation(
         "The user token is not valid.",
-        "Its signature, audience or content is wrong. Register the IWA web app again if its key is a new one.",
+        "Its signature, audience or content is wrong. Register the IWA web app again if its key is new.",
     ),
     _R.USER_TOKEN_EXPIRED: Explanation(
         "The user token is too old.",
