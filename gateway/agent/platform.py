@@ -138,12 +138,14 @@ class BrowserPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When the agent runs by itself: at each login and then every ``every``, up to ``spread`` later, so that
-    a building does not call at once. ``executable`` is the absolute path of devicetrust-agent."""
+    """When the agent runs by itself: `EXECUTABLE --user --scheduled` at each login and then every ``every``, up
+    to ``spread`` later, so that a building does not call at once. With ``--scheduled`` it ends at once unless
+    something is due: it looks after its certificate once a day, and sooner after it failed off the network.
+    ``executable`` is the absolute path of devicetrust-agent."""
 
     executable: Path
-    every: timedelta = timedelta(hours=24)
-    spread: timedelta = timedelta(hours=1)
+    every: timedelta = timedelta(minutes=30)
+    spread: timedelta = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
