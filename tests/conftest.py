@@ -1,5 +1,14 @@
 """Fixtures that every test may take."""
 
+from support.kerberos import kerberos, kerberos_forests
 from support.postgres import empty_postgres_url, postgres_cluster, postgres_url, store, store_url
 
-__all__ = ["empty_postgres_url", "postgres_cluster", "postgres_url", "store", "store_url"]
+__all__ = [
+    "empty_postgres_url",
+    "kerberos",
+    "kerberos_forests",
+    "postgres_cluster",
+    "postgres_url",
+    "store",
+    "store_url",
+]
