@@ -82,7 +82,7 @@ class LogonInfo:
 @dataclass(frozen=True, slots=True)
 class UpnDnsInfo:
     """``upn_is_constructed``: the account has no user principal name, and ``upn`` was put together from its
-    name and the domain's. ``sam_name`` and ``sid`` are None where an older domain controller left them out."""
+    name and the domain's. ``sam_name`` and ``sid`` are None where the domain controller is an older one."""
 
     upn: str
     dns_domain: str
