@@ -8,18 +8,21 @@ from gateway.config.schema import (
     AppSection,
     AuthoritySection,
     CaSection,
+    EnrollmentSection,
     GatewayFile,
     IdentityProviderSection,
     LimitsSection,
 )
 from gateway.model.settings import (
     AppSettings,
+    AttestationMode,
     AuthoritySettings,
     CaSettings,
     CertificateFiles,
     ChallengeMode,
     DeviceFrom,
     Enforcement,
+    EnrollmentSettings,
     FederationProtocol,
     FleetSettings,
     GatewaySettings,
@@ -72,6 +75,7 @@ def assemble(file: GatewayFile, source: str) -> GatewaySettings:
             file.fleet.claim_timeout.total_seconds(),
         ),
         ca=_ca(base, trust.ca),
+        enrollment=_enrollment(base, trust.enrollment),
         listen_http=tuple(listen.http),
         proxy_protocol=listen.proxy_protocol,
     )
@@ -101,6 +105,17 @@ def _ca(base: Path, section: CaSection) -> CaSettings:
         passphrase_file=_optional(base, section.passphrase_file),
         pkcs11_module=_optional(base, section.pkcs11_module),
         pkcs11_pin_file=_optional(base, section.pkcs11_pin_file),
+    )
+
+
+def _enrollment(base: Path, section: EnrollmentSection) -> EnrollmentSettings:
+    return EnrollmentSettings(
+        create_users=section.create_users,
+        renew_anywhere=section.renew_anywhere,
+        grace=section.grace,
+        attestation=AttestationMode(section.attestation),
+        tpm_vendor_authorities=tuple(_absolute(base, path) for path in section.tpm_vendor_authorities),
+        max_per_hour=section.max_per_hour,
     )
 
 

@@ -61,6 +61,12 @@ def _device_trust(file: GatewayFile) -> Iterator[Finding]:
         yield path, "must name at least one authority, or else no device is ever trusted"
     if section.ca.renew_before >= section.ca.certificate_lifetime:
         yield ("device_trust", "ca", "renew_before"), "is not shorter than certificate_lifetime"
+    enrollment: KeyPath = ("device_trust", "enrollment")
+    if section.enrollment.attestation == "required" and not section.enrollment.tpm_vendor_authorities:
+        yield (*enrollment, "attestation"), "needs tpm_vendor_authorities: no TPM would ever be believed"
+    yield from _repeated(
+        (*enrollment, "tpm_vendor_authorities"), None, section.enrollment.tpm_vendor_authorities
+    )
     yield from _repeated(path, "name", [authority.name for authority in section.authorities])
     for index, authority in enumerate(section.authorities):
         yield from _authority((*path, index), authority)

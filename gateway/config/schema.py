@@ -283,6 +283,43 @@ class CaSection(_Section):
     )
 
 
+class EnrollmentSection(_Section):
+    """How computers of a domain get certificates of the CA in the store."""
+
+    create_users: bool = Field(
+        default=False,
+        description="true: a person for whom the directory vouches is made a user at their first enrollment. "
+        "false: only users of the provider ACTIVE_DIRECTORY enroll.",
+    )
+    renew_anywhere: bool = Field(
+        default=True,
+        description="true: a valid certificate is enough to renew it, from anywhere. false: certificates are "
+        "renewed by Kerberos only, inside the company network; EST renews none then.",
+    )
+    grace: Annotated[timedelta, duration_between("0s", "90d")] = Field(
+        default=timedelta(days=14),
+        description="For how long after its end a certificate is still followed by the next one of its "
+        "device and user, with a fresh Kerberos proof beside it; such as 14d, or 0s for not at all.",
+    )
+    attestation: Literal["none", "accepted", "required"] = Field(
+        default="accepted",
+        description="A TPM's statement that it holds the key and does not give it out: none (not looked at), "
+        "accepted (the certificate says so where it is verified) or required.",
+    )
+    tpm_vendor_authorities: list[FilePath] = Field(
+        default=[],
+        max_length=100,
+        description="PEM files with certificates of TPM vendors; a statement of any other TPM is not "
+        "believed.",
+    )
+    max_per_hour: int = Field(
+        default=6,
+        ge=1,
+        le=1000,
+        description="Certificates that one device, and one user, may get by enrollment within an hour.",
+    )
+
+
 class DeviceTrustSection(_Section):
     """Which devices are trusted."""
 
@@ -295,6 +332,10 @@ class DeviceTrustSection(_Section):
     )
     ca: CaSection = Field(
         default_factory=CaSection, description="The CA in the store (builtin: true), if it is used."
+    )
+    enrollment: EnrollmentSection = Field(
+        default_factory=EnrollmentSection,
+        description="How computers of a domain enroll, through the IWA web app.",
     )
 
 

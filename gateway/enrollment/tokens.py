@@ -11,35 +11,34 @@ Which of the two a token is stands in its header (``typ``, RFC 8725 §3.11), so 
 other.
 """
 
-import binascii
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
 
+from gateway.enrollment.claims import (
+    ALGORITHM,
+    check_audience,
+    check_lifetime,
+    header_of,
+    moment,
+    optional_text,
+    text_of,
+    thumbprint_of,
+    verified_claims,
+)
+from gateway.enrollment.claims import ALLOWED_SKEW as ALLOWED_SKEW
+from gateway.enrollment.claims import MAX_TOKEN_CHARACTERS as MAX_TOKEN_CHARACTERS
+from gateway.enrollment.claims import TokenExpired as TokenExpired
+from gateway.enrollment.claims import TokenInvalid as TokenInvalid
+
 DEVICE_TOKEN_TYPE: Final = "dt-device+jwt"  # noqa: S105 - a type, not a secret
 USER_TOKEN_TYPE: Final = "dt-user+jwt"  # noqa: S105
-ALGORITHM: Final = "ES256"
 DEVICE_TOKEN_LIFETIME: Final = timedelta(minutes=5)
 USER_TOKEN_LIFETIME: Final = timedelta(minutes=5)
-# Between the clocks of IWA web app and org.
-ALLOWED_SKEW: Final = timedelta(minutes=2)
-# 20 groups of 64 characters and names of 256 fit; Kerberos itself carries more, we do not.
-MAX_TOKEN_CHARACTERS: Final = 8_192
-MAX_TEXT_CHARACTERS: Final = 256
-THUMBPRINT_CHARACTERS: Final = 43
-
-
-class TokenInvalid(Exception):
-    """Not a token of this kind, by this key, for this audience. The detail is for the log."""
-
-
-class TokenExpired(TokenInvalid):
-    """It was one, once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,21 +109,21 @@ def sign_user_token(token: UserToken, key: EllipticCurvePrivateKey, key_id: str)
 
 def token_key_id(text: str) -> str:
     """Which key a token says that it was signed with; nothing of it is verified. Raises TokenInvalid."""
-    return _text(_header(text), "kid")
+    return text_of(header_of(text), "kid")
 
 
 def verify_device_token(text: str, key: EllipticCurvePublicKey, *, issuer: str, now: datetime) -> DeviceToken:
     """``now`` is aware. Raises TokenInvalid, TokenExpired. Does not see whether it was used before."""
-    claims = _verified(text, key, DEVICE_TOKEN_TYPE)
+    claims = verified_claims(text, key, DEVICE_TOKEN_TYPE)
     _check_common(claims, issuer, issuer, DEVICE_TOKEN_LIFETIME, now)
     return DeviceToken(
-        token_id=_text(claims, "jti"),
+        token_id=text_of(claims, "jti"),
         issuer=issuer,
         device=_account(claims, "device"),
         key_thumbprint=_thumbprint(claims),
-        nonce=_text(claims, "nonce"),
-        issued=_moment(claims, "iat"),
-        expires=_moment(claims, "exp"),
+        nonce=text_of(claims, "nonce"),
+        issued=moment(claims, "iat"),
+        expires=moment(claims, "exp"),
     )
 
 
@@ -133,21 +132,21 @@ def verify_user_token(
 ) -> UserToken:
     """``now`` is aware. Raises TokenInvalid, TokenExpired. Does not see whether it was used before, whether
     the nonce is one of the org, or whether the accounts are known."""
-    claims = _verified(text, key, USER_TOKEN_TYPE)
+    claims = verified_claims(text, key, USER_TOKEN_TYPE)
     _check_common(claims, issuer, audience, USER_TOKEN_LIFETIME, now)
     user = _account(claims, "user")
     if claims.get("sub") != user.login:
         raise TokenInvalid("sub is not the user's login")
     return UserToken(
-        token_id=_text(claims, "jti"),
+        token_id=text_of(claims, "jti"),
         issuer=issuer,
         audience=audience,
         device=_account(claims, "device"),
         user=user,
         key_thumbprint=_thumbprint(claims),
-        nonce=_text(claims, "nonce"),
-        issued=_moment(claims, "iat"),
-        expires=_moment(claims, "exp"),
+        nonce=text_of(claims, "nonce"),
+        issued=moment(claims, "iat"),
+        expires=moment(claims, "exp"),
     )
 
 
@@ -178,85 +177,33 @@ def _account_claims(account: DomainAccount) -> dict[str, str]:
     return {name: value for name, value in claims.items() if value is not None}
 
 
-def _header(text: str) -> Mapping[str, Any]:
-    if len(text) > MAX_TOKEN_CHARACTERS or not text.isascii():
-        raise TokenInvalid("too long, or not ASCII")
-    try:
-        return jwt.get_unverified_header(text)
-    except _UNREADABLE as error:
-        raise TokenInvalid(f"not a JWT: {error}") from None
-
-
-def _verified(text: str, key: EllipticCurvePublicKey, token_type: str) -> Mapping[str, Any]:
-    if _header(text).get("typ") != token_type:
-        raise TokenInvalid(f"typ is not {token_type}")
-    try:
-        claims = json.loads(jwt.api_jws.decode(text, key, [ALGORITHM]))
-    except _UNREADABLE as error:
-        raise TokenInvalid(str(error)) from None
-    if not isinstance(claims, dict):
-        raise TokenInvalid("the claims are no object")
-    return claims
-
-
-# PyJWT lets some exceptions of its parsers through.
-_UNREADABLE: Final = (jwt.PyJWTError, binascii.Error, ValueError, TypeError, RecursionError)
-
-
 def _check_common(
     claims: Mapping[str, Any], issuer: str, audience: str, lifetime: timedelta, now: datetime
 ) -> None:
     if claims.get("iss") != issuer:
         raise TokenInvalid("iss is another one")
-    if claims.get("aud") != audience:
-        raise TokenInvalid("aud is another one")
-    issued, expires = _moment(claims, "iat"), _moment(claims, "exp")
-    if not timedelta(0) < expires - issued <= lifetime:
-        raise TokenInvalid("valid for longer than such tokens are")
-    if issued > now + ALLOWED_SKEW:
-        raise TokenInvalid("issued in the future")
-    if now >= expires + ALLOWED_SKEW:
-        raise TokenExpired("too old")
+    check_audience(claims, audience)
+    check_lifetime(claims, lifetime, now)
 
 
 def _account(claims: Mapping[str, Any], name: str) -> DomainAccount:
     account = claims.get(name)
     if not isinstance(account, dict):
         raise TokenInvalid(f"{name} is no object")
-    principal, realm = _text(account, "principal"), _text(account, "realm")
+    principal, realm = text_of(account, "principal"), text_of(account, "realm")
     if not principal.endswith(f"@{realm}"):
         raise TokenInvalid(f"{name}: the principal is not of the realm")
     return DomainAccount(
-        principal, realm, _text(account, "login"), _optional(account, "sid"), _optional(account, "guid")
+        principal,
+        realm,
+        text_of(account, "login"),
+        optional_text(account, "sid"),
+        optional_text(account, "guid"),
     )
-
-
-def _optional(claims: Mapping[str, Any], name: str) -> str | None:
-    return _text(claims, name) if name in claims else None
-
-
-def _text(claims: Mapping[str, Any], name: str) -> str:
-    value = claims.get(name)
-    if not isinstance(value, str) or not value or len(value) > MAX_TEXT_CHARACTERS or not value.isprintable():
-        raise TokenInvalid(f"{name} is no text of 1 to {MAX_TEXT_CHARACTERS} characters")
-    return value
 
 
 def _thumbprint(claims: Mapping[str, Any]) -> str:
     confirmation = claims.get("cnf")
     if not isinstance(confirmation, dict):
         raise TokenInvalid("cnf is no object")
-    value = _text(confirmation, "spki#S256")
-    if len(value) != THUMBPRINT_CHARACTERS:
-        raise TokenInvalid("cnf is no thumbprint")
-    return value
-
-
-def _moment(claims: Mapping[str, Any], name: str) -> datetime:
-    value = claims.get(name)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TokenInvalid(f"{name} is no whole number")
-    try:
-        return datetime.fromtimestamp(value, UTC)
-    except (OverflowError, ValueError, OSError):
-        raise TokenInvalid(f"{name} is no time") from None
+    return thumbprint_of(confirmation, "spki#S256")

@@ -23,6 +23,7 @@ class IdKind(StrEnum):
     ZONE = "nzo"
     API_TOKEN = "00T"  # noqa: S105 - the kind of an id, not a secret
     AUTHORITY = "aut"
+    IWA = "iwa"
 
 
 def new_id(kind: IdKind, random: bytes) -> str:

@@ -43,6 +43,7 @@ class User:
     last_updated: datetime
     status_changed: datetime | None = None
     external: Mapping[str, object] = field(default_factory=dict)  # what the source calls the user
+    directory_key: str | None = None  # unique; the directory's account with which they enrolled first
 
     @property
     def login_key(self) -> str:
@@ -99,6 +100,7 @@ class Device:
     last_updated: datetime
     serial_number: str | None = None
     profile: Mapping[str, object] = field(default_factory=dict)
+    directory_key: str | None = None  # unique; the directory's account of a computer that enrolled by it
 
     @property
     def active(self) -> bool:

@@ -79,6 +79,26 @@ class CaSettings:
     pkcs11_pin_file: str | None = None
 
 
+class AttestationMode(StrEnum):
+    """What a TPM's word about a key counts."""
+
+    NONE = "none"  # it is not looked at
+    ACCEPTED = "accepted"  # who has it verified gets a certificate that says so
+    REQUIRED = "required"  # nobody else gets one
+
+
+@dataclass(frozen=True, slots=True)
+class EnrollmentSettings:
+    """How computers of a domain get certificates of the CA in the store."""
+
+    create_users: bool = False  # for whom a directory vouches, and who is not known yet
+    renew_anywhere: bool = True  # with the certificate alone, without Kerberos
+    grace: timedelta = timedelta(days=14)  # after a certificate's end; 0: none
+    attestation: AttestationMode = AttestationMode.ACCEPTED
+    tpm_vendor_authorities: tuple[str, ...] = ()  # PEM paths
+    max_per_hour: int = 6  # certificates of one device, and of one user
+
+
 @dataclass(frozen=True, slots=True)
 class SystemLogSettings:
     """What becomes of events between worker and store, and how long the store keeps them."""
@@ -210,6 +230,7 @@ class GatewaySettings:
     system_log: SystemLogSettings = SystemLogSettings()
     fleet: FleetSettings = FleetSettings()
     ca: CaSettings = field(default_factory=CaSettings)
+    enrollment: EnrollmentSettings = EnrollmentSettings()
     listen_http: tuple[Address, ...] = ()  # CRLs, certificates of authorities and OCSP, without TLS
     proxy_protocol: bool = False  # every connection begins with a PROXY header, version 2
 

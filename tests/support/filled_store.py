@@ -10,6 +10,7 @@ from support.org_values import (
     a_user,
     an_authority,
     an_event,
+    an_iwa,
     reserved,
 )
 
@@ -40,6 +41,7 @@ def fill(store: Store) -> None:
     with store.begin() as work:
         work.users.add(user)
         work.devices.add(device)
+        work.iwas.add(an_iwa())
         work.deleted_names.keep(NameKind.USER, "bob", NOW)
         work.groups.add(group)
         work.groups.add_member(group.id, user.id)

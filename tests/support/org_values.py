@@ -14,6 +14,7 @@ from gateway.model.issued import (
     CertificateStatus,
     IssuedCertificate,
 )
+from gateway.model.iwa import Iwa, IwaStatus
 from gateway.model.log_event import Actor, LogEvent, Outcome, Severity, Target, Transaction
 from gateway.model.org import (
     Device,
@@ -97,6 +98,24 @@ def a_certificate(authority_id: str, serial_number: int, **others: Any) -> Issue
 def reserved(certificate: IssuedCertificate) -> IssuedCertificate:
     """The same before it was signed."""
     return replace(certificate, status=CertificateStatus.RESERVED, certificate_der=None, thumbprint=None)
+
+
+def an_iwa(name: str = "hq-1", **others: Any) -> Iwa:
+    made = next_id(IdKind.IWA)
+    iwa = Iwa(
+        id=made,
+        name=name,
+        url=f"https://{name}.corp.example.test/iwa",
+        public_jwk={"kty": "EC", "crv": "P-256", "x": made, "y": made},
+        key_id=f"key of {made}",
+        version="1.0.0",
+        realms=["CORP.EXAMPLE.TEST"],
+        status=IwaStatus.ENABLED,
+        is_primary=False,
+        created=NOW,
+        last_updated=NOW,
+    )
+    return replace(iwa, **others)
 
 
 def an_event(event_type: str = "pki.cert.revoke", *targets: str, **others: Any) -> LogEvent:

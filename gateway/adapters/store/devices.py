@@ -22,7 +22,8 @@ class Devices:
         self._statements = statements
 
     def add(self, device: Device) -> None:
-        """Raises AlreadyExists with ``devices.certificate_name`` or ``devices.id``."""
+        """Raises AlreadyExists with ``devices.certificate_name``, ``devices.directory_key`` or
+        ``devices.id``."""
         self._statements.insert(_TABLE, _DEVICES.values(device))
 
     def add_many(self, devices: Iterable[Device]) -> None:
@@ -34,6 +35,9 @@ class Devices:
 
     def by_certificate_name(self, name: str, *, lock: bool = False) -> Device | None:
         return self._one(_TABLE.c.certificate_name == name, lock)
+
+    def by_directory_key(self, key: str, *, lock: bool = False) -> Device | None:
+        return self._one(_TABLE.c.directory_key == key, lock)
 
     def by_ids(self, device_ids: Iterable[str]) -> dict[str, Device]:
         """Those that exist, by their ids. At most some thousands at once."""

@@ -8,6 +8,7 @@ from gateway.adapters.store.devices import Devices
 from gateway.adapters.store.feed import Feed
 from gateway.adapters.store.gateways import Gateways
 from gateway.adapters.store.groups import Groups
+from gateway.adapters.store.iwas import Iwas
 from gateway.adapters.store.log import Log
 from gateway.adapters.store.one_use import OneUse
 from gateway.adapters.store.org_settings import OrgSettings
@@ -26,6 +27,7 @@ class View:
         self.users = Users(statements)
         self.groups = Groups(statements)
         self.devices = Devices(statements)
+        self.iwas = Iwas(statements)
         self.deleted_names = DeletedNames(statements)
         self.certificates = Certificates(statements)
         self.authorities = Authorities(statements)

@@ -7,6 +7,7 @@ name comes first.
 from typing import Final
 
 from sqlalchemy import (
+    Boolean,
     Column,
     ForeignKey,
     Index,
@@ -21,6 +22,7 @@ from sqlalchemy import (
 from gateway.adapters.store.columns import BigNumber, Document, Enumerated, Moment, SerialHex, Words
 from gateway.model.changes import ChangeKind
 from gateway.model.issued import AuthorityKind, AuthorityStatus, CertificateStatus, RevocationReason
+from gateway.model.iwa import IwaStatus
 from gateway.model.org import (
     DeviceStatus,
     GroupType,
@@ -67,6 +69,7 @@ users = Table(
     Column("created", Moment, nullable=False),
     Column("last_updated", Moment, nullable=False),
     Column("status_changed", Moment),
+    Column("directory_key", Words, unique=True),
 )
 Index(None, users.c.status)
 
@@ -101,8 +104,28 @@ devices = Table(
     Column("profile", Document, nullable=False),
     Column("created", Moment, nullable=False),
     Column("last_updated", Moment, nullable=False),
+    Column("directory_key", Words, unique=True),
 )
 Index(None, devices.c.status)
+
+iwas = Table(
+    "iwas",
+    metadata,
+    Column("id", Words, primary_key=True),
+    Column("name", Words, nullable=False, unique=True),
+    Column("url", Words, nullable=False),
+    Column("public_jwk", Document, nullable=False),
+    Column("key_id", Words, nullable=False, unique=True),
+    Column("version", Words, nullable=False),
+    Column("realms", Document, nullable=False),
+    Column("status", Enumerated(IwaStatus), nullable=False),
+    Column("is_primary", Boolean, nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("last_updated", Moment, nullable=False),
+    Column("last_seen", Moment),
+    Column("health", Document, nullable=False),
+    Column("online", Boolean, nullable=False),
+)
 
 deleted_names = Table(
     "deleted_names",

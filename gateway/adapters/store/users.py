@@ -19,7 +19,7 @@ class Users:
         self._statements = statements
 
     def add(self, user: User) -> None:
-        """Raises AlreadyExists with ``users.login_key`` or ``users.id``."""
+        """Raises AlreadyExists with ``users.login_key``, ``users.directory_key`` or ``users.id``."""
         self._statements.insert(_TABLE, _values(user))
 
     def add_many(self, users: Iterable[User]) -> None:
@@ -32,6 +32,9 @@ class Users:
     def by_login(self, login: str, *, lock: bool = False) -> User | None:
         """Compared without case, as the user of an assertion is."""
         return self._one(_TABLE.c.login_key == login_key(login), lock)
+
+    def by_directory_key(self, key: str, *, lock: bool = False) -> User | None:
+        return self._one(_TABLE.c.directory_key == key, lock)
 
     def by_ids(self, user_ids: Iterable[str]) -> dict[str, User]:
         """Those that exist, by their ids. At most some thousands at once."""

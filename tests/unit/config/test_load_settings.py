@@ -12,11 +12,13 @@ from gateway.config.marked_yaml import load_marked
 from gateway.model.settings import (
     Address,
     AppSettings,
+    AttestationMode,
     AuthoritySettings,
     CaSettings,
     CertificateFiles,
     DeviceFrom,
     Enforcement,
+    EnrollmentSettings,
     FederationProtocol,
     GatewaySettings,
     IdentityProviderSettings,
@@ -140,6 +142,17 @@ def test_the_defaults_of_the_file_are_those_of_the_settings() -> None:
             "  ca: {certificate_lifetime: 90d, superseded: expire, passphrase_file: p}\n  authorities:\n",
             lambda s: s.ca,
             CaSettings(timedelta(days=90), revoke_superseded=False, passphrase_file="/etc/gateway/p"),
+        ),
+        (
+            "  authorities:\n",
+            "  enrollment: {grace: 0s, attestation: required, tpm_vendor_authorities: [tpm.pem]}\n"
+            "  authorities:\n",
+            lambda s: s.enrollment,
+            EnrollmentSettings(
+                grace=timedelta(0),
+                attestation=AttestationMode.REQUIRED,
+                tpm_vendor_authorities=("/etc/gateway/tpm.pem",),
+            ),
         ),
         ("workers: 1", "http: [0.0.0.0:80]", lambda s: s.listen_http, (Address("0.0.0.0", 80),)),
         ("workers: 1", "public_port: 443", lambda s: s.public_port, 443),
@@ -353,6 +366,12 @@ def test_a_wrong_value_is_named_with_its_line_and_key(old: str, new: str, compla
             "  authorities:\n",
             "  ca: {certificate_lifetime: 30d}\n  authorities:\n",
             "17: device_trust.ca.renew_before: is not shorter than certificate_lifetime",
+        ),
+        (
+            "  authorities:\n",
+            "  enrollment: {attestation: required}\n  authorities:\n",
+            "17: device_trust.enrollment.attestation: needs tpm_vendor_authorities: no TPM would ever be "
+            "believed",
         ),
         (
             "  workers: 1\n",

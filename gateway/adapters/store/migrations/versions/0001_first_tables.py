@@ -79,7 +79,9 @@ def upgrade() -> None:
         sa.Column("profile", DOCUMENT, nullable=False),
         sa.Column("created", MOMENT, nullable=False),
         sa.Column("last_updated", MOMENT, nullable=False),
+        sa.Column("directory_key", WORDS, nullable=True),
         sa.PrimaryKeyConstraint("id", name="pk_devices"),
+        sa.UniqueConstraint("directory_key", name="uq_devices_directory_key"),
         sa.UniqueConstraint("certificate_name", name="uq_devices_certificate_name"),
     )
     op.create_index("ix_devices_status", "devices", ["status"])
@@ -113,6 +115,26 @@ def upgrade() -> None:
         sa.Column("log_number", BIG_NUMBER, nullable=False),
         sa.Column("log_hash", BYTES, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_heads"),
+    )
+    op.create_table(
+        "iwas",
+        sa.Column("id", WORDS, nullable=False),
+        sa.Column("name", WORDS, nullable=False),
+        sa.Column("url", WORDS, nullable=False),
+        sa.Column("public_jwk", DOCUMENT, nullable=False),
+        sa.Column("key_id", WORDS, nullable=False),
+        sa.Column("version", WORDS, nullable=False),
+        sa.Column("realms", DOCUMENT, nullable=False),
+        sa.Column("status", WORDS, nullable=False),
+        sa.Column("is_primary", sa.Boolean(), nullable=False),
+        sa.Column("created", MOMENT, nullable=False),
+        sa.Column("last_updated", MOMENT, nullable=False),
+        sa.Column("last_seen", MOMENT, nullable=True),
+        sa.Column("health", DOCUMENT, nullable=False),
+        sa.Column("online", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_iwas"),
+        sa.UniqueConstraint("key_id", name="uq_iwas_key_id"),
+        sa.UniqueConstraint("name", name="uq_iwas_name"),
     )
     op.create_table(
         "log",
@@ -191,7 +213,9 @@ def upgrade() -> None:
         sa.Column("created", MOMENT, nullable=False),
         sa.Column("last_updated", MOMENT, nullable=False),
         sa.Column("status_changed", MOMENT, nullable=True),
+        sa.Column("directory_key", WORDS, nullable=True),
         sa.PrimaryKeyConstraint("id", name="pk_users"),
+        sa.UniqueConstraint("directory_key", name="uq_users_directory_key"),
         sa.UniqueConstraint("login_key", name="uq_users_login_key"),
     )
     op.create_index("ix_users_status", "users", ["status"])
