@@ -2,6 +2,7 @@
 
 from support.kerberos import kerberos, kerberos_forests
 from support.postgres import empty_postgres_url, postgres_cluster, postgres_url, store, store_url
+from support.samba import samba, samba_domain
 
 __all__ = [
     "empty_postgres_url",
@@ -9,6 +10,8 @@ __all__ = [
     "kerberos_forests",
     "postgres_cluster",
     "postgres_url",
+    "samba",
+    "samba_domain",
     "store",
     "store_url",
 ]

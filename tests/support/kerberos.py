@@ -55,6 +55,75 @@ class KerberosFailed(AssertionError):
     """A program of Kerberos refused; the message is what it said."""
 
 
+class KerberosClients:
+    """What uses some realms: by which configuration it finds them, and where its tickets are."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.configuration = directory / "krb5.conf"
+        self._numbers = count(1)
+        (directory / "replays").mkdir(0o700)
+
+    def new_file(self, name: str) -> Path:
+        return self.directory / f"{next(self._numbers)}-{name}"
+
+    def environment(self, cache: str | None = None) -> dict[str, str]:
+        """For a process that is to use these realms, and the tickets of ``cache``; without one it has
+        none."""
+        return {
+            "KRB5_CONFIG": str(self.configuration),
+            "KRB5CCNAME": cache or f"FILE:{self.directory}/nobody",
+            "KRB5RCACHEDIR": str(self.directory / "replays"),
+        }
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """This process uses these realms, and no tickets of its own."""
+        changed = self.environment()
+        before = {name: os.environ.get(name) for name in changed}
+        os.environ.update(changed)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
+
+    def negotiate(
+        self,
+        cache: str,
+        host: str = IWA_HOST,
+        *,
+        channel_bindings: bytes | None = None,
+        service: str = "HTTP",
+    ) -> bytes:
+        """A client's first SPNEGO token for a service, by the tickets of ``cache``; within `entered`.
+        ``channel_bindings`` is the application data, `tls-server-end-point:…`. Raises gssapi's GSSError
+        where the KDC refuses."""
+        return self.client(cache, host, channel_bindings=channel_bindings, service=service).step() or b""
+
+    def client(
+        self,
+        cache: str,
+        host: str = IWA_HOST,
+        *,
+        channel_bindings: bytes | None = None,
+        service: str = "HTTP",
+    ) -> gssapi.SecurityContext:
+        """The same before its first step, for the answer to be checked: it wants mutual authentication."""
+        bindings = None if channel_bindings is None else ChannelBindings(application_data=channel_bindings)
+        return gssapi.SecurityContext(
+            name=gssapi.Name(f"{service}@{host}", gssapi.NameType.hostbased_service),
+            creds=gssapi.Credentials(usage="initiate", store={"ccache": cache}),
+            mech=SPNEGO,
+            usage="initiate",
+            flags=gssapi.RequirementFlag.mutual_authentication,
+            channel_bindings=bindings,
+        )
+
+
 class Realm:
     """One forest: its database and its KDC."""
 
@@ -176,16 +245,13 @@ class Realm:
         return done.stdout
 
 
-class Forests:
+class Forests(KerberosClients):
     """Both realms, and the configuration by which clients find them."""
 
     def __init__(self) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix="dt-krb-"))
-        self.configuration = self.directory / "krb5.conf"
-        self._numbers = count(1)
+        super().__init__(Path(tempfile.mkdtemp(prefix="dt-krb-")))
         self.corp = Realm(CORP, self)
         self.partner = Realm(PARTNER, self)
-        (self.directory / "replays").mkdir(0o700)
         self.configuration.write_text(self._client_configuration())
 
     @classmethod
@@ -223,65 +289,6 @@ class Forests:
         for realm in self.realms:
             realm.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
-
-    def new_file(self, name: str) -> Path:
-        return self.directory / f"{next(self._numbers)}-{name}"
-
-    def environment(self, cache: str | None = None) -> dict[str, str]:
-        """For a process that is to use these forests, and the tickets of ``cache``; without one it has
-        none."""
-        return {
-            "KRB5_CONFIG": str(self.configuration),
-            "KRB5CCNAME": cache or f"FILE:{self.directory}/nobody",
-            "KRB5RCACHEDIR": str(self.directory / "replays"),
-        }
-
-    @contextmanager
-    def entered(self) -> Iterator[None]:
-        """This process uses these forests, and no tickets of its own."""
-        changed = self.environment()
-        before = {name: os.environ.get(name) for name in changed}
-        os.environ.update(changed)
-        try:
-            yield
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    del os.environ[name]
-                else:
-                    os.environ[name] = value
-
-    def negotiate(
-        self,
-        cache: str,
-        host: str = IWA_HOST,
-        *,
-        channel_bindings: bytes | None = None,
-        service: str = "HTTP",
-    ) -> bytes:
-        """A client's first SPNEGO token for a service, by the tickets of ``cache``; within `entered`.
-        ``channel_bindings`` is the application data, `tls-server-end-point:…`. Raises gssapi's GSSError
-        where the KDC refuses."""
-        return self.client(cache, host, channel_bindings=channel_bindings, service=service).step() or b""
-
-    def client(
-        self,
-        cache: str,
-        host: str = IWA_HOST,
-        *,
-        channel_bindings: bytes | None = None,
-        service: str = "HTTP",
-    ) -> gssapi.SecurityContext:
-        """The same before its first step, for the answer to be checked: it wants mutual authentication."""
-        bindings = None if channel_bindings is None else ChannelBindings(application_data=channel_bindings)
-        return gssapi.SecurityContext(
-            name=gssapi.Name(f"{service}@{host}", gssapi.NameType.hostbased_service),
-            creds=gssapi.Credentials(usage="initiate", store={"ccache": cache}),
-            mech=SPNEGO,
-            usage="initiate",
-            flags=gssapi.RequirementFlag.mutual_authentication,
-            channel_bindings=bindings,
-        )
 
     def _client_configuration(self) -> str:
         realms = "".join(f"  {r.name} = {{\n    kdc = 127.0.0.1:{r.port}\n  }}\n" for r in self.realms)
