@@ -24,10 +24,18 @@ class ComputerRule(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RealmSettings:
-    """``login`` makes a person's login: `upn`, `principal`, or a pattern with `{name}` in it."""
+    """``login`` makes a person's login: `upn`, `principal`, or a pattern with `{name}` in it.
+
+    What a realm's domain controllers write into a ticket they could write of anybody. ``upn_suffixes`` are
+    what its user principal names may end with behind the `@`, in lower case (None: anything),
+    ``domain_sid`` what its accounts' SIDs begin with (None: what they began with first, as long as no other
+    realm's do).
+    """
 
     realm: str
     login: str
+    upn_suffixes: tuple[str, ...] | None = None
+    domain_sid: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +101,9 @@ class IwaSettings:
     keys: str
     trusted_proxies: tuple[IPNetwork, ...]
     limits: IwaLimits
+
+    def realm(self, name: str) -> RealmSettings | None:
+        return next((each for each in self.realms if each.realm == name), None)
 
     def directory_of(self, realm: str) -> DirectorySettings | None:
         return next((each for each in self.directories if each.realm == realm), None)
