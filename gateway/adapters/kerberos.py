@@ -17,7 +17,7 @@ from gssapi.raw.misc import GSSError
 
 from gateway.adapters.key_files import KeyFileRefused, read_key_file
 from gateway.enrollment.refusals import EnrollmentRefusal, EnrollmentRefused
-from gateway.services.tickets import AcceptedTicket
+from gateway.enrollment.tickets import AcceptedTicket
 
 _SPNEGO: Final = gssapi.OID.from_int_seq("1.3.6.1.5.5.2")
 _KERBEROS: Final = gssapi.OID.from_int_seq("1.2.840.113554.1.2.2")
