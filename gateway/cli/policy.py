@@ -171,6 +171,7 @@ def run_lint(
     default=DeviceTrust.UNKNOWN.value,
     show_default=True,
 )
+@click.option("--hardware-key", is_flag=True, help="The trusted device has its key in a TPM.")
 @_client_conditions
 @_zones_from
 @_zone
@@ -184,6 +185,7 @@ def run_explain(
     client: str | None,
     platform: str | None,
     device_trust: str,
+    hardware_key: bool,
     client_conditions: bool | None,
     zones_from: str | None,
     zone_options: tuple[str, ...],
@@ -191,7 +193,7 @@ def run_explain(
 ) -> None:
     """Say how POLICY answers one sign-on: each rule, each condition, the decision.
 
-    With --device-trust unknown (the default): both answers, and whether the device is asked.
+    With --device-trust unknown (the default): all answers, and whether the device is asked.
 
     \b
     Examples:
@@ -207,7 +209,10 @@ def run_explain(
             address = ip_address(ip)
         except ValueError:
             raise Unusable(f"--ip: {printable(ip)} is not an IP address") from None
-    request = SignOnRequest(user, frozenset(groups), address, *claimed, DeviceTrust(device_trust))
+        trust = DeviceTrust(device_trust)
+        if hardware_key and trust is not DeviceTrust.TRUSTED:
+            raise Unusable("--hardware-key: needs --device-trust trusted; no other device's key is known")
+    request = SignOnRequest(user, frozenset(groups), address, *claimed, trust, hardware_key)
     explanation = explain(file.policy, request, zones or {})
     if as_json_output:
         _print_json(as_json(explanation))
@@ -284,7 +289,8 @@ def _difference(result: CaseResult) -> str:
         )
         prompt = f", factor prompt {wanted} but got {got}"
     return (
-        f"{request.user} on {request.client}, {request.platform}, {request.device_trust}:"
+        f"{request.user} on {request.client}, {request.platform}, {request.device_trust}"
+        f"{' with a hardware key' if request.hardware_key else ''}:"
         f" expected {expect.access} by {expect.rule}, got {decision.access} by {decided_by(decision)}{prompt}"
     )
 

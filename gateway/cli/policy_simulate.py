@@ -201,7 +201,8 @@ def _groups(view: View, login: str) -> frozenset[str] | None:
 
 def _sentence(difference: Difference) -> str:
     request = difference.sign_on.request
-    device = "device not asked" if request.device_trust is DeviceTrust.UNKNOWN else request.device_trust
+    device = "device not asked" if request.device_trust is DeviceTrust.UNKNOWN else str(request.device_trust)
+    device += " with a hardware key" if request.hardware_key else ""
     by = "the default" if difference.rule is None else f"rule {printable(difference.rule)}"
     return (
         f"{difference.sign_on.published.isoformat(timespec='seconds')} {printable(request.user)}"
@@ -215,7 +216,7 @@ def _summary(result: Replay, unread: int) -> Iterator[str]:
     if result.unknown_groups:
         yield f"{result.unknown_groups} depend on groups, which were not logged (see --groups-of-store)"
     if result.unknown_device:
-        yield f"{result.unknown_device} depend on the device, which was not asked at the time"
+        yield f"{result.unknown_device} depend on the device, which was not asked at the time, or on its key"
     if unread:
         yield f"{unread} lines are no events of the System Log"
 
@@ -235,6 +236,7 @@ def _result(result: Replay, unread: int) -> dict[str, Any]:
                 "client": each.sign_on.request.client.value,
                 "platform": each.sign_on.request.platform.value,
                 "device_trust": each.sign_on.request.device_trust.value,
+                "hardware_key": each.sign_on.request.hardware_key,
                 "before": each.before.value,
                 "after": each.after.value,
                 "rule": each.rule,

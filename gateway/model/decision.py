@@ -49,6 +49,7 @@ class SignOnRequest:
     client: Client
     platform: Platform
     device_trust: DeviceTrust
+    hardware_key: bool = False  # True only where the device is trusted
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ class VerifiedDevice:
     certificate_thumbprint: str  # x5t#S256, base64url without padding (RFC 8705 §3.1)
     certification_path: tuple[CertificateId, ...]  # end entity first, without the trust anchor
     not_after: datetime  # the earliest end of validity on the path, aware UTC
+    hardware_key: bool = False  # the built-in authority has verified that the key is in a TPM
 
 
 @dataclass(frozen=True, slots=True)

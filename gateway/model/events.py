@@ -32,6 +32,7 @@ class SignOnDecided:
     flow_id: str | None
     monitored: tuple[str, ...]
     session: bool  # True: a request of a running session, False: a sign-on
+    hardware_key: bool = False  # of a trusted device: the authority has verified that the key is in a TPM
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ class ChallengeAnswered:
     certificate_thumbprint: str | None
     ip: str
     user: str | None = None  # whom a trusted certificate names
+    hardware_key: bool = False
 
 
 @dataclass(frozen=True, slots=True)

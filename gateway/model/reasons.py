@@ -52,6 +52,8 @@ class TicketReason(StrEnum):
 
 DEFAULT_RULE = "DEFAULT_RULE"
 POLICY_ERROR = "POLICY_ERROR"
+# The device is trusted, and would be let in if its key were in a TPM.
+NO_HARDWARE_KEY = "NO_HARDWARE_KEY"
 # The System Log takes no further event, so that nobody would know of the sign-on.
 SYSTEM_LOG_FULL = "SYSTEM_LOG_FULL"
 

@@ -89,6 +89,11 @@ def _extended_key_usage(certificate: Certificate, intended: Intended) -> bool:
     )
 
 
+def _certificate_policies(certificate: Certificate, intended: Intended) -> bool:
+    found = certificate.extensions.policy.policies or frozenset()
+    return found == frozenset(intended.profile.certificate_policies)
+
+
 def _device(certificate: Certificate, intended: Intended) -> bool:
     if intended.device is None:
         return not certificate.extensions.subject_alt_names
@@ -128,6 +133,7 @@ _RULES: dict[str, Rule] = {
     "its basic constraints are not those of its profile (RFC 5280 §4.2.1.9)": _basic_constraints,
     "its key usage is not that of its profile (RFC 5280 §4.2.1.3)": _key_usage,
     "its extended key usage is not that of its profile (RFC 5280 §4.2.1.12)": _extended_key_usage,
+    "its certificate policies are not those of its profile (RFC 5280 §4.2.1.4)": _certificate_policies,
     "it does not name the device that it is for": _device,
     "it does not name the user that it is for": _user,
     "it names somebody else as well": _no_other_names,

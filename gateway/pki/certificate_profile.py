@@ -8,6 +8,9 @@ from datetime import timedelta
 
 CLIENT_AUTH = "1.3.6.1.5.5.7.3.2"
 OCSP_SIGNING = "1.3.6.1.5.5.7.3.9"
+# tcg-cap-verifiedTPMFixed (TCG OID Registry 1.00, revision 0.74): whoever issued it has verified that the key
+# has the attribute fixedTPM, that is, that it cannot leave its TPM.
+VERIFIED_TPM_FIXED = "2.23.133.11.1.2"
 
 # A certificate begins a little before it was made, for devices and gateways whose clocks are behind.
 BACKDATED_BY = timedelta(minutes=5)
@@ -24,10 +27,19 @@ class CertificateProfile:
     path_length: int | None = None
     digital_signature: bool = True
     extended_key_usage: tuple[str, ...] = ()
+    certificate_policies: tuple[str, ...] = ()
 
 
 # TLS 1.3 and the ECDHE suites of TLS 1.2 need digitalSignature and nothing else (RFC 8446 §4.4.2.2).
 DEVICE = CertificateProfile("device", timedelta(days=365), extended_key_usage=(CLIENT_AUTH,))
+
+# For keys that were attested (`gateway.enrollment.attestation`), and no others.
+HARDWARE_DEVICE = CertificateProfile(
+    "hardware-device",
+    DEVICE.lifetime,
+    extended_key_usage=DEVICE.extended_key_usage,
+    certificate_policies=(VERIFIED_TPM_FIXED,),
+)
 
 # The extended key usages of an authority bound those of what it issues: whoever steals this key can still not
 # make a server certificate. It signs OCSP answers itself, hence digitalSignature.

@@ -212,6 +212,12 @@ def _extensions(
     if profile.extended_key_usage:
         usages = [x509.ObjectIdentifier(usage) for usage in profile.extended_key_usage]
         values.append((x509.ExtendedKeyUsage(usages), False))
+    if profile.certificate_policies:
+        policies = [
+            x509.PolicyInformation(x509.ObjectIdentifier(policy), None)
+            for policy in profile.certificate_policies
+        ]
+        values.append((x509.CertificatePolicies(policies), False))
     if names:
         values.append((x509.SubjectAlternativeName(names), False))
     if publication.crls:

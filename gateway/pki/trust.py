@@ -17,6 +17,7 @@ from gateway.model.device import CertificateId, NotTrusted, PeerCertificate, Tru
 from gateway.model.reasons import TrustReason
 from gateway.pki.authority import Authority, TrustSnapshot
 from gateway.pki.certificate import Certificate, CertificateRejected, parse_certificate
+from gateway.pki.certificate_profile import VERIFIED_TPM_FIXED
 from gateway.pki.identity import device_of, user_of
 from gateway.pki.own_revocations import OwnRevocations
 from gateway.pki.path import CertificationPath, SearchBudget, build_path
@@ -100,11 +101,11 @@ def recheck(device: VerifiedDevice, trust: TrustSnapshot, now: datetime) -> Trus
     if trust.own.is_inactive_device(device.device):
         return _not_trusted(device, _DEVICE_IS_INACTIVE.reason, _DEVICE_IS_INACTIVE.detail)
     required = authority.settings.user_binding_required
-    return (
-        device
-        if device.user_binding_required == required
-        else replace(device, user_binding_required=required)
-    )
+    # An authority that took the name of the built-in one has verified no key.
+    hardware_key = device.hardware_key and authority.settings.builtin
+    if device.user_binding_required == required and device.hardware_key == hardware_key:
+        return device
+    return replace(device, user_binding_required=required, hardware_key=hardware_key)
 
 
 def bind_user(verdict: TrustVerdict, user: str, own: OwnRevocations | None) -> TrustVerdict:
@@ -187,6 +188,7 @@ def _checked(path: CertificationPath, authority: Authority) -> CheckedPath:
             certificate_thumbprint=end_entity.thumbprint,
             certification_path=path.certificate_ids,
             not_after=path.not_after,
+            hardware_key=authority.settings.builtin and _says_hardware_key(end_entity),
         )
     except CertificateRejected as rejected:
         device = _device_for_log(end_entity, authority)
@@ -199,6 +201,12 @@ def _checked(path: CertificationPath, authority: Authority) -> CheckedPath:
         not_after=path.not_after,
         verdict=verdict,
     )
+
+
+def _says_hardware_key(end_entity: Certificate) -> bool:
+    """Whether its issuer has verified that the key is in a TPM. Only of our own authority is it known what it
+    verifies before it says so."""
+    return VERIFIED_TPM_FIXED in (end_entity.extensions.policy.policies or ())
 
 
 def _device_for_log(end_entity: Certificate, authority: Authority) -> str | None:

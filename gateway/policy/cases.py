@@ -1,7 +1,8 @@
 """Case tables: request → expected decision, kept beside a policy as ``NAME.cases.yaml``.
 
 A table is a list of ``{request: {user, groups, ip, client, platform, device_trust}, expect: {access,
-rule}}``. In the place of ``client`` and ``platform`` a request may give the ``user_agent`` they are read
+rule}}``. A trusted device may have its key in hardware: ``hardware_key: true`` (left out: false).
+In the place of ``client`` and ``platform`` a request may give the ``user_agent`` they are read
 from (nothing for a missing one). ``expect`` may add ``prompt_for_factor``: ``none``, or as a rule writes
 it; left out, the prompt is not compared. A table whose policy names zones is written
 ``{zones: [{name, cidrs}], cases: […]}``.
@@ -131,7 +132,7 @@ def _case(raw: object, path: KeyPath) -> Case:
 
 
 def _request(raw: object, path: KeyPath) -> SignOnRequest:
-    known = (*_COMMON_KEYS, *_CLAIM_KEYS, "user_agent")
+    known = (*_COMMON_KEYS, *_CLAIM_KEYS, "user_agent", "hardware_key")
     request = read_mapping(raw, path, known=known, required=_COMMON_KEYS)
     if "user_agent" in request:
         both = [key for key in _CLAIM_KEYS if key in request]
@@ -147,14 +148,25 @@ def _request(raw: object, path: KeyPath) -> SignOnRequest:
         read_mapping(request, path, known=known, required=_CLAIM_KEYS)
         client = read_choice(request["client"], (*path, "client"), Client)
         platform = read_choice(request["platform"], (*path, "platform"), Platform)
+    trust = DeviceTrust(read_choice(request["device_trust"], (*path, "device_trust"), KnownTrust))
     return SignOnRequest(
         user=read_text(request["user"], (*path, "user"), limit=MAX_MEMBER_CHARACTERS),
         groups=frozenset(read_names(request["groups"], (*path, "groups"))),
         ip=_address(request["ip"], (*path, "ip")),
         client=client,
         platform=platform,
-        device_trust=DeviceTrust(read_choice(request["device_trust"], (*path, "device_trust"), KnownTrust)),
+        device_trust=trust,
+        hardware_key=_hardware_key(request.get("hardware_key", False), trust, (*path, "hardware_key")),
     )
+
+
+def _hardware_key(raw: object, trust: DeviceTrust, path: KeyPath) -> bool:
+    if not isinstance(raw, bool):
+        raise PolicyInvalid(PolicyProblem.WRONG_TYPE, path, f"expected true or false, got {kind_of(raw)}")
+    if raw and trust is not DeviceTrust.TRUSTED:
+        detail = "only a trusted device's key is known to be in hardware; set device_trust: trusted"
+        raise PolicyInvalid(PolicyProblem.HARDWARE_WITHOUT_TRUST, path, detail)
+    return raw
 
 
 def _expectation(raw: object, path: KeyPath) -> Expectation:

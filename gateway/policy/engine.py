@@ -27,29 +27,39 @@ MAX_DETAIL_CHARACTERS: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What the policy says of one request with a trusted and with an untrusted device."""
+    """What the policy says of one request with a trusted device, with an untrusted one, and with a trusted
+    one whose key is in hardware."""
 
     trusted: Decision
     not_trusted: Decision
+    hardware_key: Decision
 
     @property
     def needs_challenge(self) -> bool:
         """The outcome depends on the device: access or factor prompt differ. A different rule with the
         same outcome is not worth a round trip to the user."""
-        return (self.trusted.access, self.trusted.prompt_for_factor) != (
-            self.not_trusted.access,
-            self.not_trusted.prompt_for_factor,
-        )
+        return self.key_matters or not same_outcome(self.trusted, self.not_trusted)
+
+    @property
+    def key_matters(self) -> bool:
+        """The outcome depends on where a trusted device has its key."""
+        return not same_outcome(self.trusted, self.hardware_key)
 
     @property
     def monitor_differs(self) -> bool:
         """Only the answer of the device would tell which monitor rules match."""
-        return self.trusted.monitored != self.not_trusted.monitored
+        found = self.not_trusted.monitored
+        return self.trusted.monitored != found or self.hardware_key.monitored != found
 
     @property
     def settled(self) -> Decision | None:
         """The decision to act on without asking the device; None where it has to be asked."""
         return None if self.needs_challenge else self.not_trusted
+
+
+def same_outcome(one: Decision, other: Decision) -> bool:
+    """Whether the person meets with the same, by whichever rule."""
+    return one is other or (one.access, one.prompt_for_factor) == (other.access, other.prompt_for_factor)
 
 
 def evaluate(policy: Policy, request: SignOnRequest, zones: Zones, *, trace: bool = False) -> Decision:
@@ -94,17 +104,23 @@ def evaluate(policy: Policy, request: SignOnRequest, zones: Zones, *, trace: boo
 
 
 def evaluate_both(policy: Policy, request: SignOnRequest, zones: Zones, *, trace: bool = False) -> Answers:
-    """Decide for a device that turns out trusted and for one that does not; what the request says of
-    the device's trust is not read."""
-    return Answers(
-        evaluate(policy, with_trust(request, DeviceTrust.TRUSTED), zones, trace=trace),
-        evaluate(policy, with_trust(request, DeviceTrust.NOT_TRUSTED), zones, trace=trace),
+    """Decide for a device that turns out trusted, with each kind of key, and for one that does not; what the
+    request says of the device is not read."""
+    trusted = evaluate(policy, with_trust(request, DeviceTrust.TRUSTED), zones, trace=trace)
+    not_trusted = evaluate(policy, with_trust(request, DeviceTrust.NOT_TRUSTED), zones, trace=trace)
+    hardware_key = trusted
+    if policy.tells_keys_apart:
+        hardware_key = evaluate(
+            policy, with_trust(request, DeviceTrust.TRUSTED, hardware_key=True), zones, trace=trace
+        )
+    return Answers(trusted, not_trusted, hardware_key)
+
+
+def with_trust(request: SignOnRequest, trust: DeviceTrust, *, hardware_key: bool = False) -> SignOnRequest:
+    """The same request of another device (`dataclasses.replace` takes twice as long)."""
+    return SignOnRequest(
+        request.user, request.groups, request.ip, request.client, request.platform, trust, hardware_key
     )
-
-
-def with_trust(request: SignOnRequest, trust: DeviceTrust) -> SignOnRequest:
-    """The same request with another trust (`dataclasses.replace` takes twice as long)."""
-    return SignOnRequest(request.user, request.groups, request.ip, request.client, request.platform, trust)
 
 
 def trace_rule(rule: Rule, request: SignOnRequest, zones: Zones) -> RuleTrace:

@@ -15,6 +15,7 @@ class PolicyProblem(StrEnum):
     OUT_OF_RANGE = "out_of_range"
     SELECTS_NOBODY = "selects_nobody"
     TRUST_CANNOT_BE_SHOWN = "trust_cannot_be_shown"
+    HARDWARE_WITHOUT_TRUST = "hardware_without_trust"
     NO_CLIENT_CONDITIONS = "no_client_conditions"
     UNKNOWN_ZONE = "unknown_zone"
     PLUG_IN_FAILED = "plug_in_failed"

@@ -28,7 +28,7 @@ class RuleExplanation:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """``answer`` is a decision where the request says what the device is, else both answers."""
+    """``answer`` is a decision where the request says what the device is, else all answers."""
 
     policy: Policy
     request: SignOnRequest
@@ -72,6 +72,8 @@ def _lines(explanation: Explanation) -> Iterator[str]:
         yield f"=> {_sentence(answer)}"
         return
     yield f"=> with a trusted device: {_sentence(answer.trusted)}"
+    if explanation.policy.tells_keys_apart:
+        yield f"=> with a trusted device whose key is in hardware: {_sentence(answer.hardware_key)}"
     yield f"=> without one: {_sentence(answer.not_trusted)}"
     needed = answer.needs_challenge
     yield "=> the device is asked for its certificate" if needed else "=> the same either way: no challenge"
@@ -106,6 +108,7 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
     else:
         decided = {
             "trusted": decision_json(answer.trusted),
+            "trusted_with_hardware_key": decision_json(answer.hardware_key),
             "not_trusted": decision_json(answer.not_trusted),
             "needs_challenge": answer.needs_challenge,
         }
@@ -119,6 +122,7 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
             "client": request.client.value,
             "platform": request.platform.value,
             "device_trust": request.device_trust.value,
+            "hardware_key": request.hardware_key,
         },
         "rules": [_rule_json(part) for part in explanation.rules],
         **decided,

@@ -41,6 +41,8 @@ def normal_rule(rule: Document) -> dict[str, Any]:
             normal[key] = list(rule[key])
     if rule.get("device_trust", "any") != "any":
         normal["device_trust"] = rule["device_trust"]
+    if rule.get("hardware_key", "any") != "any":
+        normal["hardware_key"] = rule["hardware_key"]
     for key in sorted(plug_in_keys(rule)):
         normal[key] = rule[key]
     normal["access"] = _access(rule["access"])
@@ -86,7 +88,7 @@ def duration_text(minutes: int) -> str:
 
 def _key_order(rule: Document, added: Document) -> list[str]:
     keys = {*rule, *added}
-    order = ("id", "name", "people", "location", "clients", "platforms", "device_trust")
+    order = ("id", "name", "people", "location", "clients", "platforms", "device_trust", "hardware_key")
     last = ("access", "status")
     middle = sorted(keys - {*order, *last})
     return [key for key in (*order, *middle, *last) if key in keys]

@@ -5,7 +5,7 @@ macOS. So ``device_trust: trusted`` and ``not_trusted`` are refused in a rule th
 ActiveSync or legacy auth, other mobile or other desktop, as Okta Device Trust's form does by greying
 them out. What is left out selects everything, so such a rule has to list its platforms, and, for an
 app with client conditions, its clients. Without client conditions every client counts as a browser,
-and only the platforms are looked at.
+and only the platforms are looked at. ``hardware_key: required`` stands beside ``device_trust: trusted`` only.
 """
 
 from collections.abc import Mapping, Set
@@ -21,6 +21,7 @@ from gateway.policy.access import read_access
 from gateway.policy.conditions import BUILT_IN_KEYS, Condition, ConditionParsers
 from gateway.policy.conditions.clients import Clients
 from gateway.policy.conditions.device_trust import DeviceTrustCondition, RequiredTrust
+from gateway.policy.conditions.hardware_key import HardwareKey, RequiredKey
 from gateway.policy.conditions.location import Location
 from gateway.policy.conditions.people import EVERYONE, People
 from gateway.policy.conditions.platforms import Platforms
@@ -72,12 +73,15 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The first rule that matches decides; ``default`` is the built-in last rule."""
+    """The first rule that matches decides; ``default`` is the built-in last rule. ``tells_keys_apart``: a
+    trusted device may be answered otherwise where its key is in hardware, as a condition asks or a plug-in's
+    may."""
 
     name: str
     default: Access
     rules: tuple[Rule, ...]
     client_conditions: bool
+    tells_keys_apart: bool = False
 
     @property
     def default_decision(self) -> Decision:
@@ -124,10 +128,12 @@ def compile_policy(
         try:
             _check_clients(rule, client_conditions)
             _check_trust(rule, client_conditions)
+            _check_hardware_key(rule)
             _check_zones(rule, zone_names)
         except PolicyInvalid as error:
             raise error.under(("rules", index), rule.name) from None
-    return Policy(name, default, tuple(rules), client_conditions)
+    tells_keys_apart = any(_looks_at_key(rule) for rule in rules)
+    return Policy(name, default, tuple(rules), client_conditions, tells_keys_apart)
 
 
 def referenced_groups(policy: Policy) -> frozenset[str]:
@@ -234,6 +240,27 @@ def _check_trust(rule: Rule, client_conditions: bool) -> None:
     )
 
 
+def requires_hardware_key(rule: Rule) -> bool:
+    condition = rule.condition(HardwareKey)
+    return condition is not None and condition.required is RequiredKey.REQUIRED
+
+
+def _looks_at_key(rule: Rule) -> bool:
+    if rule.status is Status.INACTIVE:
+        return False
+    return requires_hardware_key(rule) or any(key not in BUILT_IN_KEYS for key, _ in rule.conditions)
+
+
+def _check_hardware_key(rule: Rule) -> None:
+    trust = rule.condition(DeviceTrustCondition)
+    if requires_hardware_key(rule) and (trust is None or trust.required is not RequiredTrust.TRUSTED):
+        raise PolicyInvalid(
+            PolicyProblem.HARDWARE_WITHOUT_TRUST,
+            ("hardware_key",),
+            "required needs device_trust: trusted beside it: of a device that is not trusted no key is known",
+        )
+
+
 def _check_zones(rule: Rule, zone_names: Set[str] | None) -> None:
     location = rule.condition(Location)
     if location is None or zone_names is None:
@@ -261,4 +288,5 @@ __all__ = [
     "compile_policy",
     "referenced_groups",
     "referenced_zones",
+    "requires_hardware_key",
 ]

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, assert_never
 
-from gateway.model.decision import Access, Client, Decision, DeviceTrust, FactorPrompt, Platform
+from gateway.model.decision import Access, Client, Decision, FactorPrompt, Platform
 from gateway.policy.conditions import Zones
 from gateway.policy.conditions.device_trust import DeviceTrustCondition, RequiredTrust
 from gateway.policy.explain import prompt_text
-from gateway.policy.lint.space import Space, build_space
+from gateway.policy.lint.space import Cell, Space, build_space
 from gateway.policy.rules import Policy, Rule, Status
 
 
@@ -156,19 +156,19 @@ def _sentence(required: RequiredTrust, bite: Bite, enabled: bool) -> str:
 
 def _changes(space: Space, enabled: bool) -> Iterator[tuple[Decision, Decision]]:
     """For a trusted device, request by request: what it is answered now, and what then."""
-    by_request: dict[tuple[int, Client, Platform], dict[DeviceTrust, tuple[Rule | None, ...]]] = {}
+    untrusted = {_but_for_device(cell): cell.deciders for cell in space.untrusted()}
     for cell in space.cells:
-        request = cell.request
-        answers = by_request.setdefault((cell.who, request.client, request.platform), {})
-        answers[request.device_trust] = cell.deciders
-    for answers in by_request.values():
-        off, on = answers[DeviceTrust.NOT_TRUSTED], answers[DeviceTrust.TRUSTED]
+        off, on = untrusted[_but_for_device(cell)], cell.deciders
         if off == on:
             continue
         before, after = (off, on) if enabled else (on, off)
         for old in before:
             for new in after:
                 yield space.decision(old), space.decision(new)
+
+
+def _but_for_device(cell: Cell) -> tuple[int, Client, Platform]:
+    return cell.who, cell.request.client, cell.request.platform
 
 
 def rules_json(rules: tuple[TrustRule, ...]) -> list[dict[str, Any]]:

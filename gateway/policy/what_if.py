@@ -47,7 +47,8 @@ class Unread(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PastSignOn:
-    """``groups_known`` False: the request's groups are empty because nothing told them."""
+    """``groups_known`` False: the request's groups are empty because nothing told them. ``key_known`` False:
+    nothing told whether the trusted device's key was in hardware."""
 
     uuid: str
     published: datetime
@@ -56,6 +57,7 @@ class PastSignOn:
     groups_known: bool
     outcome: Outcome
     rule: str | None
+    key_known: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class Difference:
 @dataclass(frozen=True, slots=True)
 class Replay:
     """``replayed`` counts those that could be decided; the others depend on groups that nothing told, or on
-    a device that was not asked."""
+    a device that was not asked, or on where its key was, which nothing told."""
 
     replayed: int
     unknown_groups: int
@@ -98,13 +100,16 @@ def read_sign_on(
         if groups is None and groups_of is not None:
             groups = groups_of(user)
         claims = event["client"]["userAgent"]
+        trust = DeviceTrust(details.get("deviceTrust", DeviceTrust.UNKNOWN.value))
+        hardware_key = details.get("hardwareKey")
         request = SignOnRequest(
             user,
             groups or frozenset(),
             ip_address(event["client"]["ipAddress"]),
             Client(claims["browser"]),
             _SYSTEMS.get(claims["os"]) or Platform(claims["os"]),
-            DeviceTrust(details.get("deviceTrust", DeviceTrust.UNKNOWN.value)),
+            trust,
+            trust is DeviceTrust.TRUSTED and hardware_key is True,
         )
         published = datetime.fromisoformat(event["published"])
         if published.tzinfo is None:
@@ -117,6 +122,7 @@ def read_sign_on(
             groups_known=groups is not None,
             outcome=_OUTCOMES[event["outcome"]["result"]],
             rule=details.get("rule"),
+            key_known=trust is not DeviceTrust.TRUSTED or isinstance(hardware_key, bool),
         )
     except StopIteration:
         raise Unread("names no app") from None
@@ -138,8 +144,8 @@ def replay(
         if named and not sign_on.groups_known:
             unknown_groups += 1
             continue
-        decision = _decide(policy, sign_on.request, zones)
-        other = None if against is None else _decide(against, sign_on.request, zones)
+        decision = _decide(policy, sign_on, zones)
+        other = None if against is None else _decide(against, sign_on, zones)
         if decision is None or (other is None and against is not None):
             unknown_device += 1
             continue
@@ -159,8 +165,13 @@ def outcome_of(decision: Decision) -> Outcome:
     return Outcome.LET_IN if decision.prompt_for_factor is None else Outcome.FACTOR
 
 
-def _decide(policy: Policy, request: SignOnRequest, zones: Zones) -> Decision | None:
-    """None: the answer depends on the device, which was not asked at the time."""
+def _decide(policy: Policy, sign_on: PastSignOn, zones: Zones) -> Decision | None:
+    """None: the answer depends on the device, which was not asked at the time, or of whose key nothing was
+    told."""
+    request = sign_on.request
+    if not sign_on.key_known:
+        answers = evaluate_both(policy, request, zones)
+        return None if answers.key_matters else answers.trusted
     if request.device_trust is DeviceTrust.UNKNOWN:
         return evaluate_both(policy, request, zones).settled
     return evaluate(policy, request, zones)

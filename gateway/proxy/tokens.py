@@ -187,6 +187,7 @@ def _verdict_content(verdict: TrustVerdict) -> dict[str, Any]:
         "x": verdict.certificate_thumbprint,
         "p": [[c.issuer.hex(), f"{c.serial_number:x}"] for c in verdict.certification_path],
         "n": int(verdict.not_after.timestamp()),
+        "h": verdict.hardware_key,
     }
 
 
@@ -203,4 +204,5 @@ def _verdict(content: dict[str, Any]) -> TrustVerdict:
             CertificateId(bytes.fromhex(issuer), int(serial, 16)) for issuer, serial in content["p"]
         ),
         not_after=datetime.fromtimestamp(content["n"], UTC),
+        hardware_key=content["h"],
     )

@@ -14,6 +14,7 @@ from typing import Any
 from gateway.model.pages import Page, PageKind
 from gateway.model.reasons import (
     DEFAULT_RULE,
+    NO_HARDWARE_KEY,
     POLICY_ERROR,
     SYSTEM_LOG_FULL,
     MessageReason,
@@ -33,6 +34,7 @@ REASONS: tuple[str, ...] = (
     RULE,
     DEFAULT_RULE,
     POLICY_ERROR,
+    NO_HARDWARE_KEY,
     SYSTEM_LOG_FULL,
 )
 STATUSES: tuple[int, ...] = (400, 404, 408, 413, 414, 421, 431, 500, 502, 503, 504)

@@ -292,4 +292,5 @@ def _answered(
         certificate_thumbprint=verdict.certificate_thumbprint,
         ip=str(arrival.ip),
         user=verdict.user if isinstance(verdict, VerifiedDevice) else None,
+        hardware_key=isinstance(verdict, VerifiedDevice) and verdict.hardware_key,
     )

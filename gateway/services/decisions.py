@@ -10,7 +10,7 @@ from gateway.model.device import NotTrusted, TrustVerdict, VerifiedDevice
 from gateway.model.events import SignOnDecided
 from gateway.model.identity import Identity
 from gateway.model.pages import Page, PageKind
-from gateway.model.reasons import SYSTEM_LOG_FULL, TrustReason
+from gateway.model.reasons import NO_HARDWARE_KEY, SYSTEM_LOG_FULL, TrustReason
 from gateway.pki.trust import bind_user, recheck
 from gateway.policy.engine import evaluate, evaluate_both
 from gateway.policy.user_agent import classify
@@ -62,9 +62,11 @@ class Decisions:
     def with_device(self, arrival: Arrival, identity: Identity, verdict: TrustVerdict) -> Decided:
         """Decide with the verdict on a device, which must be this user's device where that is required."""
         bound = bind_user(verdict, identity.user, self._live.current.trust.own)
-        trusted = isinstance(bound, VerifiedDevice)
-        trust = DeviceTrust.TRUSTED if trusted else DeviceTrust.NOT_TRUSTED
-        request = _request(arrival, identity, trust)
+        if isinstance(bound, VerifiedDevice):
+            trust, hardware_key = DeviceTrust.TRUSTED, bound.hardware_key
+        else:
+            trust, hardware_key = DeviceTrust.NOT_TRUSTED, False
+        request = _request(arrival, identity, trust, hardware_key)
         decision = evaluate(arrival.app.policy, request, self._live.current.zones)
         return self._decided(arrival, identity, decision, bound, trust)
 
@@ -155,6 +157,7 @@ class Decisions:
             flow_id=flow_id,
             monitored=decided.decision.monitored,
             session=session,
+            hardware_key=isinstance(verdict, VerifiedDevice) and verdict.hardware_key,
         )
 
     def _decided(
@@ -184,15 +187,21 @@ class Decisions:
         verdict: TrustVerdict,
         trust: DeviceTrust,
     ) -> str:
-        """What is wrong with the device, where a trusted one would have been let in; else the rule."""
-        if trust is not DeviceTrust.NOT_TRUSTED or not isinstance(verdict, NotTrusted):
+        """What is wrong with the device, where a better one would have been let in; else the rule."""
+        if trust is DeviceTrust.UNKNOWN:
             return decision.reason
-        would_be = evaluate(
-            arrival.app.policy,
-            _request(arrival, identity, DeviceTrust.TRUSTED),
-            self._live.current.zones,
-        )
-        return verdict.reason.value if would_be.access is Access.ALLOW else decision.reason
+        policy, zones = arrival.app.policy, self._live.current.zones
+        if isinstance(verdict, NotTrusted):
+            would_be = evaluate(policy, _request(arrival, identity, DeviceTrust.TRUSTED), zones)
+            if would_be.access is Access.ALLOW:
+                return verdict.reason.value
+        elif verdict.hardware_key:
+            return decision.reason
+        if policy.tells_keys_apart:
+            would_be = evaluate(policy, _request(arrival, identity, DeviceTrust.TRUSTED, True), zones)
+            if would_be.access is Access.ALLOW:
+                return verdict.reason.value if isinstance(verdict, NotTrusted) else NO_HARDWARE_KEY
+        return decision.reason
 
     def _page(self, kind: PageKind, arrival: Arrival, reason: str) -> Page:
         return Page(
@@ -222,6 +231,8 @@ def factor_shown(
     return instant is not None and now - instant <= timedelta(minutes=prompt.minutes) + _CLOCK_SKEW
 
 
-def _request(arrival: Arrival, identity: Identity, trust: DeviceTrust) -> SignOnRequest:
+def _request(
+    arrival: Arrival, identity: Identity, trust: DeviceTrust, hardware_key: bool = False
+) -> SignOnRequest:
     client, platform = classify(arrival.user_agent)
-    return SignOnRequest(identity.user, identity.groups, arrival.ip, client, platform, trust)
+    return SignOnRequest(identity.user, identity.groups, arrival.ip, client, platform, trust, hardware_key)

@@ -7,7 +7,7 @@ A certificate is given out after `complete` only. What was reserved and never co
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from functools import lru_cache
@@ -24,7 +24,7 @@ from gateway.model.issued import (
 from gateway.model.org import Device, SettingName, User
 from gateway.model.settings import CaSettings
 from gateway.pki.certificate import Certificate, parse_certificate
-from gateway.pki.certificate_profile import DEVICE, CertificateProfile
+from gateway.pki.certificate_profile import DEVICE, HARDWARE_DEVICE
 from gateway.pki.certification_request import CertificationRequest
 from gateway.pki.crl_building import shard_of
 from gateway.pki.issuance import (
@@ -147,10 +147,12 @@ def reserve(
     *,
     former: IssuedCertificate | None = None,
     enrolled: bool = True,
+    hardware_key: bool = False,
 ) -> Reservation:
     """Check everything that can be, and take a serial number. Device and user are those whom the caller has
     authenticated; that the user uses the device is written down. ``former``: the one that is renewed.
-    Raises IssuingRefused."""
+    ``hardware_key``: the caller has verified that the request's key cannot leave its TPM, and the certificate
+    says so. Raises IssuingRefused."""
     _check_writable(work)
     device = work.devices.get(device_id, lock=True)
     if device is None or not device.active:
@@ -163,9 +165,7 @@ def reserve(
     issuer = certificate_of(authority.certificate_der)
     serial_number = new_serial_number(randomness)
     shard = shard_of(serial_number, authority.crl_shards)
-    profile = CertificateProfile(
-        DEVICE.name, rules.certificate_lifetime, extended_key_usage=DEVICE.extended_key_usage
-    )
+    profile = replace(HARDWARE_DEVICE if hardware_key else DEVICE, lifetime=rules.certificate_lifetime)
     try:
         prepared = prepare_device(
             request,

@@ -9,6 +9,7 @@ from typing import Final
 
 from gateway.model.issued import CertificateStatus, IssuedCertificate, RevocationReason
 from gateway.model.settings import CaSettings
+from gateway.pki.certificate_profile import HARDWARE_DEVICE
 from gateway.pki.certification_request import CertificationRequest
 from gateway.services.authority_ports import AuthorityStore, AuthorityWork, SigningKeys
 from gateway.services.issuing import (
@@ -16,6 +17,7 @@ from gateway.services.issuing import (
     IssuingRefusal,
     IssuingRefused,
     Reservation,
+    certificate_of,
     log_refusal,
     reserve,
     sign_and_complete,
@@ -62,7 +64,9 @@ def reserve_renewal(
     force: bool = False,
 ) -> Reservation:
     """The first step, for a certificate whose holder the caller has authenticated. Device and user stay what
-    they are; the key may be another. ``force``: although it is not due. Raises IssuingRefused."""
+    they are; the key may be another. A key that was in hardware when it was attested is there for good, so
+    the same key stays known for it; of another one nothing is known. ``force``: although it is not due.
+    Raises IssuingRefused."""
     now = work.certificates.get(former.issuer_hash, former.serial_number, lock=True)
     if now is None or now.status is not CertificateStatus.ISSUED or now.not_after <= occasion.at:
         raise IssuingRefused(
@@ -86,6 +90,7 @@ def reserve_renewal(
         randomness,
         former=now,
         enrolled=False,
+        hardware_key=_is_hardware_key(request, now),
     )
     if not force and reservation.row.not_after <= now.not_after:
         # It would be due again at once: each device would renew, and have one revoked, whenever it asks.
@@ -95,6 +100,12 @@ def reserve_renewal(
             "administrator has to make a new one: devicetrust ca rollover",
         )
     return reservation
+
+
+def _is_hardware_key(request: CertificationRequest, former: IssuedCertificate) -> bool:
+    if former.profile != HARDWARE_DEVICE.name or former.certificate_der is None:
+        return False
+    return certificate_of(former.certificate_der).spki_der == request.spki_der
 
 
 def _check_not_often(work: AuthorityWork, former: IssuedCertificate, occasion: Occasion) -> None:

@@ -15,6 +15,7 @@ from typing import Final
 from gateway.model.device import NotTrusted, TrustVerdict, VerifiedDevice
 from gateway.model.identity import Identity
 from gateway.model.pages import Page, PageKind
+from gateway.model.reasons import NO_HARDWARE_KEY
 from gateway.model.settings import Enforcement
 from gateway.pki.trust import recheck
 from gateway.proxy.cookies import SESSION_COOKIE, clear_flow_cookie, clear_session_cookie, set_session_cookie
@@ -149,7 +150,11 @@ class Sessions:
     def _lapsed(self, arrival: Arrival, session_id: str, identity: Identity, decided: Decided) -> Outcome:
         """The device of the session no longer does. A person's navigation may show another certificate (the
         old one was renewed, or the policy now asks); anything else is told so and ends."""
-        trust_matters = decided.needs_challenge or isinstance(decided.verdict, NotTrusted)
+        trust_matters = (
+            decided.needs_challenge
+            or isinstance(decided.verdict, NotTrusted)
+            or decided.reason == NO_HARDWARE_KEY
+        )
         if trust_matters and arrival.navigation and len(arrival.target) <= MAX_RETURN_TARGET_BYTES:
             without = self._decisions.without_device(arrival, identity)
             if without.needs_challenge:

@@ -65,15 +65,17 @@ class StatementSigner:
         # cases that do not occur, and took longer than signing.
         header = {"alg": "ES256", "kid": self._keys[0][0], "typ": "JWT"}
         self._header = urlsafe_b64encode(_JSON.encode(header).encode()).rstrip(b"=")
-        self._kept: Recent[tuple[str, str, str | None, str | None], _Kept] = Recent(
+        self._kept: Recent[tuple[str, str, str | None, str | None, bool], _Kept] = Recent(
             kept_statements, STATEMENT_REUSE_SECONDS
         )
 
     def headers(self, statement: IdentityStatement, now: datetime) -> HeaderFields:
         """The `X-Device-Trust` family for one request."""
         device = statement.verdict if isinstance(statement.verdict, VerifiedDevice) else None
-        name, thumbprint = (None, None) if device is None else (device.device, device.certificate_thumbprint)
-        claims = (statement.app, statement.user, name, thumbprint)
+        known: tuple[str | None, str | None, bool] = (None, None, False)
+        if device is not None:
+            known = device.device, device.certificate_thumbprint, device.hardware_key
+        claims = (statement.app, statement.user, *known)
         now_seconds = now.timestamp()
         kept = self._kept.get(claims, now_seconds)
         if kept is None or not kept.signed_at <= now < kept.reuse_until:
@@ -114,6 +116,7 @@ class StatementSigner:
         }
         if device is not None:
             claims["device"] = device.device
+            claims["hardware_key"] = device.hardware_key
             claims["cnf"] = {"x5t#S256": device.certificate_thumbprint}
         signed = self._header + b"." + urlsafe_b64encode(_JSON.encode(claims).encode()).rstrip(b"=")
         return signed + b"." + urlsafe_b64encode(_ES256.sign(signed, key)).rstrip(b"=")

@@ -120,6 +120,7 @@ class _Made:
             "trustReason": decided.trust_reason,
             "trustDetail": decided.trust_detail,
             "monitorRules": list(decided.monitored) or None,
+            "hardwareKey": decided.hardware_key if decided.device_trust == "trusted" else None,
             "session": True if decided.session else None,
         }
         self.app = app_target(decided.app, decided.app, decided.protocol)
@@ -205,6 +206,7 @@ def _authenticated(answered: ChallengeAnswered, place: str, directory: Directory
             "certificateThumbprint": answered.certificate_thumbprint,
             "reason": answered.reason,
             "detail": answered.detail,
+            "hardwareKey": answered.hardware_key if trusted else None,
             "flowId": answered.flow_id,
             "referenceId": answered.reference_id,
             "result": "NOT_ENROLLED" if answered.reason == "NO_CERTIFICATE" else result,

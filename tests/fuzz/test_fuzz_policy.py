@@ -4,6 +4,7 @@ The model below reads the raw policy, knows nothing of the engine's classes, and
 the contract: left out is everything, the first active rule that matches decides.
 """
 
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
 
@@ -42,10 +43,18 @@ def members(values: list[str]) -> st.SearchStrategy[dict[str, Any]]:
 def showable(rule: dict[str, Any]) -> dict[str, Any]:
     """Where a trust is required, only what can show it: nearly all drawn policies would be refused else."""
     if rule.get("device_trust", "any") == "any":
-        return rule
+        return {key: value for key, value in rule.items() if key != "hardware_key"}
     platforms = [p for p in rule.get("platforms", ["macos"]) if not p.startswith("other")]
     clients = [client for client in rule.get("clients", BROWSERS) if client != LEGACY]
-    return {**rule, "platforms": platforms or ["windows"], "clients": clients or BROWSERS}
+    shown = {**rule, "platforms": platforms or ["windows"], "clients": clients or BROWSERS}
+    if rule["device_trust"] == "not_trusted":
+        shown.pop("hardware_key", None)
+    return shown
+
+
+def plausible(request: SignOnRequest) -> SignOnRequest:
+    """Of a device without trust no key is known."""
+    return request if request.device_trust is DeviceTrust.TRUSTED else replace(request, hardware_key=False)
 
 
 CONDITIONS: dict[str, st.SearchStrategy[Any]] = {
@@ -58,6 +67,7 @@ CONDITIONS: dict[str, st.SearchStrategy[Any]] = {
     "clients": some_of([*BROWSERS, LEGACY], 1),
     "platforms": some_of([platform.value for platform in Platform], 1),
     "device_trust": st.sampled_from(["any", "trusted", "not_trusted"]),
+    "hardware_key": st.sampled_from(["any", "required"]),
     "status": st.sampled_from(["active", "inactive", "monitor"]),
 }
 ACCESS = st.one_of(
@@ -80,7 +90,8 @@ REQUESTS = st.builds(
     st.sampled_from(Client),
     st.sampled_from(Platform),
     st.sampled_from(DeviceTrust),
-)
+    st.booleans(),
+).map(plausible)
 
 
 def people_match(raw: dict[str, Any], request: SignOnRequest) -> bool:
@@ -115,6 +126,12 @@ def trust_match(raw: str, request: SignOnRequest) -> bool | None:
     return None if request.device_trust == "unknown" else request.device_trust == raw
 
 
+def key_match(raw: str, request: SignOnRequest) -> bool | None:
+    if raw == "any":
+        return True
+    return None if request.device_trust == "unknown" else request.hardware_key
+
+
 def rule_match(raw: dict[str, Any], request: SignOnRequest) -> bool | None:
     """True, False, or None where it cannot be known."""
     found = [
@@ -123,6 +140,7 @@ def rule_match(raw: dict[str, Any], request: SignOnRequest) -> bool | None:
         request.client in raw.get("clients", list(Client)),
         request.platform in raw.get("platforms", list(Platform)),
         trust_match(raw.get("device_trust", "any"), request),
+        key_match(raw.get("hardware_key", "any"), request),
     ]
     if False in found:
         return False
@@ -159,13 +177,12 @@ def test_every_decision_is_that_of_the_plain_model(
         traced = evaluate(policy, request, ZONES, trace=True)
         assert (traced.access, decided_by(traced), list(traced.monitored)) == expected
         answers = evaluate_both(policy, request, ZONES)
-        for trust, answer in (
-            (DeviceTrust.TRUSTED, answers.trusted),
-            (DeviceTrust.NOT_TRUSTED, answers.not_trusted),
+        for trust, hardware_key, answer in (
+            (DeviceTrust.TRUSTED, False, answers.trusted),
+            (DeviceTrust.TRUSTED, True, answers.hardware_key),
+            (DeviceTrust.NOT_TRUSTED, False, answers.not_trusted),
         ):
-            asked = SignOnRequest(
-                request.user, request.groups, request.ip, request.client, request.platform, trust
-            )
+            asked = replace(request, device_trust=trust, hardware_key=hardware_key)
             assert (answer.access, decided_by(answer), list(answer.monitored)) == model(raw, asked)
 
 

@@ -130,6 +130,7 @@ class Authority:
         common_name: str | None = None,
         extended_key_usage: Sequence[ObjectIdentifier] = (ExtendedKeyUsageOID.CLIENT_AUTH,),
         extra_names: Sequence[x509.GeneralName] = (),
+        certificate_policies: Sequence[str] = (),
         key: SigningKey | None = None,
     ) -> Credential:
         """A device certificate: ``device`` as a URI and ``user`` as a UPN in subjectAltName."""
@@ -147,6 +148,7 @@ class Authority:
             not_before or now - SKEW,
             not_after or now + timedelta(days=30),
             key or new_key(),
+            certificate_policies,
         )
 
     def issue_server(
@@ -207,6 +209,7 @@ class Authority:
         not_before: datetime,
         not_after: datetime,
         key: SigningKey,
+        certificate_policies: Sequence[str] = (),
     ) -> Credential:
         builder = (
             x509.CertificateBuilder()
@@ -223,6 +226,9 @@ class Authority:
         )
         if extended_key_usage:
             builder = builder.add_extension(x509.ExtendedKeyUsage(extended_key_usage), critical=False)
+        if certificate_policies:
+            policies = [x509.PolicyInformation(ObjectIdentifier(each), None) for each in certificate_policies]
+            builder = builder.add_extension(x509.CertificatePolicies(policies), critical=False)
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         return Credential(builder.sign(self.key, hashes.SHA256()), key, self.chain)

@@ -37,8 +37,9 @@ def request(
     client: Client = Client.WEB_BROWSER,
     platform: Platform = Platform.WINDOWS,
     trust: DeviceTrust = DeviceTrust.NOT_TRUSTED,
+    hardware_key: bool = False,
 ) -> SignOnRequest:
-    return SignOnRequest(user, frozenset(groups), ip_address(ip), client, platform, trust)
+    return SignOnRequest(user, frozenset(groups), ip_address(ip), client, platform, trust, hardware_key)
 
 
 def zones(**cidrs: list[str]) -> Mapping[str, Zone]:

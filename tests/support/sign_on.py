@@ -140,6 +140,7 @@ class SignOnWorld:
         enforcement: Enforcement = Enforcement.SIGN_ON,
         user_binding_required: bool = True,
         device_trust_enabled: bool = True,
+        builtin: bool = False,
         **app_changes: Any,
     ) -> None:
         self.clock = FrozenClock(messages.NOW)
@@ -155,6 +156,7 @@ class SignOnWorld:
             user_binding_required,
             DeviceFrom.SAN_URI,
             UserFrom.SAN_UPN,
+            builtin,
         )
         app_settings = AppSettings(
             name="wiki",

@@ -19,7 +19,7 @@ Zones = Mapping[str, Zone]
 
 # The order in which they run and are shown: the search through networks is the slowest. Plug-ins
 # follow, by name, so they run only where no built-in condition has already answered NOT_MATCH.
-BUILT_IN_KEYS: Final = ("people", "clients", "platforms", "device_trust", "location")
+BUILT_IN_KEYS: Final = ("people", "clients", "platforms", "device_trust", "hardware_key", "location")
 
 
 class Condition(Protocol):

@@ -26,6 +26,7 @@ LINT_RULES: Final[tuple[LintRule, ...]] = (
     trust.untrusted_reaches_default_allow,
     trust.untrusted_never_denied,
     trust.trust_never_matters,
+    trust.hardware_key_never_matters,
     trust.trust_while_disabled,
     reach.users_beside_everyone,
     trust.trust_with_legacy,

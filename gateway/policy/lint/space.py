@@ -28,6 +28,7 @@ from gateway.model.settings import Zone
 from gateway.policy.conditions import Condition, Zones
 from gateway.policy.conditions.clients import Clients
 from gateway.policy.conditions.device_trust import DeviceTrustCondition
+from gateway.policy.conditions.hardware_key import HardwareKey
 from gateway.policy.conditions.location import Location
 from gateway.policy.conditions.people import People
 from gateway.policy.conditions.platforms import Platforms
@@ -36,13 +37,16 @@ from gateway.policy.rules import Policy, Rule, Status, referenced_groups, refere
 # Users × subsets of groups; each is asked of each rule: 0.3 s for 20 rules.
 MAX_PEOPLE: Final = 20_000
 MAX_ZONES_WITHOUT_NETWORKS: Final = 8
-# Classes of people × classes of places, with 36 claims for each: a second and 100 MB for all of lint.
+# Classes of people × classes of places, with 36 claims for each, 54 where a rule asks for hardware keys: a
+# second and 100 MB for all of lint.
 MAX_CELL_GROUPS: Final = 2_048
 
 SOMEONE_ELSE: Final = "someone-else@example.test"
 _EXAMPLE_ADDRESSES: Final = (ip_address("203.0.113.7"), ip_address("2001:db8:ffff::7"))
-_CLAIM_CONDITIONS: Final = (Clients, Platforms, DeviceTrustCondition)
-_TRUSTS: Final = (DeviceTrust.TRUSTED, DeviceTrust.NOT_TRUSTED)
+_CLAIM_CONDITIONS: Final = (Clients, Platforms, DeviceTrustCondition, HardwareKey)
+# Devices: their trust, and whether their key is in hardware.
+_DEVICES: Final = ((DeviceTrust.TRUSTED, False), (DeviceTrust.NOT_TRUSTED, False))
+_WITH_HARDWARE_KEYS: Final = ((DeviceTrust.TRUSTED, True), *_DEVICES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,7 @@ def build_space(policy: Policy, zones: Zones | None) -> Space:
                 client=claim.client,
                 platform=claim.platform,
                 device_trust=claim.device_trust,
+                hardware_key=claim.hardware_key,
             )
             cells.append(_cell(rules, who, request, by_person & by_place & by_claim, opaque))
     named = {name: place_zones[name] for name in sorted(referenced_zones(policy)) if name in place_zones}
@@ -203,9 +208,16 @@ def _places(policy: Policy, zones: Zones | None) -> tuple[list[SignOnRequest], Z
 
 def _claims(policy: Policy) -> list[SignOnRequest]:
     clients = tuple(Client) if policy.client_conditions else (Client.WEB_BROWSER,)
+    devices = _WITH_HARDWARE_KEYS if policy.tells_keys_apart else _DEVICES
     return [
-        replace(_request(SOMEONE_ELSE, ()), client=client, platform=platform, device_trust=trust)
-        for client, platform, trust in product(clients, Platform, _TRUSTS)
+        replace(
+            _request(SOMEONE_ELSE, ()),
+            client=client,
+            platform=platform,
+            device_trust=trust,
+            hardware_key=hardware_key,
+        )
+        for client, platform, (trust, hardware_key) in product(clients, Platform, devices)
     ]
 
 

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from gateway.model.decision import Access, Client, Decision, Platform
+from gateway.model.decision import Access, Client, Decision, DeviceTrust, Platform
 from gateway.model.quoting import printable
 from gateway.policy.conditions.clients import Clients
 from gateway.policy.conditions.device_trust import DeviceTrustCondition, RequiredTrust
 from gateway.policy.conditions.location import Location
 from gateway.policy.lint.finding import Finding, LintContext, Severity
 from gateway.policy.lint.space import SOMEONE_ELSE, Cell
-from gateway.policy.rules import Status
+from gateway.policy.rules import Status, requires_hardware_key
 
 _LEGACY: Final = Client.EXCHANGE_ACTIVESYNC_OR_LEGACY_AUTH
 _PLATFORMS_BY_FREQUENCY: Final = (
@@ -115,6 +115,36 @@ def trust_never_matters(context: LintContext) -> Iterator[Finding]:
             None,
             "no answer depends on the device's trust: no device is ever asked for its certificate",
             "give the rules that let people in device_trust: trusted",
+        )
+
+
+def hardware_key_never_matters(context: LintContext) -> Iterator[Finding]:
+    """A rule requires a hardware key, and the trusted devices that it passes over are answered as well.
+
+    Source: first match wins, so a rule below for trusted devices with any key undoes the requirement.
+    """
+    space = context.space
+    rules = [rule for rule in context.policy.rules if rule.status is Status.ACTIVE]
+    requiring = [rule.name for rule in rules if requires_hardware_key(rule)]
+    if not requiring:
+        return
+    answers: dict[tuple[int, Client, Platform], dict[bool, set[tuple[object, ...]]]] = {}
+    for cell in space.cells:
+        request = cell.request
+        if request.device_trust is DeviceTrust.TRUSTED:
+            found = answers.setdefault((cell.who, request.client, request.platform), {})
+            found[request.hardware_key] = {
+                (decision.access, decision.prompt_for_factor)
+                for decision in map(space.decision, cell.deciders)
+            }
+    if all(found[True] == found[False] and len(found[True]) == 1 for found in answers.values()):
+        yield Finding(
+            Severity.WARNING,
+            "hardware-key-never-matters",
+            requiring[0],
+            "hardware_key: required changes no answer: a trusted device with its key in a file is answered as"
+            " one with its key in hardware",
+            "narrow the rule that lets such devices in, or set default: deny",
         )
 
 

@@ -8,6 +8,7 @@ document           wire, below ``conditions``
 ``platforms``      ``platform.include`` (type and os.type); ``exclude`` is taken, too
 ``clients``        ``office365Client.include`` (WEB, MODERN_AUTH, EXCHANGE_ACTIVE_SYNC)
 ``device_trust``   ``device``: {registered, managed} both true or both false, and ``trustLevel``
+``hardware_key``   ``device.hardwareKey``: REQUIRED, beside the trust level TRUSTED
 of plug-ins        ``plugIns``: the key and its value as in the document
 =================  =====================================================================================
 
@@ -19,6 +20,7 @@ from typing import Any, Final
 
 from gateway.model.decision import Client, Platform
 from gateway.policy.conditions.device_trust import RequiredTrust
+from gateway.policy.conditions.hardware_key import RequiredKey
 from gateway.policy.conditions.people import EVERYONE
 from gateway.policy.normal import plug_in_keys
 from gateway.policy.wire import names as wire_names
@@ -53,6 +55,7 @@ TRUST_LEVELS: Final = {
     RequiredTrust.TRUSTED: "TRUSTED",
     RequiredTrust.NOT_TRUSTED: "NOT_TRUSTED",
 }
+HARDWARE_KEYS: Final = {RequiredKey.ANY: "ANY", RequiredKey.REQUIRED: "REQUIRED"}
 ANY_EXPRESSION: Final = ".*"  # os.type OTHER needs an expression; ours selects whatever is other
 CONDITIONS: Final = ("people", "network", "platform", "office365Client", "device", "plugIns")
 # Of the Okta API: what a document has no word for, and what to say about it.
@@ -65,6 +68,7 @@ _UNSUPPORTED: Final = {
     "identityProvider": "is fixed for each app in gateway.yaml",
 }
 _OS_TYPES: Final = ("ANY", "IOS", "ANDROID", "WINDOWS", "OSX", "MACOS", "OTHER")
+_DEVICE: Final = ("registered", "managed", "trustLevel", "hardwareKey", "assurance")
 _NARROWER: Final = ("CHROMEOS", "LINUX")
 
 
@@ -82,6 +86,8 @@ def conditions_wire(rule: Mapping[str, Any], names: WireNames) -> dict[str, Any]
         trusted = rule["device_trust"] == RequiredTrust.TRUSTED
         level = TRUST_LEVELS[RequiredTrust(rule["device_trust"])]
         wire["device"] = {"registered": trusted, "managed": trusted, "trustLevel": level}
+        if "hardware_key" in rule:
+            wire["device"]["hardwareKey"] = HARDWARE_KEYS[RequiredKey(rule["hardware_key"])]
     plug_ins = plug_in_keys(rule)
     if plug_ins:
         wire["plugIns"] = {key: rule[key] for key in sorted(plug_ins)}
@@ -112,6 +118,10 @@ def conditions_document(
             value = gather(problems, read, known[key])
             if value is not None:
                 document[rule_key] = value
+    if "device_trust" in document:
+        hardware_key = gather(problems, _hardware_key, known["device"])
+        if hardware_key not in (None, RequiredKey.ANY):
+            document["hardware_key"] = hardware_key
     if "plugIns" in known:
         plug_ins = known["plugIns"]
         taken = [key for key in plug_ins if key in _RULE_KEYS] if isinstance(plug_ins, Mapping) else []
@@ -128,7 +138,7 @@ def conditions_document(
 
 _RULE_KEYS: Final = (
     *("id", "name", "access", "status"),
-    *("people", "location", "clients", "platforms", "device_trust"),
+    *("people", "location", "clients", "platforms", "device_trust", "hardware_key"),
 )
 
 
@@ -279,10 +289,18 @@ def _clients(raw: object) -> list[str]:
     ]
 
 
+def _hardware_key(raw: object) -> str:
+    """Whether a device of the required trust is there is for whoever compiles the document."""
+    field = "conditions.device"
+    words = {word: required for required, word in HARDWARE_KEYS.items()}
+    word = read_object(raw, field, _DEVICE).get("hardwareKey", "ANY")
+    return words[read_word(word, f"{field}.hardwareKey", tuple(words))].value
+
+
 def _device(raw: object) -> str:
     """``trustLevel`` says it; without it both of ``registered`` and ``managed`` have to."""
     field = "conditions.device"
-    device = read_object(raw, field, ("registered", "managed", "trustLevel", "assurance"))
+    device = read_object(raw, field, _DEVICE)
     if "assurance" in device:
         raise refused(f"{field}.assurance", "the gateway knows no device assurance policies")
     claims = {

@@ -146,6 +146,9 @@ def lost_by(body: Mapping[str, Any], previous: Mapping[str, Any]) -> list[Proble
         lost.append("monitor")
     if "clients" in normal and "office365Client" not in conditions:
         lost.append("conditions.office365Client")
+    device = conditions.get("device")
+    if "hardware_key" in normal and isinstance(device, Mapping) and "hardwareKey" not in device:
+        lost.append("conditions.device.hardwareKey")
     if "plugIns" not in conditions:
         lost += [f"conditions.plugIns.{key}" for key in sorted(plug_in_keys(normal))]
     sentence = "would be lost: the rule has it and the request does not; send it, or null to take it off"

@@ -16,7 +16,7 @@ from gateway.model.settings import Zone
 from gateway.policy.conditions import BUILT_IN_KEYS, Zones
 from gateway.policy.conditions.people import People
 from gateway.policy.explain import Explanation, explain
-from gateway.policy.rules import Policy, Rule, Status
+from gateway.policy.rules import Policy, Rule, Status, requires_hardware_key
 from gateway.policy.wire import names as wire_names
 from gateway.policy.wire.conditions import CLIENTS, TRUST_LEVELS
 from gateway.policy.wire.names import WireNames
@@ -54,6 +54,7 @@ CONDITION_TYPES: Final = {
     "clients": "office365Client.include",
     "platforms": "platform.include",
     "device_trust": "device.trustLevel",
+    "hardware_key": "device.hardwareKey",
     "location": "network.connection",
 }
 
@@ -71,6 +72,7 @@ class SimulatedSignOn:
     client: Client | None
     platform: Platform | None
     device_trust: DeviceTrust
+    hardware_key: bool | None
     as_list: bool
     wanted: bool  # False: only policies of other types were asked for
 
@@ -133,7 +135,7 @@ def read_simulation(raw: object, names: WireNames) -> SimulatedSignOn:
     device = gather(problems, _device, context.get("device"))
     if problems or device is None:
         raise WireRefused(*problems)
-    platform, trust = device
+    platform, trust, hardware_key = device
     return SimulatedSignOn(
         app=app,
         login=login,
@@ -143,6 +145,7 @@ def read_simulation(raw: object, names: WireNames) -> SimulatedSignOn:
         client=client,
         platform=platform,
         device_trust=trust,
+        hardware_key=hardware_key,
         as_list="policyType" not in body,
         wanted=types is None or POLICY_TYPE in types,
     )
@@ -187,6 +190,7 @@ def _request(sign_on: SimulatedSignOn) -> SignOnRequest:
         sign_on.client or Client.WEB_BROWSER,
         sign_on.platform or Platform.OTHER_DESKTOP,
         sign_on.device_trust,
+        sign_on.device_trust is DeviceTrust.TRUSTED and sign_on.hardware_key is True,
     )
 
 
@@ -207,6 +211,7 @@ def _unknown(sign_on: SimulatedSignOn, client_conditions: bool) -> frozenset[str
         "people": sign_on.login is None or sign_on.groups is None,
         "platforms": sign_on.platform is None,
         "clients": sign_on.client is None and client_conditions,
+        "hardware_key": sign_on.device_trust is DeviceTrust.TRUSTED and sign_on.hardware_key is None,
         "": sign_on.ip is None,
     }
     return frozenset(key for key, unknown in left_out.items() if unknown)
@@ -220,6 +225,8 @@ def _hidden(rule: Rule, key: str, unknown: frozenset[str]) -> bool:
         everyone = people is not None and people.everyone
         if everyone and not (people.excluded_users or people.excluded_groups):  # type: ignore[union-attr]
             return False
+    if key == "hardware_key" and not requires_hardware_key(rule):
+        return False
     return key in unknown
 
 
@@ -279,25 +286,37 @@ def _client(raw: object) -> Client | None:
     return words[read_word(raw, "policyContext.client", tuple(words))]
 
 
-def _device(raw: object) -> tuple[Platform | None, DeviceTrust]:
+def _device(raw: object) -> tuple[Platform | None, DeviceTrust, bool | None]:
     field = "policyContext.device"
     if raw is None:
-        return None, DeviceTrust.UNKNOWN
-    device = read_object(raw, field, ("platform", "registered", "managed", "assuranceId", "trustLevel"))
+        return None, DeviceTrust.UNKNOWN, None
+    device = read_object(
+        raw, field, ("platform", "registered", "managed", "assuranceId", "trustLevel", "hardwareKey")
+    )
+    hardware_key: bool | None = None
+    if "hardwareKey" in device:
+        hardware_key = read_flag(device["hardwareKey"], f"{field}.hardwareKey")
+    trust = _trust(device, field)
+    if hardware_key and trust is not DeviceTrust.TRUSTED:
+        raise refused(f"{field}.hardwareKey", "needs trustLevel TRUSTED beside it")
     platform: Platform | None = None
     if "platform" in device:
         word = device["platform"].upper() if isinstance(device["platform"], str) else device["platform"]
         platform = _PLATFORMS[read_word(word, f"{field}.platform", tuple(_PLATFORMS))]
+    return platform, trust, hardware_key
+
+
+def _trust(device: Mapping[str, Any], field: str) -> DeviceTrust:
     if "trustLevel" in device:
         levels = {level: required.value for required, level in TRUST_LEVELS.items()}
         level = levels[read_word(device["trustLevel"], f"{field}.trustLevel", tuple(levels))]
-        return platform, DeviceTrust.UNKNOWN if level == "any" else DeviceTrust(level)
+        return DeviceTrust.UNKNOWN if level == "any" else DeviceTrust(level)
     claims = {
         key: read_flag(device[key], f"{field}.{key}") for key in ("registered", "managed") if key in device
     }
     if False in claims.values():
-        return platform, DeviceTrust.NOT_TRUSTED
-    return platform, DeviceTrust.TRUSTED if claims.get("managed") else DeviceTrust.UNKNOWN
+        return DeviceTrust.NOT_TRUSTED
+    return DeviceTrust.TRUSTED if claims.get("managed") else DeviceTrust.UNKNOWN
 
 
 def rule_parts(simulation: Simulation) -> Iterator[SimulatedRule]:

@@ -6,7 +6,7 @@ answer only.
 
 from typing import Any, Final
 
-from gateway.policy.wire.conditions import CLIENTS, TRUST_LEVELS
+from gateway.policy.wire.conditions import CLIENTS, HARDWARE_KEYS, TRUST_LEVELS
 
 _TEXT: Final[dict[str, Any]] = {"type": "string"}
 _IDS: Final[dict[str, Any]] = {"type": ["array", "null"], "items": {"type": "string", "minLength": 1}}
@@ -48,6 +48,11 @@ _CONDITIONS: Final = _object(
             registered={"type": ["boolean", "null"]},
             managed={"type": ["boolean", "null"]},
             trustLevel={"enum": [*TRUST_LEVELS.values(), None]},
+            hardwareKey={
+                "enum": [*HARDWARE_KEYS.values(), None],
+                "description": "REQUIRED: a key that the built-in authority has verified to be in a TPM. "
+                "Beside trustLevel TRUSTED.",
+            },
         )
     ),
     plugIns={"type": ["object", "null"], "description": "Conditions of plug-ins, by their key."},

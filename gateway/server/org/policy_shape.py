@@ -56,8 +56,9 @@ SCHEMAS: Final[dict[str, Any]] = {
     "PolicyRule": {
         "type": "object",
         "description": "A rule of type ACCESS_POLICY, as in the Okta API. Members of our own: `monitor`, "
-        "`conditions.office365Client`, `conditions.plugIns`, `conditions.device.trustLevel`. A request that "
-        "leaves one of them out which the rule has is refused.",
+        "`conditions.office365Client`, `conditions.plugIns`, `conditions.device.trustLevel`, "
+        "`conditions.device.hardwareKey`. A request that leaves one of them out which the rule has is "
+        "refused.",
         "required": ["id", "type", "name", "priority", "status", "system", "actions"],
         "properties": {
             **_NAMED,

@@ -21,7 +21,7 @@ from gateway.model.device import PeerCertificate, VerifiedDevice
 from gateway.model.settings import AuthoritySettings, DeviceFrom, UserFrom
 from gateway.pki.authority import TrustSnapshot, authority_from
 from gateway.pki.certificate import CertificateRejected, parse_certificate
-from gateway.pki.certificate_profile import DEVICE, ISSUING_AUTHORITY
+from gateway.pki.certificate_profile import DEVICE, HARDWARE_DEVICE, ISSUING_AUTHORITY, VERIFIED_TPM_FIXED
 from gateway.pki.identity import device_of, user_of
 from gateway.pki.issuance import (
     DeviceIdentity,
@@ -33,7 +33,7 @@ from gateway.pki.issuance import (
 )
 from gateway.pki.path_cache import PathCache
 from gateway.pki.signer import SigningFailed
-from gateway.pki.trust import verify_device
+from gateway.pki.trust import recheck, verify_device
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 OWN = OwnAuthority(NOW)
@@ -61,6 +61,32 @@ def test_our_own_gateway_trusts_what_was_issued_as_the_device_and_user_that_were
     verdict = verify_device(peer, trust, NOW, PathCache())
     assert isinstance(verdict, VerifiedDevice)
     assert (verdict.device, verdict.user) == (ALICE.device, ALICE.user)
+
+
+@pytest.mark.parametrize(
+    ("profile", "builtin", "hardware_key"),
+    [(HARDWARE_DEVICE, True, True), (HARDWARE_DEVICE, False, False), (DEVICE, True, False)],
+    ids=["of a key in a TPM", "another authority's word", "of a key in a file"],
+)
+def test_our_own_gateway_knows_from_the_certificate_that_the_key_is_in_a_tpm(profile, builtin, hardware_key):
+    settings_ = AuthoritySettings("own", "", (), None, True, DeviceFrom.SAN_URI, UserFrom.SAN_UPN, builtin)
+    trust = TrustSnapshot(True, (authority_from(settings_, [OWN.root, OWN.issuing]),))
+    certificate = sign(prepared(profile=profile), OWN.key)
+    verdict = verify_device(PeerCertificate(certificate.der), trust, NOW, PathCache())
+    assert isinstance(verdict, VerifiedDevice)
+    assert verdict.hardware_key is hardware_key
+    renamed = replace(settings_, builtin=not builtin)
+    other = TrustSnapshot(True, (authority_from(renamed, [OWN.root, OWN.issuing]),))
+    again = recheck(verdict, other, NOW)
+    assert isinstance(again, VerifiedDevice)
+    assert not again.hardware_key, "what was known once is not known of an authority that is not our own"
+
+
+def test_a_certificate_of_a_key_in_a_tpm_names_the_policy_of_the_trusted_computing_group():
+    certificate = x509.load_der_x509_certificate(sign(prepared(profile=HARDWARE_DEVICE), OWN.key).der)
+    extension = certificate.extensions.get_extension_for_class(x509.CertificatePolicies)
+    assert [each.policy_identifier.dotted_string for each in extension.value] == [VERIFIED_TPM_FIXED]
+    assert not extension.critical
 
 
 def test_a_certificate_says_all_that_its_profile_and_its_publication_say():

@@ -139,7 +139,7 @@ def test_both_answers_ignore_what_the_request_says_of_trust() -> None:
 def test_two_prompts_that_differ_only_in_minutes_need_a_challenge() -> None:
     decision = Decision(Access.ALLOW, "RULE r", "r", FactorPrompt("every_minutes", 5))
     other = replace(decision, prompt_for_factor=FactorPrompt("every_minutes", 10))
-    assert Answers(decision, other).needs_challenge
+    assert Answers(decision, other, decision).needs_challenge
 
 
 @pytest.mark.parametrize("trace", [False, True], ids=["without a trace", "with a trace"])

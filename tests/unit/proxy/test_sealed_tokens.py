@@ -58,6 +58,7 @@ TRUSTED = VerifiedDevice(
     certification_path=(CertificateId(bytes(32), 2**159 - 1), CertificateId(b"\xff" * 32, 0)),
     not_after=datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC),
 )
+WITH_HARDWARE_KEY = replace(TRUSTED, hardware_key=True)
 UNTRUSTED = NotTrusted(TrustReason.REVOKED, "on the CRL", "urn:device:1", "x5t")
 SESSION = Session(
     session_id="s-1",
@@ -190,7 +191,9 @@ def test_a_flow_comes_back_as_it_was(flow: Flow) -> None:
     assert open_flow(SEALER, token, now_seconds=NOW) == flow
 
 
-@pytest.mark.parametrize("verdict", [TRUSTED, UNTRUSTED], ids=["trusted", "not trusted"])
+@pytest.mark.parametrize(
+    "verdict", [TRUSTED, WITH_HARDWARE_KEY, UNTRUSTED], ids=["trusted", "with a hardware key", "not trusted"]
+)
 def test_a_ticket_comes_back_as_it_was(verdict: VerifiedDevice | NotTrusted) -> None:
     ticket = Ticket("t-1", FLOW, verdict, int(NOW) + 60)
     token = seal_ticket(SEALER, ticket, now_seconds=NOW, nonce=NONCE)
@@ -199,8 +202,14 @@ def test_a_ticket_comes_back_as_it_was(verdict: VerifiedDevice | NotTrusted) -> 
 
 @pytest.mark.parametrize(
     "verdict",
-    [TRUSTED, replace(TRUSTED, user=None), UNTRUSTED, NotTrusted(TrustReason.NO_CERTIFICATE)],
-    ids=["trusted", "nobody's device", "not trusted", "no certificate"],
+    [
+        TRUSTED,
+        WITH_HARDWARE_KEY,
+        replace(TRUSTED, user=None),
+        UNTRUSTED,
+        NotTrusted(TrustReason.NO_CERTIFICATE),
+    ],
+    ids=["trusted", "with a hardware key", "nobody's device", "not trusted", "no certificate"],
 )
 def test_a_session_comes_back_as_it_was(verdict: VerifiedDevice | NotTrusted) -> None:
     session = replace(SESSION, verdict=verdict)
@@ -269,6 +278,7 @@ def test_a_token_of_another_version_is_refused(purpose: str, opener: object, con
         {"v": {"a": "corp", "d": "d", "u": None, "b": True, "x": "x", "p": [[1, 2, 3]], "n": 0}},
         {"v": {"a": "corp", "d": "d", "u": None, "b": True, "x": "x", "p": [], "n": 1e300}},
         {"v": {"a": "corp", "d": "d", "u": None, "b": True, "x": "x", "p": [], "n": "soon"}},
+        {"v": {"a": "corp", "d": "d", "u": None, "b": True, "x": "x", "p": [], "n": 0}},
         {"f": None},
     ],
     ids=[
@@ -279,6 +289,7 @@ def test_a_token_of_another_version_is_refused(purpose: str, opener: object, con
         "a triple",
         "year 1e300",
         "no number",
+        "nothing of the key",
         "no flow",
     ],
 )

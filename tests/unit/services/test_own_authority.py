@@ -20,6 +20,7 @@ from gateway.model.issued import (
     RevocationReason,
 )
 from gateway.model.org import DeviceStatus, SettingName, UserStatus
+from gateway.pki.certificate_profile import VERIFIED_TPM_FIXED
 from gateway.pki.crl import parse_crl
 from gateway.pki.ocsp import Good, Revoked, Unknown
 from gateway.pki.signer import SigningFailed
@@ -40,10 +41,11 @@ from gateway.services.issuing import (
     certificate_of,
     complete,
     reserve,
+    sign_and_complete,
     sign_reserved,
 )
 from gateway.services.publishing import Shard, certificate_statuses, publish, shards_of
-from gateway.services.renewing import certificate_seen
+from gateway.services.renewing import certificate_seen, reserve_renewal
 from gateway.services.revoking import (
     activate_device,
     activate_user,
@@ -212,6 +214,28 @@ def test_a_certificate_is_renewed_from_thirty_days_before_its_end_or_when_forced
     assert (second.row.device_id, second.row.user_id) == (first.row.device_id, first.row.user_id)
     assert ("pki.cert.renew", "Device Trust certificate renewal") in logged(site)
     assert Counter(name for name, _ in logged(site))["user.credential.enroll"] == 1
+
+
+def test_a_key_that_was_attested_once_is_known_for_good_and_no_other(site):
+    request, device = new_request(), site.device()
+    with site.store.begin() as work:
+        reservation = reserve(
+            work, request, device.id, None, site.rules, site.occasion(), site.randomness, hardware_key=True
+        )
+    first = sign_and_complete(site.store, site.keys, reservation, site.occasion())
+
+    def renewed(former, asked):
+        with site.store.begin() as work:
+            again = reserve_renewal(
+                work, asked, former.row, site.rules, site.occasion(), site.randomness, force=True
+            )
+        return sign_and_complete(site.store, site.keys, again, site.occasion())
+
+    same, other = renewed(first, request), renewed(first, new_request())
+    profiles = [each.row.profile for each in (first, same, other, renewed(other, request))]
+    assert profiles == ["hardware-device", "hardware-device", "device", "device"]
+    policies = [each.certificate.extensions.policy.policies for each in (first, same, other)]
+    assert policies == [{VERIFIED_TPM_FIXED}, {VERIFIED_TPM_FIXED}, None]
 
 
 def test_near_the_end_of_the_authority_nothing_is_renewed_over_and_over(site):

@@ -56,6 +56,7 @@ def test_a_trusted_device_is_stated_with_its_certificate() -> None:
         "exp": issued + 300,
         "device_trust": "trusted",
         "device": "urn:device:laptop-1",
+        "hardware_key": False,
         "cnf": {"x5t#S256": "thumbprint-1"},
     }
 

@@ -157,6 +157,7 @@ def test_what_the_contract_names_is_in_debug_data() -> None:
         "flowId": "flow-1",
         "referenceId": "00112233",
         "deviceTrust": "trusted",
+        "hardwareKey": False,
         "monitorRules": ["Watch"],
         "signOnMode": "SAML 2.0",
     }
