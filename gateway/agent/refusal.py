@@ -18,6 +18,7 @@ class LocalRefusal(StrEnum):
     TLS_FAILED = "TLS_FAILED"
     PROXY_FAILED = "PROXY_FAILED"
     ANSWER_INVALID = "ANSWER_INVALID"
+    CODE_REFUSED = "CODE_INVALID"  # the org says 401 over EST, where this code is meant
     NO_IWA = "NO_IWA"
     NO_TICKET = "NO_TICKET"
     NO_KERBEROS = "NO_KERBEROS"
@@ -62,7 +63,12 @@ class Refused(Exception):
 
 
 def refused(
-    code: LocalRefusal, message: str, remedy: str = "", *, detail: str = "", transient: bool = False
+    code: LocalRefusal | EnrollmentRefusal,
+    message: str,
+    remedy: str = "",
+    *,
+    detail: str = "",
+    transient: bool = False,
 ) -> Refused:
     return Refused(Refusal(code.value, message, remedy, detail[:_MAX_TEXT], transient))
 

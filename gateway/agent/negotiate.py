@@ -1,0 +1,254 @@
+"""HTTP Negotiate (RFC 4559) with Kerberos: tickets of the person who is logged on, or of the computer.
+
+The message is bound to the TLS connection where there is one (tls-server-end-point, RFC 5929 §4.1), so that
+nobody between here and the IWA web app can pass it on; and the IWA web app has to prove itself, too, before
+a token that it sends is believed. Credentials are never delegated.
+"""
+
+import base64
+import binascii
+import secrets
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, Final, Protocol
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+
+from gateway.agent.keytab import MAX_KEYTAB_BYTES, KeytabInvalid, computer_principal, read_keytab
+from gateway.agent.refusal import LocalRefusal, Refused, refused
+from gateway.enrollment.refusals import EXPLANATIONS, EnrollmentRefusal
+
+_SPNEGO: Final = "1.3.6.1.5.5.2"
+_BINDING_PREFIX: Final = b"tls-server-end-point:"
+_WEAK: Final = (hashes.MD5, hashes.SHA1)
+_MAX_TOKEN_CHARACTERS: Final = 131_072
+
+
+class Conversation(Protocol):
+    """One message to a service, and its answer."""
+
+    def first(self) -> bytes:
+        """What goes behind `Negotiate`. Raises Refused: no ticket, clock, service not known."""
+        ...
+
+    def finish(self, answer: bytes | None) -> None:
+        """See the service's proof. Raises Refused where it is missing or wrong."""
+        ...
+
+
+# For a host and the server's certificate (DER; None without TLS).
+StartConversation = Callable[[str, bytes | None], Conversation]
+
+
+def as_person() -> StartConversation:
+    """With the tickets of whoever runs this. Raises Refused where Kerberos is not installed."""
+    gssapi = _gssapi()
+
+    def start(host: str, peer_certificate_der: bytes | None) -> Conversation:
+        return _GssConversation(gssapi, None, host, peer_certificate_der)
+
+    return start
+
+
+def as_computer(keytab: str, principal: str | None) -> StartConversation:
+    """With the computer's own keytab; no kinit is needed. ``principal`` None: found in the keytab. Raises
+    Refused where Kerberos is not installed, or the keytab cannot be read or has no computer."""
+    gssapi = _gssapi()
+    name = principal or _computer_in(keytab)
+    # A cache of our own, in memory: this process's tickets are nobody else's.
+    store = {"client_keytab": keytab, "ccache": f"MEMORY:{secrets.token_hex(8)}"}
+
+    def start(host: str, peer_certificate_der: bytes | None) -> Conversation:
+        def credentials() -> Any:
+            account = gssapi.Name(name, gssapi.NameType.kerberos_principal)
+            return gssapi.Credentials(name=account, usage="initiate", store=store)
+
+        return _GssConversation(gssapi, credentials, host, peer_certificate_der)
+
+    return start
+
+
+def person_principal() -> str | None:
+    """Whose tickets there are, without asking a KDC; None where there are none, or no Kerberos."""
+    try:
+        gssapi = _gssapi()
+    except Refused:
+        return None
+    try:
+        return str(gssapi.Credentials(usage="initiate").name)
+    except gssapi.exceptions.GSSError:
+        return None
+
+
+def channel_binding(peer_certificate_der: bytes) -> bytes:
+    """tls-server-end-point (RFC 5929 §4.1): the hash of the signature's own algorithm, SHA-256 for weak ones
+    and those without a hash of their own."""
+    certificate = x509.load_der_x509_certificate(peer_certificate_der)
+    try:
+        algorithm = certificate.signature_hash_algorithm
+    except UnsupportedAlgorithm:
+        algorithm = None
+    if algorithm is None or isinstance(algorithm, _WEAK):
+        algorithm = hashes.SHA256()
+    digest = hashes.Hash(algorithm)
+    digest.update(peer_certificate_der)
+    return _BINDING_PREFIX + digest.finalize()
+
+
+def negotiate_token(header: str | None) -> bytes | None:
+    """What stands behind `Negotiate` in WWW-Authenticate; None where nothing does. Raises Refused for what is
+    no base64."""
+    for challenge in (header or "").split(","):
+        scheme, _, token = challenge.strip().partition(" ")
+        if scheme.lower() == "negotiate" and token:
+            try:
+                return base64.b64decode(token[:_MAX_TOKEN_CHARACTERS], validate=True)
+            except binascii.Error:
+                raise _not_proven("its message is not base64") from None
+    return None
+
+
+def offers_negotiate(header: str | None) -> bool:
+    schemes = (each.strip().partition(" ")[0].lower() for each in (header or "").split(","))
+    return "negotiate" in schemes
+
+
+class _GssConversation:
+    def __init__(
+        self,
+        gssapi: ModuleType,
+        credentials: Callable[[], Any] | None,
+        host: str,
+        peer_certificate_der: bytes | None,
+    ) -> None:
+        self._gssapi = gssapi
+        self._credentials = credentials
+        self._host = host
+        self._peer_certificate_der = peer_certificate_der
+        self._context: Any = None
+
+    def first(self) -> bytes:
+        gssapi = self._gssapi
+        try:
+            self._context = gssapi.SecurityContext(
+                name=gssapi.Name(f"HTTP@{self._host}", gssapi.NameType.hostbased_service),
+                mech=gssapi.OID.from_int_seq(_SPNEGO),
+                creds=None if self._credentials is None else self._credentials(),
+                usage="initiate",
+                flags=gssapi.RequirementFlag.mutual_authentication,
+                channel_bindings=self._bindings(),
+            )
+            return self._context.step() or b""
+        except gssapi.exceptions.GSSError as error:
+            raise no_ticket(str(error), self._host, self._credentials is not None) from None
+
+    def finish(self, answer: bytes | None) -> None:
+        gssapi = self._gssapi
+        if answer is None and not self._context.complete:
+            raise _not_proven("it sent no message of its own")
+        try:
+            if not self._context.complete:
+                self._context.step(answer)
+        except gssapi.exceptions.GSSError as error:
+            raise _not_proven(str(error)) from None
+        mutual = gssapi.RequirementFlag.mutual_authentication
+        if not self._context.complete or mutual not in self._context.actual_flags:
+            raise _not_proven("its message does not prove who it is")
+
+    def _bindings(self) -> Any:
+        if self._peer_certificate_der is None:
+            return None
+        data = channel_binding(self._peer_certificate_der)
+        return self._gssapi.raw.ChannelBindings(application_data=data)
+
+
+def no_ticket(said: str, host: str, computer: bool) -> Refused:
+    """Why the Kerberos library made no message. It tells its reasons in sentences only: the numbers below
+    SPNEGO are renumbered from process to process."""
+    text = " ".join(said.split())
+    low = text.lower()
+    account = "the computer" if computer else "the person"
+    if "clock skew" in low:
+        return _known(EnrollmentRefusal.CLOCK_SKEW, text)
+    if "server not found" in low or ("not found in kerberos database" in low and f"http/{host}" in low):
+        return refused(
+            LocalRefusal.NO_TICKET,
+            f"the domain does not know the service HTTP/{host}",
+            f"Register the service principal name HTTP/{host} for the account of the IWA web app "
+            "(setspn -S), and see that the address of the IWA web app has the name and not a number.",
+            detail=text,
+        )
+    if "revoked" in low or "locked" in low:
+        return _known(EnrollmentRefusal.ACCOUNT_DISABLED, text)
+    if "cannot contact any kdc" in low or "unreachable" in low or "cannot find kdc" in low:
+        return refused(
+            LocalRefusal.NO_TICKET,
+            "no domain controller can be reached",
+            "Connect to the company network. On it: see the realm's KDCs in DNS or krb5.conf.",
+            detail=text,
+            transient=True,
+        )
+    remedy = (
+        "See that the computer is joined, and that its keytab has the newest key: adcli update, net ads."
+        if computer
+        else "Sign on to the computer with the domain account while it reaches the domain, or run kinit."
+    )
+    return refused(
+        LocalRefusal.NO_TICKET,
+        f"{account} has no Kerberos ticket",
+        remedy,
+        detail=text,
+        transient=not computer,
+    )
+
+
+def _known(code: EnrollmentRefusal, detail: str) -> Refused:
+    told = EXPLANATIONS[code]
+    return refused(code, told.sentence, told.remedy, detail=detail, transient=told.transient)
+
+
+def _computer_in(keytab: str) -> str:
+    try:
+        with open(keytab, "rb") as file:  # noqa: PTH123 - read to a bound
+            content = file.read(MAX_KEYTAB_BYTES + 1)
+        found = computer_principal(read_keytab(content))
+    except OSError as error:
+        raise refused(
+            LocalRefusal.NO_TICKET,
+            f"{keytab}: cannot be read: {error.strerror}",
+            "The device part runs as root, on a computer that was joined to the domain.",
+        ) from None
+    except KeytabInvalid as error:
+        raise refused(LocalRefusal.NO_TICKET, f"{keytab}: {error}", "Join the computer again.") from None
+    if found is None:
+        raise refused(
+            LocalRefusal.NO_TICKET,
+            f"{keytab}: has no key of a computer's account",
+            "Such a name ends in $. Join the computer to the domain, or set DevicePrincipal.",
+        )
+    return found
+
+
+def _gssapi() -> ModuleType:
+    try:
+        import gssapi
+    except ImportError as error:
+        raise refused(
+            LocalRefusal.NO_KERBEROS,
+            "Kerberos is not installed for the agent",
+            "Install it: pip install 'devicetrust-agent[kerberos]' (it needs libkrb5-dev).",
+            detail=str(error),
+        ) from None
+    return gssapi
+
+
+def _not_proven(detail: str) -> Refused:
+    return refused(
+        LocalRefusal.MUTUAL_AUTHENTICATION_FAILED,
+        "the IWA web app did not prove that it is in the domain",
+        "Somebody else may answer in its name. Else: see its keytab.",
+        detail=detail,
+        transient=True,
+    )
