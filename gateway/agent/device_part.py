@@ -27,10 +27,10 @@ from typing import Any, Final, Protocol
 
 from gateway.agent.iwa_client import Asked
 from gateway.agent.refusal import LocalRefusal, Refusal, Refused, refused
-from gateway.enrollment.tokens import MAX_TEXT_CHARACTERS, THUMBPRINT_CHARACTERS
+from gateway.enrollment.claims import MAX_TEXT_CHARACTERS, THUMBPRINT_CHARACTERS
 
 MAX_LINE_BYTES: Final = 4_096
-LINE_SECONDS: Final = 5.0
+LINE_SECONDS: Final = 2.0
 IDLE_SECONDS: Final = 30.0
 # Of one person, in ten minutes: a run asks once for each IWA web app that it tries.
 MAX_ASKED: Final = 60
