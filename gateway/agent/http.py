@@ -1,7 +1,8 @@
 """HTTPS and HTTP as the agent needs them: bounded answers, an end to every wait, a sentence for each failure.
 
 Servers' certificates are checked against the system's authorities, or those of CaFile. Redirects are not
-followed: whoever answers with one is not whom the settings name. Who chooses proxies is an argument.
+followed: whoever answers with one is not whom the settings name. What finds the way, by proxies
+perhaps, is an argument.
 """
 
 import contextlib
@@ -9,7 +10,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,8 +28,12 @@ CONNECT_SECONDS: Final = 10.0
 READ_SECONDS: Final = 20.0
 REQUEST_SECONDS: Final = 45.0  # all of one request, however slowly bytes drip
 
-# For an address, the proxies to try in order; None is the direct way.
-ChooseProxies = Callable[[str], Sequence[str | None]]
+# Of what checks servers' certificates (and may hold one to show), the transport that finds the way.
+MakeTransport = Callable[[ssl.SSLContext], httpx.BaseTransport]
+
+
+def directly(context: ssl.SSLContext) -> httpx.BaseTransport:
+    return httpx.HTTPTransport(verify=context, trust_env=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +60,16 @@ class Http:
     def __init__(
         self,
         ca_file: str | None = None,
-        choose_proxies: ChooseProxies = lambda _url: (None,),
+        make_transport: MakeTransport = directly,
         trace: Trace | None = None,
     ) -> None:
         """Raises Refused where CaFile cannot be read."""
         self._ca_file = ca_file
-        self._choose_proxies = choose_proxies
+        self._make_transport = make_transport
         self._trace = trace or NoTrace()
-        self._clients: dict[tuple[str | None, ClientCertificate | None], httpx.Client] = {}
+        self._clients: dict[ClientCertificate | None, httpx.Client] = {}
         self._sockets: list[socket.socket] = []
-        _trusting(ca_file)
+        trusting(ca_file)
 
     def close(self) -> None:
         for client in self._clients.values():
@@ -80,23 +85,17 @@ class Http:
         client_certificate: ClientCertificate | None = None,
         limit: int = MAX_ANSWER_BYTES,
     ) -> HttpAnswer:
-        """Raises Refused, transient, where no answer comes along any of the ways."""
-        failure: Refused | None = None
-        for proxy in self._choose_proxies(url):
-            sent = {"user-agent": USER_AGENT, "accept-encoding": "identity", **(headers or {})}
-            self._trace.sent(method, url, sent, body, proxy or "")
-            started = time.monotonic()
-            try:
-                answer = self._send(method, url, sent, body, proxy, client_certificate, limit)
-            except _NoAnswer as no_answer:
-                failure = no_answer.refused
-                self._trace.failed(failure.refusal.message, time.monotonic() - started)
-                if not no_answer.may_try_another_way:
-                    break
-                continue
-            self._trace.got(answer.status, answer.headers, answer.body, time.monotonic() - started)
-            return answer
-        raise failure or refused(LocalRefusal.PROXY_FAILED, f"there is no way to {url}", transient=True)
+        """Raises Refused, transient, where no answer comes."""
+        sent = {"user-agent": USER_AGENT, "accept-encoding": "identity", **(headers or {})}
+        self._trace.sent(method, url, sent, body)
+        started = time.monotonic()
+        try:
+            answer = self._send(method, url, sent, body, client_certificate, limit)
+        except Refused as error:
+            self._trace.failed(error.refusal.message, time.monotonic() - started)
+            raise
+        self._trace.got(answer.status, answer.headers, answer.body, time.monotonic() - started)
+        return answer
 
     def _send(
         self,
@@ -104,11 +103,10 @@ class Http:
         url: str,
         headers: Mapping[str, str],
         body: bytes,
-        proxy: str | None,
         client_certificate: ClientCertificate | None,
         limit: int,
     ) -> HttpAnswer:
-        client = self._client(proxy, client_certificate)
+        client = self._client(client_certificate)
         try:
             with (
                 self._deadline(),
@@ -127,12 +125,11 @@ class Http:
                     peer_certificate_der=_peer_certificate(response),
                 )
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-            raise _no_answer(url, proxy, error) from None
+            raise _no_answer(url, error) from None
 
-    def _client(self, proxy: str | None, client_certificate: ClientCertificate | None) -> httpx.Client:
-        key = (proxy, client_certificate)
-        if key not in self._clients:
-            context = _trusting(self._ca_file)
+    def _client(self, client_certificate: ClientCertificate | None) -> httpx.Client:
+        if client_certificate not in self._clients:
+            context = trusting(self._ca_file)
             if client_certificate is not None:
                 try:
                     context.load_cert_chain(client_certificate.certificate, client_certificate.private_key)
@@ -141,14 +138,13 @@ class Http:
                         LocalRefusal.KEY_FAILED,
                         f"{client_certificate.certificate} cannot be shown: {error.strerror or error}",
                     ) from None
-            self._clients[key] = httpx.Client(
-                verify=context,
-                proxy=proxy,
+            self._clients[client_certificate] = httpx.Client(
+                transport=self._make_transport(context),
                 trust_env=False,
                 follow_redirects=False,
                 timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
             )
-        return self._clients[key]
+        return self._clients[client_certificate]
 
     def _remember_socket(self, event: str, info: Mapping[str, Any]) -> None:
         if event.endswith("connect_tcp.complete"):
@@ -174,14 +170,8 @@ class Http:
             timer.cancel()
 
 
-class _NoAnswer(Exception):
-    def __init__(self, failure: Refused, *, may_try_another_way: bool = True) -> None:
-        super().__init__(str(failure))
-        self.refused = failure
-        self.may_try_another_way = may_try_another_way
-
-
-def _trusting(ca_file: str | None) -> ssl.SSLContext:
+def trusting(ca_file: str | None) -> ssl.SSLContext:
+    """What checks servers' certificates. Raises Refused where CaFile cannot be read."""
     try:
         context = ssl.create_default_context(cafile=ca_file)
     except OSError as error:
@@ -200,10 +190,7 @@ def _bounded(response: httpx.Response, limit: int, url: str) -> bytes:
     for part in response.iter_raw():
         size += len(part)
         if size > limit:
-            raise _NoAnswer(
-                refused(LocalRefusal.ANSWER_INVALID, f"{url}: the answer is larger than {limit} bytes"),
-                may_try_another_way=False,
-            )
+            raise refused(LocalRefusal.ANSWER_INVALID, f"{url}: the answer is larger than {limit} bytes")
         parts.append(part)
     return b"".join(parts)
 
@@ -214,38 +201,29 @@ def _peer_certificate(response: httpx.Response) -> bytes | None:
     return None if tls is None else tls.getpeercert(binary_form=True)
 
 
-def _no_answer(url: str, proxy: str | None, error: Exception) -> _NoAnswer:
-    server = httpx.URL(url).host if not isinstance(error, httpx.InvalidURL) else url
-    verification = _cause(error, ssl.SSLCertVerificationError)
+def _no_answer(url: str, error: Exception) -> Refused:
+    server = url if isinstance(error, httpx.InvalidURL) else httpx.URL(url).host
     detail = f"{type(error).__name__}: {error}"
+    verification = _cause(error, ssl.SSLCertVerificationError)
     if isinstance(verification, ssl.SSLCertVerificationError):
-        return _NoAnswer(
-            refused(
-                LocalRefusal.TLS_FAILED,
-                f"the certificate of {server} is not trusted: {verification.verify_message}",
-                "Somebody may open TLS between here and there: let it pass uninspected. If the certificate "
-                "is by an authority of your own, name that in CaFile.",
-                detail=detail,
-                transient=True,
-            )
+        return refused(
+            LocalRefusal.TLS_FAILED,
+            f"the certificate of {server} is not trusted: {verification.verify_message}",
+            "Somebody may open TLS between here and there: let it pass uninspected. If the certificate is "
+            "by an authority of your own, name that in CaFile.",
+            detail=detail,
+            transient=True,
         )
     if isinstance(error, httpx.ProxyError):
-        return _NoAnswer(
-            refused(
-                LocalRefusal.PROXY_FAILED,
-                f"the proxy {proxy} does not let through to {server}",
-                "See HttpProxy or HttpProxyPacLocation, and the rules of the proxy.",
-                detail=detail,
-                transient=True,
-            )
+        return refused(
+            LocalRefusal.PROXY_FAILED,
+            str(error),
+            "See HttpProxy or HttpProxyPacLocation, and the rules of the proxy.",
+            detail=detail,
+            transient=True,
         )
     what = "does not answer in time" if isinstance(error, httpx.TimeoutException) else "cannot be reached"
-    way = f" by the proxy {proxy}" if proxy else ""
-    return _NoAnswer(
-        refused(LocalRefusal.UNREACHABLE, f"{server} {what}{way}", detail=detail, transient=True),
-        # What was sent may have been done: not a second time.
-        may_try_another_way=isinstance(error, httpx.ConnectError | httpx.ConnectTimeout),
-    )
+    return refused(LocalRefusal.UNREACHABLE, f"{server} {what}", detail=detail, transient=True)
 
 
 def _cause(error: BaseException | None, kind: type[BaseException]) -> BaseException | None:

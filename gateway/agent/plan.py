@@ -7,10 +7,10 @@
     on hold                     nothing: an administrator stopped this computer, and may let it go on
     another person's or         replace it if this agent made it, else leave it and say so
       another computer's
-    by another authority        leave it and say so
+    by another authority        the same: the agent may have been set to another org meanwhile
 
 Each verdict comes with a sentence for people. What is removed is always an own certificate: one that an
-authority of the org signed.
+authority of the org signed, or that this agent made.
 """
 
 from collections.abc import Sequence
@@ -121,6 +121,7 @@ class _Fault(StrEnum):
     EXPIRED = "has expired"
     KEYLESS = "has lost its private key"
     STRANGE = "is another person's or another computer's"
+    OTHER_AUTHORITY = "is by an authority that the organization does not have"
     NOT_IN_HARDWARE = "has a key outside of a TPM, which the organization asks for"
 
 
@@ -130,7 +131,7 @@ def decide(found: Sequence[Held], about: Circumstances) -> Plan:
     faulty: list[tuple[Held, _Fault]] = []
     waiting: list[Held] = []
     for held in found:
-        if not held.own:
+        if not held.own and held.key_name is None:
             remarks.append(
                 f"{_name(held)} is by another authority of the same name, and is left alone; "
                 "browsers may pick it"
@@ -200,6 +201,8 @@ def _fault(held: Held, about: Circumstances) -> _Fault | None:
         return _Fault.EXPIRED
     if not held.has_key:
         return _Fault.KEYLESS
+    if not held.own:
+        return _Fault.OTHER_AUTHORITY
     if _is_strange(held, about):
         return _Fault.STRANGE
     if about.hardware_needed and held.key_name not in about.hardware_keys:

@@ -96,10 +96,6 @@ def merged(stored: Sequence[Setting], given: Mapping[str, str], place: str) -> d
 
 
 def _consistent(settings: Settings, places: Mapping[str, str]) -> Settings:
-    if settings.http_proxy is not None and settings.http_proxy_pac_location is not None:
-        raise SettingsRefused(
-            f"{places['HttpProxyPacLocation']}: HttpProxy and HttpProxyPacLocation exclude each other"
-        )
     if settings.key_storage is KeyStorage.PKCS11 and settings.pkcs11_module is None:
         raise SettingsRefused(f"{places['KeyStorage']}: KeyStorage=pkcs11 needs Pkcs11Module")
     return settings

@@ -37,7 +37,7 @@ class Trace(Protocol):
 
     def step(self, number: int) -> None: ...
     def note(self, text: str) -> None: ...
-    def sent(self, method: str, url: str, headers: Mapping[str, str], body: bytes, via: str) -> None: ...
+    def sent(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> None: ...
     def got(self, status: int, headers: Mapping[str, str], body: bytes, seconds: float) -> None: ...
     def failed(self, sentence: str, seconds: float) -> None: ...
 
@@ -49,7 +49,7 @@ class NoTrace:
     def note(self, text: str) -> None:
         pass
 
-    def sent(self, method: str, url: str, headers: Mapping[str, str], body: bytes, via: str) -> None:
+    def sent(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> None:
         pass
 
     def got(self, status: int, headers: Mapping[str, str], body: bytes, seconds: float) -> None:
@@ -71,8 +71,8 @@ class PrintedTrace:
     def note(self, text: str) -> None:
         self._lines("  ", text)
 
-    def sent(self, method: str, url: str, headers: Mapping[str, str], body: bytes, via: str) -> None:
-        self._write(f"  > {method} {url}" + (f" (by {via})" if via else ""))
+    def sent(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> None:
+        self._write(f"  > {method} {url}")
         self._message(headers, body)
 
     def got(self, status: int, headers: Mapping[str, str], body: bytes, seconds: float) -> None:

@@ -1,7 +1,7 @@
 """What a key of this computer can do, wherever it is kept.
 
-A key has a name, by which its keeper finds it again at a later run: the agent chooses it and keeps it beside
-the certificate. Keys are ECDSA P-256, because that is what the platforms' hardware and proofs (ES256) share.
+A key has a name, by which its keeper finds it again at a later run: the agent chooses it (`new_key_name`)
+and keeps it beside the certificate. Keys are ECDSA P-256, because that is what the platforms' hardware and proofs (ES256) share.
 """
 
 import secrets
@@ -89,5 +89,10 @@ class KeyKeeper(Protocol):
         ...
 
 
-def new_key_name() -> str:
-    return f"k{secrets.token_hex(_NAME_BYTES)}"
+def new_key_name(storage: str) -> str:
+    """It begins with where the key is kept, so that it is found also when the setting was changed."""
+    return f"{storage}-{secrets.token_hex(_NAME_BYTES)}"
+
+
+def storage_of(name: str) -> str:
+    return name.partition("-")[0]

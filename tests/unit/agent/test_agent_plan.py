@@ -49,6 +49,7 @@ KEYLESS = held(5, key_name=None, stores=frozenset(), keyless_stores=STORE)
 ONLY_IN_STORE = held(3, key_name=None)
 ONLY_HERE = held(3, stores=frozenset())
 FOREIGN = held(1, own=False, key_name=None)
+OTHER_ORGS = held(1, own=False)
 BOBS = held(1, login="bob@example.test")
 BOBS_IMPORTED = replace(BOBS, key_name=None)
 OTHER_DEVICE = held(1, device="urn:device:ws-7")
@@ -81,6 +82,7 @@ TABLE = [
     ("one on hold and an expired one", [ON_HOLD, ENDED], ABOUT, Wait, [(ENDED, False)], 0),
     ("a foreign one", [FOREIGN], ABOUT, Enroll, [], 1),
     ("a foreign one and a good one", [FOREIGN, FRESH], ABOUT, Keep, [], 1),
+    ("one of another org that the agent made", [OTHER_ORGS], ABOUT, Enroll, [(OTHER_ORGS, False)], 0),
     ("another person's that the agent made", [BOBS], ABOUT, Enroll, [(BOBS, False)], 0),
     ("another person's that somebody put there", [BOBS_IMPORTED], ABOUT, Enroll, [], 1),
     ("another person's, before we had one", [BOBS], replace(ABOUT, login=None), Keep, [], 0),

@@ -62,10 +62,6 @@ def test_settings_that_are_taken(lines: list[str], expected: Settings) -> None:
         (["OrgUrl=https://" + "x" * 3000], f"{CONF}:1: OrgUrl: longer than 2048 characters"),
         ([f"OrgUrl={URL}", "HttpProxy=ftp://x"], f"{CONF}:2: HttpProxy: has to be like"),
         ([f"OrgUrl={URL}", "HttpProxyPacLocation=ftp://x"], f"{CONF}:2: HttpProxyPacLocation: has to begin"),
-        (
-            [f"OrgUrl={URL}", "HttpProxy=a:1", "HttpProxyPacLocation=http://x/y"],
-            f"{CONF}:3: HttpProxy and HttpProxyPacLocation exclude each other",
-        ),
         ([f"OrgUrl={URL}", "SkipBrowserSetup=maybe"], f"{CONF}:2: SkipBrowserSetup: has to be true or false"),
         ([f"OrgUrl={URL}", "KeyStorage=usb"], f"{CONF}:2: KeyStorage: has to be one of file, tpm, pkcs11"),
         ([f"OrgUrl={URL}", "KeyStorage=pkcs11"], f"{CONF}:2: KeyStorage=pkcs11 needs Pkcs11Module"),

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from gateway.agent.keys.device_key import KeyFailed, new_key_name
+from gateway.agent.keys.device_key import KeyFailed, new_key_name, storage_of
 from gateway.agent.keys.file import FileKey, FileKeys
 from gateway.agent.keys.requests import certification_request
 from gateway.pki.certification_request import parse_certification_request
@@ -18,11 +18,12 @@ from gateway.pki.signer import spki_of
 def test_a_key_is_found_again_by_its_name_and_gone_when_deleted(tmp_path: Path) -> None:
     keys = FileKeys(tmp_path / "keys")
     assert keys.names() == frozenset()
-    made = keys.create(name := new_key_name())
+    made = keys.create(name := new_key_name("file"))
     found = keys.open(name)
     assert isinstance(found, FileKey)
     assert spki_of(found.public_key()) == spki_of(made.public_key())
     assert keys.names() == {name}
+    assert storage_of(name) == "file"
     assert keys.open("k0123") is None
     keys.delete(name)
     keys.delete(name)

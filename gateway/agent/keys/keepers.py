@@ -1,0 +1,116 @@
+"""Which keeper has a key: by the setting for new ones, by the name for those that are there.
+
+What needs more than the agent's own dependencies is imported only when it is asked for.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Protocol
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+
+from gateway.agent.keys.device_key import DeviceKey, KeyFailed, KeyKeeper, storage_of
+from gateway.agent.keys.file import FileKeys
+from gateway.agent.platform import Platform, PlatformKey, PlatformRequest
+from gateway.agent.settings import KeyStorage, Settings
+
+PLATFORM_STORAGE: Final = "platform"
+
+
+class Keepers(Protocol):
+    def for_new_keys(self) -> KeyKeeper: ...
+    def of(self, name: str) -> KeyKeeper: ...
+    def all(self) -> tuple[KeyKeeper, ...]:
+        """Those that can be asked for their keys without anything being installed for them."""
+        ...
+
+
+class ConfiguredKeepers:
+    """By the settings. ``directory`` is the agent's, of this user."""
+
+    def __init__(self, settings: Settings, directory: Path, platform: Platform) -> None:
+        self._settings = settings
+        self._directory = directory
+        self._platform = platform
+
+    def for_new_keys(self) -> KeyKeeper:
+        """Raises KeyFailed where what the setting asks for is not installed."""
+        storage = self._settings.key_storage
+        if storage is None:
+            return self.of("file-" if self._platform.name == "LINUX" else f"{PLATFORM_STORAGE}-")
+        return self.of(f"{storage.value}-")
+
+    def of(self, name: str) -> KeyKeeper:
+        """By the name's beginning. Raises KeyFailed."""
+        kind = storage_of(name)
+        make: Callable[[], KeyKeeper] | None = {
+            KeyStorage.FILE.value: self._files,
+            PLATFORM_STORAGE: self._of_platform,
+        }.get(kind)
+        if make is None:
+            raise KeyFailed(f"this agent has no key storage {kind!r}")
+        return make()
+
+    def all(self) -> tuple[KeyKeeper, ...]:
+        configured = self._settings.key_storage
+        others = () if configured in (None, KeyStorage.FILE) else (self.for_new_keys(),)
+        return (self._files(), *others)
+
+    def _files(self) -> KeyKeeper:
+        return FileKeys(self._directory / "keys")
+
+    def _of_platform(self) -> KeyKeeper:
+        return PlatformKeys(self._platform)
+
+
+class PlatformKeys:
+    """Keys that the platform's own store makes and keeps: Windows and macOS. The agent can ask for a
+    certificate with them and install it; what else is signed with them, the platform signs."""
+
+    storage: Final = PLATFORM_STORAGE
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+
+    def create(self, name: str) -> DeviceKey:
+        request = self._platform.new_request(name)
+        if request is None:
+            raise KeyFailed("this system keeps no keys for the agent", "Set KeyStorage to file.")
+        return _KeyOfPlatform(name, request)
+
+    def open(self, name: str) -> DeviceKey | None:
+        """The store has it beside the certificate, and finds it by that."""
+        return None
+
+    def delete(self, name: str) -> None:
+        """Goes with the certificate."""
+
+    def names(self) -> frozenset[str]:
+        return frozenset()
+
+
+class _KeyOfPlatform:
+    def __init__(self, name: str, request: PlatformRequest) -> None:
+        self.name = name
+        self._request = request
+
+    @property
+    def storage(self) -> str:
+        return PLATFORM_STORAGE
+
+    @property
+    def place(self) -> PlatformKey:
+        return self._request.key
+
+    def public_key(self) -> EllipticCurvePublicKey:
+        key = x509.load_der_x509_csr(self._request.request_der).public_key()
+        if not isinstance(key, EllipticCurvePublicKey):
+            raise KeyFailed("the system made a key that is not on P-256")
+        return key
+
+    def sign(self, data: bytes) -> bytes:
+        raise KeyFailed("the system's store signs certification requests only")
+
+    def certification_request(self) -> bytes:
+        return self._request.request_der
