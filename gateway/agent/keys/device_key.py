@@ -1,7 +1,8 @@
 """What a key of this computer can do, wherever it is kept.
 
 A key has a name, by which its keeper finds it again at a later run: the agent chooses it (`new_key_name`)
-and keeps it beside the certificate. Keys are ECDSA P-256, because that is what the platforms' hardware and proofs (ES256) share.
+and keeps it beside the certificate. Keys are ECDSA P-256, because that is what the platforms' hardware and
+proofs (ES256) share.
 """
 
 import secrets
