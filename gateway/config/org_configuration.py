@@ -19,6 +19,7 @@ def org_configuration(settings: GatewaySettings, parsers: ConditionParsers) -> O
         parsers=parsers,
         device_trust_enabled=settings.device_trust_enabled,
         learn_more_url=settings.learn_more_url,
+        org_name=settings.org_name,
     )
 
 

@@ -31,3 +31,4 @@ class OrgConfiguration:
     parsers: ConditionParsers = field(default_factory=dict)
     device_trust_enabled: bool = True
     learn_more_url: str | None = None
+    org_name: str = "org"

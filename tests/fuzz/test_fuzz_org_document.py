@@ -21,12 +21,15 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 from support.authority_site import AuthoritySite
+from support.enrollment_world import TERMS
 from support.org_in_process import running_app
+from support.org_values import an_iwa
 from support.org_world import issue_token
 from support.policy_work import configuration
 
 from gateway.model.org import TokenScope
 from gateway.model.settings import CaSettings
+from gateway.server.org.enrollment import EnrollmentRoutes
 from gateway.server.org.est import EstRoutes
 from gateway.server.org.publication import PublicationRoutes
 from gateway.server.org.resources import all_routes, all_schemas
@@ -83,7 +86,9 @@ class Served:
         issued = site.issue(device, user)
         configured = configuration(("wiki", POLICY))
         self._configured = configured
+        iwa = an_iwa()
         with site.store.begin() as work:
+            work.iwas.add(iwa)
             adopt_files(work, configured, site.occasion())
         with site.store.read() as view:
             (policy,) = view.policies.all()
@@ -96,13 +101,15 @@ class Served:
                 "policyId": policy.id,
                 "ruleId": str(rules_of(policy)[0]["id"]),
                 "tokenId": token.id,
+                "iwaId": iwa.id,
             }
 
     async def _serve(self) -> None:
         self._over = asyncio.Event()
         publication = PublicationRoutes(self._site.keys, CaSettings)
-        enrollment = EstRoutes(self._site.keys, CaSettings, bytes(32))
-        routes = (*all_routes(), *publication.routes, *enrollment.routes)
+        est = EstRoutes(self._site.keys, CaSettings, bytes(32))
+        enrollment = EnrollmentRoutes(lambda: TERMS, bytes(32))
+        routes = (*all_routes(), *publication.routes, *est.routes, *enrollment.routes)
         async with running_app(
             routes,
             StoreThreads(self._site.store),

@@ -139,9 +139,9 @@ class OrgApp:
         try:
             answer = await self._answer(request, exchange)
         except ApiError as error:
-            answer = _error_answer(error, exchange.reference_id)
+            answer = exchange.error_answer(error, exchange.reference_id)
         except Exception as bug:  # noqa: BLE001  # the boundary
-            answer = self._bug(bug, exchange.reference_id)
+            answer = self._bug(bug, exchange)
         return _response(answer, exchange)
 
     async def _answer(self, request: web.BaseRequest, exchange: "_Exchange") -> Answer:
@@ -172,10 +172,12 @@ class OrgApp:
 
     def _matched(self, request: web.BaseRequest, exchange: "_Exchange") -> Matched:
         try:
-            return self._table.match(request.method, exchange.raw_path)
+            matched = self._table.match(request.method, exchange.raw_path)
         except ApiError:
             self._spend(exchange.address_caller, PUBLIC, exchange)
             raise
+        exchange.error_answer = matched.route.error_answer or _error_answer
+        return matched
 
     async def _actor(self, request: web.BaseRequest, route: Route, exchange: "_Exchange") -> Actor | None:
         address = exchange.address_caller
@@ -244,9 +246,9 @@ class OrgApp:
             return base_url
         return f"https://{authority}"
 
-    def _bug(self, bug: Exception, reference_id: str) -> Answer:
-        _logger.error("defect, reference %s", reference_id, exc_info=bug)
-        return _error_answer(internal_error(), reference_id)
+    def _bug(self, bug: Exception, exchange: "_Exchange") -> Answer:
+        _logger.error("defect, reference %s", exchange.reference_id, exc_info=bug)
+        return exchange.error_answer(internal_error(), exchange.reference_id)
 
     def _openapi_route(self, routes: Sequence[Route], schemas: Mapping[str, Any]) -> Route:
         async def openapi(call: Call) -> Answer:
@@ -279,6 +281,7 @@ class _Exchange:
         self.address_caller = caller_of_address(self.ip)
         self.standing: Standing | None = None
         self.is_read = False
+        self.error_answer: Callable[[ApiError, str], Answer] = _error_answer
 
 
 async def _body(request: web.BaseRequest, limit_bytes: int) -> bytes:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from gateway.model.org import TokenScope
 from gateway.server.org.call import MAX_BODY_BYTES, Call
+from gateway.server.org.errors import ApiError
 
 TIMEOUT_SECONDS: Final = 30.0
 
@@ -48,6 +49,7 @@ class Route:
 
     ``operation`` is an OpenAPI 3.1 Operation Object without ``parameters`` of the path, security and errors,
     which are added. HEAD goes where GET goes. ``okta_scope`` is what an OAuth bearer needs on top.
+    ``error_answer``: errors in another shape than Okta's, with the reference id.
     """
 
     method: str
@@ -59,3 +61,4 @@ class Route:
     budget: Budget = API
     max_body_bytes: int = MAX_BODY_BYTES
     timeout_seconds: float = TIMEOUT_SECONDS
+    error_answer: Callable[[ApiError, str], Answer] | None = None

@@ -21,10 +21,12 @@ from gateway.model.store_errors import StoreError
 from gateway.server.org.adoption import FileAdoption
 from gateway.server.org.app import OrgApp
 from gateway.server.org.crl_publisher import CrlPublisher
+from gateway.server.org.enrollment import EnrollmentRoutes
 from gateway.server.org.est import EstRoutes
 from gateway.server.org.fleet import Fleet, FleetMember
 from gateway.server.org.following import Follower
 from gateway.server.org.housekeeping import Housekeeping
+from gateway.server.org.iwa_watch import IwaWatch
 from gateway.server.org.log_intake import LogIntake
 from gateway.server.org.opening import OpeningStore
 from gateway.server.org.plain_http import PlainHttp
@@ -33,6 +35,7 @@ from gateway.server.org.reporting import Reporting, new_record
 from gateway.server.org.resources import all_routes, all_schemas
 from gateway.server.org.state_keeping import StateKeeping
 from gateway.server.org_process import Surroundings
+from gateway.services.enrollment_terms import EnrollmentTerms, enrollment_terms
 from gateway.services.material import Material
 from gateway.services.org_configuration import OrgConfiguration
 from gateway.services.org_process_material import OrgMaterial
@@ -53,6 +56,7 @@ class OrgService:
         self._log = surroundings.log
         self._listen_http = surroundings.material.settings.listen_http
         self._material = _org_material(surroundings.material)
+        self._enrollment = enrollment_terms(self._material)
         self._clock = SystemClock()
         settings = surroundings.material.settings
         url = settings.store_url
@@ -76,14 +80,15 @@ class OrgService:
         )
         ca_keys = CaKeys(self._ca, settings.keys_directory)
         publication = PublicationRoutes(ca_keys, self._ca)
-        enrollment = EstRoutes(ca_keys, self._ca, surroundings.keys.master_secret)
+        est = EstRoutes(ca_keys, self._ca, surroundings.keys.master_secret)
+        enrollment = EnrollmentRoutes(self._enrollment_terms, surroundings.keys.master_secret)
         self._publisher = CrlPublisher(self._store, ca_keys, self._ca, self._clock, self._tell_of_lists)
         self._plain_http = PlainHttp(
             publication.routes, self._store, self._fleet, self._clock, SystemRandomness()
         )
         self._adoption = FileAdoption(self._store, self._clock, self._organization)
         self._app = OrgApp(
-            (*all_routes(), *publication.routes, *enrollment.routes),
+            (*all_routes(), *publication.routes, *est.routes, *enrollment.routes),
             all_schemas(),
             self._store,
             self._fleet,
@@ -123,6 +128,7 @@ class OrgService:
 
     def replace_configuration(self, material: Material) -> None:
         self._material = _org_material(material)
+        self._enrollment = enrollment_terms(self._material)
         self._adoption.again()
 
     def applied(self, worker: int, number: int) -> None:
@@ -150,6 +156,7 @@ class OrgService:
             group.create_task(self._publisher.run(), name="CRLs")
             group.create_task(self._listen_plain(), name="plain HTTP")
             group.create_task(self._housekeeping().run(), name="housekeeping")
+            group.create_task(IwaWatch(self._store, self._clock).run(), name="IWA web apps")
             group.create_task(self._adoption.run(), name="policy files")
             group.create_task(self._intake.run(), name="System Log")
             group.create_task(self._keeping.run(), name="state on disk")
@@ -204,6 +211,9 @@ class OrgService:
 
     def _ca(self) -> CaSettings:
         return self._material.settings.ca
+
+    def _enrollment_terms(self) -> EnrollmentTerms:
+        return self._enrollment
 
     def _tell_of_lists(self, problem: str | None) -> None:
         if problem is None:
