@@ -111,9 +111,9 @@ def load_or_create_keys(directory: str) -> GatewayKeys:
     """
     try:
         make_keys_directory(directory)
-        _create_once(Path(directory, MASTER_FILE), secrets.token_bytes(MASTER_SECRET_BYTES))
+        create_once(Path(directory, MASTER_FILE), secrets.token_bytes(MASTER_SECRET_BYTES))
         if not signing_key_files(directory):
-            _create_once(Path(directory, f"{_JWT_KEY_PREFIX}1{_JWT_KEY_SUFFIX}"), _new_jwt_key_pem())
+            create_once(Path(directory, f"{_JWT_KEY_PREFIX}1{_JWT_KEY_SUFFIX}"), new_signing_key_pem())
     except (OSError, ValueError) as error:
         _refuse_unreadable(directory, error)
     return load_keys(directory)
@@ -137,7 +137,7 @@ def load_keys(directory: str) -> GatewayKeys:
             f"has {len(secret)} bytes instead of {MASTER_SECRET_BYTES}",
             "restore it, or remove it to get a new one (sign-ons under way begin again)",
         )
-    return GatewayKeys(secret, tuple(_read_jwt_key(path) for path in jwt_files))
+    return GatewayKeys(secret, tuple(read_signing_key(path) for path in jwt_files))
 
 
 def make_keys_directory(directory: str) -> None:
@@ -158,7 +158,7 @@ def _check_directory(directory: Path) -> None:
         )
 
 
-def _create_once(path: Path, content: bytes) -> None:
+def create_once(path: Path, content: bytes) -> None:
     """Write a new file under its final name in one step, unless there is one already. A link to a
     finished file is such a step, and unlike a rename it never replaces what another worker made."""
     if path.exists():
@@ -198,12 +198,14 @@ def signing_key_files(directory: str) -> list[str]:
     return [path for _, path in sorted(numbered, reverse=True)]
 
 
-def _new_jwt_key_pem() -> bytes:
+def new_signing_key_pem() -> bytes:
+    """A new P-256 key, not encrypted."""
     key = ec.generate_private_key(ec.SECP256R1())
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def _read_jwt_key(path: str) -> ec.EllipticCurvePrivateKey:
+def read_signing_key(path: str) -> ec.EllipticCurvePrivateKey:
+    """A P-256 key in PEM form. Raises KeyFileRefused."""
     try:
         key = load_pem_private_key(read_key_file(path), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:

@@ -59,8 +59,12 @@ class PageTemplateRefused(Exception):
 
 def own_templates() -> Mapping[str, Template]:
     """Our own `REPLACEABLE`, compiled; not sandboxed, since they are code of ours."""
-    environment = _environment(Environment, PackageLoader("gateway.server", "templates"))
-    return MappingProxyType({name: environment.get_template(name) for name in REPLACEABLE})
+    return MappingProxyType({name: own_template(name) for name in REPLACEABLE})
+
+
+def own_template(name: str) -> Template:
+    """One of ours by its file's name, compiled."""
+    return _environment(Environment, PackageLoader("gateway.server", "templates")).get_template(name)
 
 
 def replaced_templates(directory: str) -> Mapping[str, Template]:

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-
+from gateway.enrollment.iwa_registration import Registration
 from gateway.enrollment.pac import AccountKind
 from gateway.enrollment.refusals import EnrollmentRefusal, EnrollmentRefused
 from gateway.enrollment.ticket_accounts import TicketAccount, ticket_account
@@ -41,20 +40,6 @@ from gateway.services.realm_rules import RealmRules, computer_name, login_of
 from gateway.services.tickets import AcceptedTicket, Tickets
 
 _TOKEN_ID_BYTES: Final = 16
-
-
-@dataclass(frozen=True, slots=True, repr=False)  # the key must not reach a log through repr()
-class Registration:
-    """By what the org knows this IWA web app. ``audience`` is whom its user tokens are for."""
-
-    iwa_id: str
-    audience: str
-    key: EllipticCurvePrivateKey
-    key_id: str
-
-    @property
-    def issuer(self) -> str:
-        return f"urn:devicetrust:iwa:{self.iwa_id}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,7 +131,7 @@ def test_a_worker_that_loses_the_race_takes_what_the_winner_wrote(
         raise FileExistsError
 
     monkeypatch.setattr(Path, "hardlink_to", other_worker_is_faster)
-    key_files._create_once(path, b"ours")
+    key_files.create_once(path, b"ours")
     assert {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()} == {"master-secret": b"theirs"}
 
 
