@@ -9,25 +9,42 @@ import click
 
 from gateway.adapters.iwa_org_client import OrgCallFailed
 from gateway.adapters.key_files import KeyFileRefused
+from gateway.cli.iwa_list import (
+    disable_command,
+    enable_command,
+    list_command,
+    promote_command,
+    remove_command,
+)
 from gateway.config.errors import ConfigError
 from gateway.config.iwa_load import load_iwa_settings
 from gateway.config.validation import ConfigErrors
 from gateway.enrollment.refusals import EXPLANATIONS, EnrollmentRefusal
 from gateway.model.iwa_settings import IwaSettings
-from gateway.services.directory import Directory
+from gateway.services.directory import Directory, NoDirectory
 from gateway.services.tickets import Tickets
 from gateway.tls.contexts import ServerCertificateRefused
 
-REFUSALS: Final = (ConfigError, ConfigErrors, KeyFileRefused, OrgCallFailed, ServerCertificateRefused, OSError)
+REFUSALS: Final = (
+    ConfigError,
+    ConfigErrors,
+    KeyFileRefused,
+    OrgCallFailed,
+    ServerCertificateRefused,
+    OSError,
+)
 # What the extra `iwa` brings, and what of it has to be compiled against what.
 _MISSING: Final = (
-    "{module} is not installed, which the IWA web app needs. Install the Debian packages {packages}, and then: "
-    "pip install 'devicetrust-gateway[iwa]'"
+    "{module} is not installed, which the IWA web app needs. Install the Debian packages {packages}, and "
+    "then: pip install 'devicetrust-gateway[iwa]'"
 )
 _PACKAGES: Final = {
     "gssapi": "libkrb5-dev gcc python3-dev",
     "bonsai": "libldap2-dev libsasl2-dev libsasl2-modules-gssapi-mit gcc python3-dev",
 }
+
+_AGAIN: Final = "The agent tries again by itself."
+_CHANGE_FIRST: Final = "Something has to be changed first."
 
 _config = click.option(
     "-c",
@@ -97,7 +114,7 @@ def serve(config_path: str, check: bool) -> None:
 @iwa.command(
     epilog="""\b
 Examples:
-  devicetrust token create -c gateway.yaml --name iwa --scope admin > admin.token    (where the organization is)
+  devicetrust token create --name iwa --scope admin > admin.token     on the organization's machine
   devicetrust iwa register -c iwa.yaml --token-file admin.token
 """
 )
@@ -172,8 +189,14 @@ def explain(code: str | None, as_json: bool) -> None:
         click.echo(json.dumps(explained if code is None else explained[0], indent=2))
         return
     for each in explained:
-        again = "The agent tries again by itself." if each["transient"] else "Something has to be changed first."
+        again = (
+            "The agent tries again by itself." if each["transient"] else "Something has to be changed first."
+        )
         click.echo(f"{each['code']}: {each['message']}\n  {each['remedy']}\n  {again}")
+
+
+for _command in (list_command, promote_command, enable_command, disable_command, remove_command):
+    iwa.add_command(_command)
 
 
 def _explained(code: EnrollmentRefusal) -> dict[str, Any]:
@@ -199,11 +222,7 @@ def _tickets(settings: IwaSettings) -> Tickets:
 def _directory(settings: IwaSettings) -> Directory:
     if not settings.directories:
         return NoDirectory()
-    try:
-        from gateway.adapters.directory import LdapDirectory
-    except ImportError as error:
-        raise _missing("bonsai", error) from error
-    return LdapDirectory(settings.directories)
+    raise click.ClickException(f"{settings.source}: directory: no directory can be asked yet")
 
 
 def _missing(module: str, error: ImportError) -> Exception:

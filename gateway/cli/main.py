@@ -31,6 +31,7 @@ VERBS: Final = {
     "policy": ("policy", "Lint, test and explain sign-on policies."),
     "token": ("token", "Make, list and revoke the tokens of the API."),
     "ca": ("ca", "Run the certification authority that is in the store."),
+    "iwa": ("iwa", "Run the IWA web app, by which computers of a domain enroll."),
     "store": ("store", "Migrate, back up, restore and move the store."),
     "log": ("log", "Read, export and verify the System Log."),
     "demo": ("demo", "Try it: gateway, authority, identity provider and two apps on this machine."),
@@ -42,6 +43,7 @@ Examples:
   devicetrust check -c gateway.yaml
   devicetrust serve -c gateway.yaml
   devicetrust ca init --root-key root.key
+  devicetrust iwa serve -c iwa.yaml
   devicetrust log tail -f
   devicetrust policy test policies/wiki.yaml
   devicetrust config schema > gateway.schema.json

@@ -7,6 +7,13 @@ from gateway.model.directory import DirectoryAccount as DirectoryAccount
 from gateway.model.directory import DirectoryUnavailable as DirectoryUnavailable
 
 
+class NoDirectory:
+    """For an iwa.yaml without any: nothing is looked up, and it is never asked."""
+
+    async def account(self, realm: str, name: str, sid: str | None) -> DirectoryAccount | None:
+        raise DirectoryUnavailable(f"there is no directory for {realm}, where {name} ({sid}) is")
+
+
 class Directory(Protocol):
     async def account(self, realm: str, name: str, sid: str | None) -> DirectoryAccount | None:
         """The account with this SID; where the ticket had none, the one with this sAMAccountName (a ticket's

@@ -154,9 +154,7 @@ class IwaProcess:
         elif settings.https:
             assert settings.certificate is not None
             assert settings.private_key is not None, "which was checked"
-            certificate = ServerCertificate(
-                settings.certificate, settings.private_key, must_bind=must_bind
-            )
+            certificate = ServerCertificate(settings.certificate, settings.private_key, must_bind=must_bind)
         return InForce(settings, iwa, certificate)
 
     def _say_started(self) -> None:
