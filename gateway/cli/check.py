@@ -10,6 +10,7 @@ import click
 from gateway.cli.checks.authorities import check_authorities
 from gateway.cli.checks.federation import check_decryption_keys, check_identity_providers
 from gateway.cli.checks.finding import Finding, Severity, refusal
+from gateway.cli.checks.hardware_keys import check_hardware_keys
 from gateway.cli.checks.own_authority import check_own_authority
 from gateway.cli.checks.policies import check_policies
 from gateway.cli.checks.server_certificates import check_server_certificates
@@ -105,6 +106,7 @@ def _all_checks(settings: GatewaySettings, now: datetime) -> Iterator[Finding]:
     yield from check_identity_providers(settings, now)
     yield from check_decryption_keys(settings)
     yield from check_policies(settings)
+    yield from check_hardware_keys(settings, now)
     yield from check_own_keys(settings)
     yield from check_pages(settings)
     yield from check_upstreams(settings)

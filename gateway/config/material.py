@@ -8,6 +8,7 @@ from gateway.config.named_files import (
     read_decryption_key,
     read_idp_metadata,
     read_server_certificate,
+    read_tpm_vendors,
 )
 from gateway.config.policy_file import read_policy
 from gateway.policy.conditions import ConditionParsers
@@ -35,4 +36,5 @@ def load_material(config_path: str, parsers: ConditionParsers, now: datetime) ->
         decryption_keys={
             app.name: read_decryption_key(app.decryption_key) for app in settings.apps if app.decryption_key
         },
+        tpm_vendors=read_tpm_vendors(settings.enrollment.tpm_vendor_authorities),
     )

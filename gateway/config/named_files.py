@@ -5,6 +5,7 @@ private key that others could read. None of them asks whether a certificate or C
 trust evaluation does at every sign-on, and `devicetrust check` for the administrator.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from cryptography import x509
@@ -16,11 +17,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 from gateway.adapters.key_files import read_key_file
 from gateway.config.errors import ConfigError
 from gateway.config.text_file import read_bytes
+from gateway.enrollment.endorsement import VendorAuthorities
 from gateway.federation.errors import MetadataRejected
 from gateway.federation.metadata import MAX_METADATA_BYTES, IdpMetadata, parse_idp_metadata
 from gateway.model.settings import AuthoritySettings, CertificateFiles, IdentityProviderSettings
 from gateway.pki.authority import Authority, authority_from
-from gateway.pki.certificate import CertificateRejected, parse_certificate
+from gateway.pki.certificate import Certificate, CertificateRejected, parse_certificate
 from gateway.pki.crl import MAX_CRL_BYTES, CrlRejected, CrlSnapshot, parse_crl
 from gateway.tls.contexts import ServerCertificate, ServerCertificateRefused, app_context
 
@@ -49,18 +51,21 @@ def read_server_certificate(files: CertificateFiles) -> ServerCertificate:
 
 def read_authority(settings: AuthoritySettings) -> Authority:
     """An authority with its trust anchors, of which there is at least one."""
-    certificates = []
-    for number, pem in enumerate(_pem_certificates(settings.certificates), start=1):
-        try:
-            certificates.append(parse_certificate(pem.public_bytes(Encoding.DER)))
-        except CertificateRejected as error:
-            raise ConfigError(
-                settings.certificates, None, "", f"certificate {number}: {error.detail}"
-            ) from error
-    authority = authority_from(settings, certificates)
+    authority = authority_from(settings, _certificates(settings.certificates))
     if not authority.anchors:
         raise ConfigError(settings.certificates, None, "", "its certificates only sign one another")
     return authority
+
+
+def read_tpm_vendors(paths: Sequence[str]) -> VendorAuthorities:
+    """The certificates of TPM vendors, each trusted by itself; all of them authorities."""
+    certificates: dict[Certificate, None] = {}
+    for path in paths:
+        for number, certificate in enumerate(_certificates(path), start=1):
+            if not certificate.extensions.is_ca:
+                raise ConfigError(path, None, "", f"certificate {number} is not an authority's")
+            certificates[certificate] = None
+    return VendorAuthorities(tuple(certificates))
 
 
 def read_crl(path: str, authority: Authority) -> CrlSnapshot:
@@ -86,6 +91,16 @@ def read_decryption_key(path: str) -> rsa.RSAPrivateKey:
     if not isinstance(key, rsa.RSAPrivateKey):
         raise ConfigError(path, None, "", "is not an RSA key, which decrypting assertions needs")
     return key
+
+
+def _certificates(path: str) -> list[Certificate]:
+    certificates = []
+    for number, pem in enumerate(_pem_certificates(path), start=1):
+        try:
+            certificates.append(parse_certificate(pem.public_bytes(Encoding.DER)))
+        except CertificateRejected as error:
+            raise ConfigError(path, None, "", f"certificate {number}: {error.detail}") from error
+    return certificates
 
 
 def _pem_certificates(path: str) -> tuple[x509.Certificate, ...]:

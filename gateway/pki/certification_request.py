@@ -6,6 +6,7 @@ whoever authenticated the request. Reading them is how other authorities came to
 
 import base64
 import binascii
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -67,6 +68,7 @@ class CertificationRequest:
 
     spki_der: bytes
     public_key: PublicKey
+    sha256: bytes  # of the DER: what else is said about the request names it by this
 
 
 def parse_certification_request(data: bytes) -> CertificationRequest:
@@ -133,7 +135,7 @@ def _read(der: bytes) -> CertificationRequest:
         raise CertificationRequestRefused(
             RequestRefusal.NO_PROOF_OF_POSSESSION, "its signature is not by the key in it"
         )
-    return CertificationRequest(spki_der, public_key)
+    return CertificationRequest(spki_der, public_key, hashlib.sha256(der).digest())
 
 
 def _check_strength(key: PublicKey) -> None:

@@ -102,12 +102,14 @@ def build_path(
     *,
     budget: SearchBudget | None = None,
     required_usage: str | None = CLIENT_AUTH,
+    signs: bool = True,
     max_intermediates: int = MAX_INTERMEDIATES,
 ) -> CertificationPath:
     """The first valid path from the end entity to an anchor at ``now`` (aware).
 
     ``intermediates`` are configured, ``presented`` came from the peer: both are only candidates.
-    ``required_usage`` is the extended key usage that has to be allowed, None for any.
+    ``required_usage`` is the extended key usage that has to be allowed, None for any; ``signs`` False: the
+    end entity's key is for encryption, and need not be allowed to sign.
     Raises `CertificateRejected`. When several candidate paths fail, its reason is of the one that got
     furthest in the order chain, dates, usage.
     """
@@ -119,7 +121,7 @@ def build_path(
             try:
                 _check_chain(certificates, budget.comparisons)
                 _check_dates(certificates, now)
-                _check_usage(certificates, required_usage)
+                _check_usage(certificates, required_usage, signs)
             except CertificateRejected as rejected:
                 failure = _more_helpful(failure, rejected)
             else:
@@ -227,14 +229,14 @@ def _check_dates(path: tuple[Certificate, ...], now: datetime) -> None:
             raise _refused(TrustReason.EXPIRED, f"{_place(path, position)} has expired", chained=True)
 
 
-def _check_usage(path: tuple[Certificate, ...], required_usage: str | None) -> None:
+def _check_usage(path: tuple[Certificate, ...], required_usage: str | None, signs: bool) -> None:
     end_entity = path[0].extensions
     if end_entity.is_ca:
         raise _wrong_usage("an authority's certificate is not a device's")
     if end_entity.key_usage is not None:
         if end_entity.key_usage.key_cert_sign:
             raise _wrong_usage("the key may sign certificates without being an authority's")
-        if not end_entity.key_usage.digital_signature:
+        if signs and not end_entity.key_usage.digital_signature:
             raise _wrong_usage("keyUsage does not allow digital signatures")
     if required_usage is None:
         return

@@ -1,10 +1,11 @@
 """What the files of one configuration hold, read and parsed, before it becomes a snapshot."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
+from gateway.enrollment.endorsement import VendorAuthorities
 from gateway.federation.metadata import IdpMetadata
 from gateway.model.settings import GatewaySettings
 from gateway.pki.authority import Authority
@@ -23,6 +24,7 @@ class Material:
     metadata: Mapping[str, IdpMetadata]
     policies: Mapping[str, Policy]
     decryption_keys: Mapping[str, RSAPrivateKey]
+    tpm_vendors: VendorAuthorities = field(default=VendorAuthorities(), kw_only=True)
 
     @property
     def files(self) -> frozenset[str]:
@@ -36,6 +38,7 @@ class Material:
                 *(p.metadata for p in settings.identity_providers),
                 *(a.policy_file for a in settings.apps),
                 *(a.decryption_key for a in settings.apps if a.decryption_key),
+                *settings.enrollment.tpm_vendor_authorities,
                 *(u.ca_file for a in settings.apps for u in a.upstreams if u.ca_file),
             )
         )
