@@ -90,14 +90,21 @@ class Iwa:
         self._randomness = randomness
         self._realms = RealmRules(settings.realms)
 
-    def account(self, token: bytes, channel_bindings: bytes | None) -> tuple[AcceptedTicket, TicketAccount]:
-        """Whose ticket it is, of a realm that may enroll. ``channel_bindings`` is what the TLS connection is
-        known by; None: there is no TLS."""
+    def ticket(
+        self, token: bytes, channel_bindings: bytes | None, *, must_be_bound: bool = True
+    ) -> AcceptedTicket:
+        """``channel_bindings`` is what the TLS connection is known by; None: there is no TLS. Where iwa.yaml
+        requires that the ticket names it, ``must_be_bound`` False lets one pass that names none."""
         wanted = self.settings.channel_bindings
         known = None if wanted is ChannelBindings.OFF else channel_bindings
         ticket = self._tickets.accept(token, known)
-        if wanted is ChannelBindings.REQUIRED and known is not None and not ticket.is_bound:
+        is_required = must_be_bound and wanted is ChannelBindings.REQUIRED and known is not None
+        if is_required and not ticket.is_bound:
             raise EnrollmentRefused(EnrollmentRefusal.CHANNEL_BINDING_MISSING, ticket.principal)
+        return ticket
+
+    def account(self, ticket: AcceptedTicket) -> TicketAccount:
+        """Whose ticket it is, of a realm that may enroll."""
         account = ticket_account(
             ticket.principal,
             ticket.logon_info,
@@ -105,7 +112,7 @@ class Iwa:
             dollar_sign=self.settings.computers is ComputerRule.DOLLAR_SIGN,
         )
         self._realms.check(account)
-        return ticket, account
+        return account
 
     async def device(self, account: TicketAccount, binding: Binding) -> Vouched:
         """The first step."""

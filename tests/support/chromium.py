@@ -49,10 +49,11 @@ def chromium(
     client_certificates: Sequence[Credential] = (),
     policies: Mapping[str, Any] | None = None,
     user_agent: str | None = None,
+    environment: Mapping[str, str] | None = None,
     timeout_seconds: float = 30.0,
 ) -> Iterator[BrowserContext]:
     """A running browser with an empty profile; it ends with the block. Its pages time out after
-    ``timeout_seconds``. ``user_agent`` changes the client hints, too."""
+    ``timeout_seconds``. ``user_agent`` changes the client hints, too; ``environment`` is added to our own."""
     directory = Path(tempfile.mkdtemp(prefix="chromium-profile-"))
     try:
         home = directory / "home"
@@ -60,19 +61,24 @@ def chromium(
         managed = directory / "etc" / "policies" / "managed"
         managed.mkdir(parents=True)
         (managed / "tests.json").write_text(json.dumps(dict(policies or {})))
-        environment: dict[str, str | float | bool] = {
+        variables: dict[str, str | float | bool] = {
             **os.environ,
+            **(environment or {}),
             "HOME": str(home),
             "POLICY_ROOT": str(directory / "etc"),
             "UNSHARE_OPTIONS": UNSHARE_OPTIONS,
         }
+        user_data = directory / "user-data"
+        user_data.mkdir()
+        # Else the first answer of a profile that asks for Negotiate is shown instead of answered.
+        (user_data / "Local State").write_text('{"net":{"received_http_auth_negotiate_headers":true}}')
         with sync_playwright() as playwright:
             context = playwright.chromium.launch_persistent_context(
-                directory / "user-data",
+                user_data,
                 executable_path=EXECUTABLE,
                 headless=True,
                 chromium_sandbox=False,  # it is in a user namespace already, and often runs as root
-                env=environment,
+                env=variables,
                 user_agent=user_agent,
                 args=[
                     "--disable-gpu",

@@ -152,7 +152,11 @@ class IwaApp:
         asked = None
         if exchange.step != "page":
             asked = await read_asked(request, with_device_token=exchange.step == "user")
-        exchange.ticket, exchange.account = now.iwa.account(token, _bindings(request, now.certificate))
+        # The page gives nothing away, and not every browser names connections.
+        exchange.ticket = now.iwa.ticket(
+            token, _bindings(request, now.certificate), must_be_bound=asked is not None
+        )
+        exchange.account = now.iwa.account(exchange.ticket)
         self._spend("principal", exchange.account.principal, limits.per_principal)
         if asked is None:
             exchange.looked = await now.iwa.look(exchange.account)
@@ -224,18 +228,18 @@ class IwaApp:
         self._metrics.seconds.labels(exchange.step).observe(seconds)
         if exchange.is_asked:
             return
-        account, vouched = exchange.account, exchange.vouched
+        account, vouched, ticket = exchange.account, exchange.vouched, exchange.ticket
         refusal = refusal or looked
         self._log.note(
             f"iwa_{exchange.step}",
             reference_id=exchange.reference_id,
             result=result if looked is None else looked.reason.value,
             detail="" if refusal is None else refusal.detail,
-            principal=None if account is None else account.principal,
+            principal=None if ticket is None else ticket.principal,
             sid=None if account is None else account.sid,
             kind=None if account is None else account.kind.value,
             login=None if vouched is None else vouched.account.login,
-            is_bound=None if exchange.ticket is None else exchange.ticket.is_bound,
+            is_bound=None if ticket is None else ticket.is_bound,
             ip=exchange.ip,
             seconds=round(seconds, 6),
         )
