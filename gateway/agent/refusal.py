@@ -27,6 +27,7 @@ class LocalRefusal(StrEnum):
     KEY_FAILED = "KEY_FAILED"
     STORE_FAILED = "STORE_FAILED"
     ON_HOLD = "ON_HOLD"
+    OTHER_PERSON = "OTHER_PERSON"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ _TEXTS: Final = (
     "login",
     "device",
     "device_id",
-    "principal",
+    "account",
     "key_storage",
     "outcome",
 )
@@ -30,15 +30,15 @@ _MOMENTS: Final = ("not_after", "renew_from", "last_run", "last_success", "next_
 @dataclass(frozen=True, slots=True)
 class State:
     """``key_name`` and ``thumbprint`` are those of the certificate that the agent got last. ``device`` is its
-    name in certificates, ``device_id`` what the org calls it. ``principal``: of whose Kerberos ticket it was
-    made. ``failures`` in a row. ``outcome`` is the last run's sentence."""
+    name in certificates, ``device_id`` what the org calls it. ``account``: of whose Kerberos ticket it was
+    made, by SID or principal. ``failures`` in a row. ``outcome`` is the last run's sentence."""
 
     key_name: str | None = None
     thumbprint: str | None = None
     login: str | None = None
     device: str | None = None
     device_id: str | None = None
-    principal: str | None = None
+    account: str | None = None
     key_storage: str | None = None
     outcome: str | None = None
     not_after: datetime | None = None
