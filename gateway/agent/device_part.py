@@ -164,7 +164,7 @@ def read_line(connection: socket.socket, deadline: float, monotonic: Callable[[]
 def listening(path: str | None) -> Iterator[tuple[socket.socket, bool]]:
     """The socket to serve, and whether systemd handed it over: then it goes on listening when we end. Else
     one is made at ``path``, open to every person of the computer. Raises Refused."""
-    handed_over = _handed_over()
+    handed_over = _handed_over() if has_socket() else None
     if handed_over is not None:
         with handed_over:
             yield handed_over, True
@@ -235,12 +235,14 @@ def _token_of(answer: object) -> str:
     )
 
 
+def has_socket() -> bool:
+    """Whether a socket unit of systemd handed one over that is meant for this process (sd_listen_fds(3))."""
+    count = os.environ.get("LISTEN_FDS", "")
+    return os.environ.get("LISTEN_PID") == str(os.getpid()) and count.isdecimal() and int(count) > 0
+
+
 def _handed_over() -> socket.socket | None:
-    """The first socket of a socket unit (sd_listen_fds(3)): meant for this process, and a Unix one."""
-    if os.environ.get("LISTEN_PID") != str(os.getpid()) or not os.environ.get("LISTEN_FDS", "").isdecimal():
-        return None
-    if int(os.environ["LISTEN_FDS"]) < 1:
-        return None
+    """The first one, which has to be a Unix one."""
     try:
         handed_over = socket.socket(fileno=_FIRST_DESCRIPTOR)
     except OSError:

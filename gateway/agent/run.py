@@ -255,7 +255,7 @@ class Run:
         return None if key is None else (plan.action.held, key)
 
     def _off_the_network(self, refusal: Refusal) -> Outcome | None:
-        """A laptop that is elsewhere, with a certificate that is good and not due: nothing is wrong with it."""
+        """A laptop that is elsewhere, with a certificate that is good and not due: nothing is wrong."""
         due, name = self._state.renew_from, self._state.key_name
         if refusal.step != 1 or not refusal.transient or due is None or self._means.now() >= due:
             return None

@@ -48,7 +48,7 @@ def survey(
             remarks.append(f"{vault.certificate_file(name)} holds no certificate")
             continue
         certificate = found[0]
-        names.add(_common_name(certificate.issuer_der))
+        names.add(issuer_common_name(certificate))
         held[certificate.thumbprint] = _held(
             certificate, authorities, _usable_key(name, certificate, keepers, remarks)
         )
@@ -103,6 +103,11 @@ def _with_standing(
     if issuer is None or not held.has_key or now >= held.certificate.not_after:
         return held
     return replace(held, standing=ask_standing(held.certificate, issuer))
+
+
+def issuer_common_name(certificate: Certificate) -> str:
+    """By which stores and browsers' policies find it; "" where there is none."""
+    return _common_name(certificate.issuer_der)
 
 
 def _common_name(name_der: bytes) -> str:

@@ -21,7 +21,8 @@ class ProxyFailed(httpx.ProxyError):
 class ProxiedTransport(httpx.BaseTransport):
     """``verify`` judges the servers' certificates, and may hold a client certificate: inside a CONNECT tunnel
     the handshake is with the server itself. Proxies that are spoken to by TLS are judged by ``proxy_verify``
-    and see no client certificate. ``inside_hosts`` are those of the company network (`routes_for`).
+    and see no client certificate. ``inside_hosts`` are those of the company network (`routes_for`); with
+    ``inside`` all are.
 
     Raises, beside what httpx raises, ProxyFailed.
     """
@@ -33,18 +34,21 @@ class ProxiedTransport(httpx.BaseTransport):
         *,
         proxy_verify: ssl.SSLContext | None = None,
         inside_hosts: Collection[str] = (),
+        inside: bool = False,
     ) -> None:
         self._chooser = chooser
         self._verify = verify
         self._proxy_verify = proxy_verify or ssl.create_default_context()
-        self._inside = frozenset(inside_hosts)
+        self._inside_hosts = frozenset(inside_hosts)
+        self._inside = inside
         self._transports: dict[Route, httpx.HTTPTransport] = {}
         self._failed: set[Route] = set()
 
     @override
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         try:
-            routes = self._chooser.routes_for(str(request.url), inside=request.url.host in self._inside)
+            inside = self._inside or request.url.host in self._inside_hosts
+            routes = self._chooser.routes_for(str(request.url), inside=inside)
         except ProxyRefused as error:
             raise ProxyFailed(str(error), request=request) from error
         failures: list[tuple[Route, httpx.TransportError]] = []

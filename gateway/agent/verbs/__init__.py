@@ -1,0 +1,1 @@
+"""What the command `devicetrust-agent` does, one module for each verb."""

@@ -1,0 +1,73 @@
+"""`devicetrust-agent --device`: the part that runs as root. At a socket it serves, without it is a trial."""
+
+import os
+import sys
+
+import click
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from gateway.agent.assembly import ComputersTokens, connections
+from gateway.agent.cli import EXIT_OK, EXIT_REFUSED
+from gateway.agent.device_part import IDLE_SECONDS, DeviceService, has_socket, listening
+from gateway.agent.iwa_client import Asked
+from gateway.agent.org_client import OrgClient
+from gateway.agent.refusal import Refused
+from gateway.agent.settings import Settings, settings_of
+from gateway.agent.this_computer import this_platform
+from gateway.agent.trace import NoTrace, PrintedTrace, Trace, decoded_token
+from gateway.enrollment.thumbprints import key_thumbprint
+
+
+def run_device(socket_path: str | None, *, debug: bool) -> int:
+    """The exit code. Raises SettingsRefused, PlatformFailed, Refused."""
+    platform = this_platform()
+    settings = settings_of(platform.settings())
+    trace: Trace = PrintedTrace(click.echo) if debug else NoTrace()
+    with connections(settings, platform.data_directory, os.environ, trace) as lines:
+        tokens = ComputersTokens(settings, lines)
+        if socket_path is None and not has_socket():
+            return _trial(tokens, OrgClient(lines.outside, settings.org_url), settings, trace)
+        with listening(socket_path) as (listener, handed_over):
+            service = DeviceService(tokens, _log)
+            service.serve(listener, IDLE_SECONDS if handed_over else None)
+    return EXIT_OK
+
+
+def _trial(tokens: ComputersTokens, org: OrgClient, settings: Settings, trace: Trace) -> int:
+    """A device token for a key that is thrown away: does the computer's account work?"""
+    trace.step(1)
+    discovery = org.discovery()
+    if not discovery.iwas:
+        click.echo(f"{settings.org_url} has no IWA web app yet", err=True)
+        return EXIT_REFUSED
+    asked = Asked(discovery.nonce, key_thumbprint(ec.generate_private_key(ec.SECP256R1()).public_key()))
+    worked = 0
+    for iwa in discovery.iwas:
+        trace.step(2)
+        try:
+            token = tokens.device_token(iwa.url, asked)
+        except Refused as error:
+            refusal = error.refusal
+            click.echo(f"{iwa.name} ({iwa.url}): {refusal.code}: {refusal.message}", err=True)
+            if refusal.remedy:
+                click.echo(refusal.remedy, err=True)
+            continue
+        worked += 1
+        click.echo(f"{iwa.name} ({iwa.url}): vouches for {_computer(token)}")
+    click.echo(
+        f"a trial: nothing was changed; {worked} of {len(discovery.iwas)} IWA web apps gave a device token"
+    )
+    return EXIT_OK if worked else EXIT_REFUSED
+
+
+def _computer(token: str) -> str:
+    told = decoded_token(token)
+    claims = told.get("claims") if isinstance(told, dict) else None
+    device = claims.get("device") if isinstance(claims, dict) else None
+    return str(device.get("principal")) if isinstance(device, dict) else "this computer"
+
+
+def _log(sentence: str) -> None:
+    """To the journal, by way of standard error."""
+    sys.stderr.write(sentence + "\n")
+    sys.stderr.flush()
