@@ -134,6 +134,7 @@ class Run:
         self._say(plan.action.sentence)
         if not isinstance(plan.action, Keep):
             self._remove([each for each in plan.removals if each.at_once], found)
+            plan = replace(plan, removals=tuple(each for each in plan.removals if not each.at_once))
         return self._carry_out(plan, Steps(self._means, discovery, authorities), found, options)
 
     def _carry_out(self, plan: Plan, steps: Steps, found: Survey, options: RunOptions) -> Outcome:
