@@ -7,16 +7,19 @@ to some other server, which answers with something else. Pure.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 from urllib.parse import urlsplit
+
+from gateway.agent.platform import DEFAULT_ISSUER_COMMON_NAME
 
 MAX_DISCOVERY_BYTES: Final = 65_536
 MAX_IWAS: Final = 64
 _MAX_TEXT: Final = 1_024
 _MAX_ISSUERS: Final = 256
 _SHA256_HEX_CHARACTERS: Final = 64
+_MAX_DAYS: Final = 3_650
 
 
 class DiscoveryInvalid(Exception):
@@ -57,7 +60,7 @@ class Discovery:
     issuer_common_name: str
     issuers: frozenset[str]
     mtls_certificates: frozenset[str]
-    renew_before_days: int
+    renew_before: timedelta
     renew_anywhere: bool
     attestation: AttestationRule
 
@@ -83,10 +86,10 @@ def parse_discovery(body: bytes) -> Discovery:
         mtls_domain=mtls_domain,
         mtls_port=mtls_port,
         est_url=_https(told, "est_url"),
-        issuer_common_name=_text(told, "issuer_common_name"),
+        issuer_common_name=_issuer_common_name(told),
         issuers=_digests(told, "issuers"),
         mtls_certificates=_digests(told, "mtls_certificates"),
-        renew_before_days=_whole(told, "renew_before_days", 0, 3_650, default=30),
+        renew_before=_days(told, "renew_before_days", default=30),
         renew_anywhere=_flag(told, "renew_anywhere", default=False),
         attestation=_attestation(told),
     )
@@ -181,6 +184,20 @@ def _whole(told: Mapping[str, Any], name: str, least: int, most: int, *, default
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise DiscoveryInvalid(f"{name} is no whole number from {least} to {most}")
     return value
+
+
+def _issuer_common_name(told: Mapping[str, Any]) -> str:
+    """Null before there is an authority; the name that one gets unless it is told otherwise."""
+    if told.get("issuer_common_name") is None:
+        return DEFAULT_ISSUER_COMMON_NAME
+    return _text(told, "issuer_common_name")
+
+
+def _days(told: Mapping[str, Any], name: str, *, default: float) -> timedelta:
+    value = told.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MAX_DAYS:
+        raise DiscoveryInvalid(f"{name} is no number from 0 to {_MAX_DAYS}")
+    return timedelta(days=value)
 
 
 def _flag(told: Mapping[str, Any], name: str, *, default: bool) -> bool:

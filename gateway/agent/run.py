@@ -168,7 +168,7 @@ class Run:
                 key_name=held.key_name,
                 thumbprint=held.certificate.thumbprint,
                 not_after=held.certificate.not_after,
-                renew_from=renew_from(held.certificate, timedelta(days=steps.discovery.renew_before_days)),
+                renew_from=renew_from(held.certificate, steps.discovery.renew_before),
                 login=held.login or self._state.login,
                 device=held.device or self._state.device,
             )
@@ -197,8 +197,7 @@ class Run:
             key_name=key.name,
             thumbprint=enrolled.certificate.thumbprint,
             not_after=enrolled.certificate.not_after,
-            renew_from=enrolled.renew_from
-            or renew_from(enrolled.certificate, timedelta(days=steps.discovery.renew_before_days)),
+            renew_from=enrolled.renew_from or renew_from(enrolled.certificate, steps.discovery.renew_before),
             login=enrolled.login,
             device=enrolled.device,
             device_id=enrolled.device_id or self._state.device_id,
@@ -280,7 +279,7 @@ class Run:
         names = frozenset(name for name in self._vault.names() if name.startswith(f"{KeyStorage.TPM.value}-"))
         return Circumstances(
             now=self._means.now(),
-            renew_before=timedelta(days=discovery.renew_before_days),
+            renew_before=discovery.renew_before,
             login=self._state.login,
             device=self._state.device,
             force=options.force or options.code is not None,

@@ -120,7 +120,7 @@ class OrgInMemory:
             issuer_common_name="MTLS Certificate Authority",
             issuers=frozenset({self.authority.issuing.sha256.hex()}),
             mtls_certificates=frozenset(),
-            renew_before_days=30,
+            renew_before=timedelta(days=30),
             renew_anywhere=self.renew_anywhere,
             attestation=self.attestation_rule,
         )

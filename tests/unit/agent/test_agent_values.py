@@ -36,6 +36,11 @@ DOCUMENT = {
 }
 
 
+def test_an_org_without_an_authority_yet_has_discovery_all_the_same() -> None:
+    found = parse_discovery(json.dumps(DOCUMENT | {"issuer_common_name": None, "issuers": []}).encode())
+    assert found.issuer_common_name == "MTLS Certificate Authority"
+
+
 def test_discovery_is_read() -> None:
     found = parse_discovery(json.dumps(DOCUMENT | {"newer": 1}).encode())
     assert found.iwas[0].url == "https://iwa.corp.example.com/iwa"
@@ -55,6 +60,8 @@ def test_discovery_is_read() -> None:
         ({"est_url": "http://est.mtls.example.com"}, "est_url is no https address"),
         ({"issuers": ["xyz"]}, "issuers: not a SHA-256"),
         ({"mtls_port": 0}, "mtls_port is no whole number"),
+        ({"renew_before_days": float("nan")}, "renew_before_days is no number"),
+        ({"issuer_common_name": ""}, "issuer_common_name is no text"),
         ({"mtls_port": True}, "mtls_port is no whole number"),
         ({"renew_anywhere": "yes"}, "renew_anywhere is neither true nor false"),
         ({"attestation": "perhaps"}, "attestation is neither"),
