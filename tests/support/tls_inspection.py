@@ -29,6 +29,8 @@ class TlsInspection:
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listening.getsockname()[1]
         self.seen = bytearray()
+        self._serving: list[threading.Thread] = []
+        self._open: list[ssl.SSLSocket] = []
         self._thread = threading.Thread(target=self._accept, name="TLS inspection", daemon=True)
         self._thread.start()
 
@@ -46,6 +48,11 @@ class TlsInspection:
             self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
         self._thread.join()
+        for each in self._open:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+        for thread in self._serving:
+            thread.join()
 
     def _accept(self) -> None:
         while True:
@@ -53,13 +60,20 @@ class TlsInspection:
                 client, _ = self._listening.accept()
             except OSError:
                 return
-            threading.Thread(target=self._serve, args=(client,), name="inspected", daemon=True).start()
+            serving = threading.Thread(target=self._serve, args=(client,), name="inspected", daemon=True)
+            self._serving.append(serving)
+            serving.start()
 
     def _serve(self, plain: socket.socket) -> None:
         """One connection: requests and answers in turn, which is all that HTTP/1.1 needs."""
-        with contextlib.suppress(OSError), self._context.wrap_socket(plain, server_side=True) as client:
+        with (
+            contextlib.suppress(OSError),
+            plain,
+            self._context.wrap_socket(plain, server_side=True) as client,
+        ):
             behind = socket.create_connection(("127.0.0.1", self._target))
-            with self._outwards.wrap_socket(behind, server_hostname="localhost") as server:
+            with behind, self._outwards.wrap_socket(behind, server_hostname="localhost") as server:
+                self._open += [client, server]
                 back = threading.Thread(target=_pump, args=(server, client, None), daemon=True)
                 back.start()
                 _pump(client, server, self.seen)
