@@ -7,7 +7,7 @@ uses while the test runs::
     cache = samba.log_in_computer("ws1")                # with the keytab that adcli made when it joined
     token = samba.negotiate(cache, IWA_HOST)            # the client's SPNEGO token
     samba.iwa_keytab                                    # of the service account svc-iwa
-    samba.ldap_url, samba.ldaps_url, samba.ca_file      # host name: localhost
+    samba.ldap_url, samba.ldaps_url, samba.ca_file      # host name: 127.0.0.1
     with samba.changed("alice", userAccountControl="514"): ...
     with samba.stopped(): ...    with samba.silent(): ...
 
@@ -103,11 +103,11 @@ class SambaDomain(KerberosClients):
 
     @property
     def ldap_url(self) -> str:
-        return f"ldap://localhost:{self._ports[389]}"
+        return f"ldap://127.0.0.1:{self._ports[389]}"
 
     @property
     def ldaps_url(self) -> str:
-        return f"ldaps://localhost:{self._ports[636]}"
+        return f"ldaps://127.0.0.1:{self._ports[636]}"
 
     @property
     def ca_file(self) -> Path:
@@ -150,9 +150,9 @@ class SambaDomain(KerberosClients):
 
     @contextmanager
     def changed(self, name: str, **attributes: str) -> Iterator[None]:
-        """The account is different meanwhile. An ordinary one is `userAccountControl=512` and has no
-        `accountExpires`, and so it is again at the end."""
-        ordinary = {"userAccountControl": "512", "accountExpires": "0"}
+        """The account is different meanwhile. At the end it is an ordinary person's again, which is
+        `userAccountControl=512` and nothing else."""
+        ordinary = {"userAccountControl": "512", "accountExpires": "0", "lockoutTime": "0"}
         self.modify(name, **attributes)
         try:
             yield
@@ -196,7 +196,7 @@ class SambaDomain(KerberosClients):
     def _start(self) -> None:
         authority = Authority.create_root("Corp CA")
         self.ca_file.write_bytes(authority.trust_pem)
-        authority.issue_server([f"dc.{REALM.lower()}", "localhost"]).write(self.directory, "dc")
+        authority.issue_server([f"dc.{REALM.lower()}", "127.0.0.1"]).write(self.directory, "dc")
         sockets = {port: socket.create_server(("127.0.0.1", 0)) for port in (88, 389, 464, 636)}
         self._ports = {port: each.getsockname()[1] for port, each in sockets.items()}
         self.configuration.write_text(self._client_configuration(self._ports[88], self._ports[464]))

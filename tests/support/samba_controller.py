@@ -70,7 +70,7 @@ class Controller:
         self.accounts: SamDB = result.samdb
         self._change(
             f"CN=DC,OU=Domain Controllers,{self.accounts.domain_dn()}",
-            {"servicePrincipalName": [f"ldap/dc.{self.realm.lower()}", "ldap/localhost"]},
+            {"servicePrincipalName": [f"ldap/dc.{self.realm.lower()}", "ldap/127.0.0.1"]},
             ldb.FLAG_MOD_ADD,
         )
         for name, user in self.domain["users"].items():
