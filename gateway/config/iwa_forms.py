@@ -10,6 +10,7 @@ from gateway.services.realm_rules import NAME_PLACE, PRINCIPAL, UPN
 
 _REALM: Final = re.compile(r"[A-Z0-9](?:[A-Z0-9._-]{0,253}[A-Z0-9])?\Z")
 _SERVICE: Final = re.compile(r"([A-Za-z][A-Za-z0-9_-]{0,31})(?:@(.+))?\Z")
+_PRINCIPAL: Final = re.compile(r"[^\s/@]{1,256}(?:@[A-Z0-9._-]{1,255})?\Z")
 _LOGIN: Final = re.compile(r"[^\s{}]*\{name\}[^\s{}]*\Z")
 _DOMAIN_SID: Final = re.compile(r"S-1-5-21(?:-[0-9]{1,10}){3}\Z")
 _MAX_LOGIN_CHARACTERS: Final = 200
@@ -20,6 +21,13 @@ def read_realm(text: str) -> str:
     if not _REALM.match(text):
         hint = f"; write {text.upper()}" if _REALM.match(text.upper()) else ""
         raise ValueError(f"must be a Kerberos realm such as CORP.EXAMPLE.COM, not {printable(text)}{hint}")
+    return text
+
+
+def read_principal(text: str) -> str:
+    """Whom a keytab logs on to the directory."""
+    if not _PRINCIPAL.match(text) or not text.isprintable():
+        raise ValueError(f"must be the name of an account, with @REALM or not, not {printable(text)}")
     return text
 
 

@@ -20,6 +20,7 @@ Service = Annotated[
 Login = Annotated[
     str, TextForm(iwa_forms.read_login, {"examples": ["upn", "principal", "{name}@example.com"]})
 ]
+Principal = Annotated[str, TextForm(iwa_forms.read_principal, {"examples": ["svc-iwa", "IWA1$"]})]
 DomainSid = Annotated[str, TextForm(iwa_forms.read_domain_sid, {"examples": ["S-1-5-21-1-2-3"]})]
 DirectoryUrl = Annotated[
     str, TextForm(iwa_forms.read_directory_url, {"examples": ["ldaps://dc1.corp.example.com"]})
@@ -124,7 +125,11 @@ class BindSection(_Section):
 
     sasl: Literal["gssapi"] | None = Field(default=None, description="gssapi: with a Kerberos ticket.")
     keytab: FilePath | None = Field(default=None, description="The keytab that has the principal's key.")
-    principal: Text | None = Field(default=None, description="Such as HTTP/iwa.corp.example.com.")
+    principal: Principal | None = Field(
+        default=None,
+        description="The account's own name, such as svc-iwa, with @REALM or not: Active Directory logs "
+        "nobody on by a service principal name.",
+    )
     user: Text | None = Field(default=None, description="Distinguished name or user principal name.")
     password_file: FilePath | None = Field(
         default=None, description="File of its password, readable by this user only."
