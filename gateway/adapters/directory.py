@@ -197,6 +197,7 @@ def _environment(seconds: float) -> dict[str, str]:
         # Domain controllers can insist on it (LdapEnforceChannelBinding).
         "LDAPSASL_CBINDING": "tls-endpoint",
         "LDAPTLS_REQCERT": "demand",
+        "LDAPREFERRALS": "off",
         "LDAPNETWORK_TIMEOUT": str(max(1, round(seconds))),
         "KRB5CCNAME": "MEMORY:directory",
     }

@@ -94,6 +94,8 @@ def _escaped_sid(sid: str) -> str:
 def token_groups(computed: Attributes) -> tuple[str, ...]:
     """The SIDs of all security groups that an account is in, also by way of others. Raises EntryInvalid."""
     values = computed.get("tokengroups", ())
+    if not values:  # each account has its primary group
+        raise EntryInvalid("tokenGroups of the account is not to be read: give who asks the right to")
     if len(values) > MAX_GROUPS:
         raise EntryInvalid(f"more than {MAX_GROUPS} groups")
     return tuple(_sid(value, "tokenGroups") for value in values)

@@ -136,9 +136,10 @@ def test_an_account_whose_present_state_may_not_be_read_is_refused() -> None:
 
 def test_groups_come_as_sids_and_have_names() -> None:
     assert token_groups({"tokengroups": [sid_octets(STAFF.sid), sid_octets(SID)]}) == (STAFF.sid, SID)
-    assert token_groups({}) == ()
     entry = {"samaccountname": [b"Staff"], "objectsid": [sid_octets(STAFF.sid)]}
     assert read_group(STAFF.distinguished_name, entry) == STAFF
+    with pytest.raises(EntryInvalid, match="not to be read"):
+        token_groups({})
     with pytest.raises(EntryInvalid):
         token_groups({"tokengroups": [sid_octets(SID)] * (MAX_GROUPS + 1)})
     with pytest.raises(EntryInvalid):
