@@ -49,15 +49,13 @@ def read_request(body: Mapping[str, Any]) -> AttestationRequest:
     )
 
 
-def read_shown(attestation: object) -> AttestationShown:
+def read_shown(statement: Mapping[str, Any]) -> AttestationShown:
     """Raises EnrollmentRefused (ATTESTATION_INVALID)."""
-    if not isinstance(attestation, Mapping):
-        raise _invalid("attestation: not an object")
     parts = {
-        name: _binary(attestation.get(name), name, MAX_STRUCTURE_BYTES)
+        name: _binary(statement.get(name), name, MAX_STRUCTURE_BYTES)
         for name in ("secret", "ak_public", "certify_info", "signature", "key_public")
     }
-    session = _text(attestation.get("session"), "session", MAX_SESSION_CHARACTERS)
+    session = _text(statement.get("session"), "session", MAX_SESSION_CHARACTERS)
     return AttestationShown(session, Evidence(**parts))
 
 

@@ -76,19 +76,12 @@ class Attesting:
             "session": self._sealed(asked, now),
         }
 
-    def verify(
-        self, attestation: object, nonce: str, request: CertificationRequest, now: datetime
-    ) -> AttestedKey | None:
-        """What the second request shows, None where it shows nothing and need not. ``nonce`` is the one in
-        the person's token. Raises EnrollmentRefused."""
-        mode = self._mode()
-        if mode is AttestationMode.NONE:
-            return None
-        if attestation is None:
-            if mode is AttestationMode.REQUIRED:
-                raise EnrollmentRefused(EnrollmentRefusal.ATTESTATION_REQUIRED)
-            return None
-        shown = read_shown(attestation)
+    def attested(
+        self, statement: Mapping[str, Any], nonce: str, request: CertificationRequest, now: datetime
+    ) -> AttestedKey:
+        """What the second request shows. ``nonce`` is the one in the person's token. Raises
+        EnrollmentRefused."""
+        shown = read_shown(statement)
         asked = self._opened(shown.session, now)
         verify_attestation(
             asked,

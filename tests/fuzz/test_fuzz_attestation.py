@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -96,14 +97,12 @@ NAMES = [
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.dictionaries(st.sampled_from(NAMES), JSON) | JSON)
-def test_any_json_is_a_message_or_refused(body: object) -> None:
+@given(st.dictionaries(st.sampled_from(NAMES), JSON))
+def test_any_json_is_a_message_or_refused(body: dict[str, Any]) -> None:
     for read in (read_request, read_shown):
-        if read is read_request and not isinstance(body, dict):
-            continue
         said = ""
         try:
-            read(body)  # type: ignore[operator]
+            read(body)
         except EnrollmentRefused as refused:
             said = refused.detail
         assert said.isprintable()

@@ -70,7 +70,7 @@ def refusal(code: str) -> Any:
 
 def test_a_key_is_attested_by_any_gateway_that_shares_the_secret() -> None:
     shown = answered(begun(attesting()))
-    found = attesting().verify(shown, NONCE, REQUEST, NOW + timedelta(minutes=5))
+    found = attesting().attested(shown, NONCE, REQUEST, NOW + timedelta(minutes=5))
     assert found == AttestedKey(hashlib.sha256(SoftwareTpm(key=CHIP.ek).key_spki).hexdigest())
 
 
@@ -96,27 +96,27 @@ def test_nothing_of_the_secret_can_be_read_from_what_travels_with_the_device() -
 def test_what_was_not_asked_or_is_not_answered_is_refused(change: dict[str, Any], code: str) -> None:
     org = attesting()
     with refusal(code):
-        org.verify({**answered(begun(org)), **change}, NONCE, REQUEST, NOW)
+        org.attested({**answered(begun(org)), **change}, NONCE, REQUEST, NOW)
 
 
 def test_a_secret_that_was_meant_for_another_tpm_is_not_found() -> None:
     org = attesting()
     thief = replace(SoftwareTpm(), ak=CHIP.ak)
     with refusal("ATTESTATION_INVALID"):
-        org.verify(answered(begun(org), thief), NONCE, REQUEST, NOW)
+        org.attested(answered(begun(org), thief), NONCE, REQUEST, NOW)
 
 
 def test_another_nonce_another_request_and_another_org_are_refused() -> None:
     org = attesting()
     shown = answered(begun(org))
     with refusal("another nonce"):
-        org.verify(shown, "m" * 51, REQUEST, NOW)
+        org.attested(shown, "m" * 51, REQUEST, NOW)
     with refusal("another certification request"):
-        org.verify(shown, NONCE, replace(REQUEST, sha256=bytes(32)), NOW)
+        org.attested(shown, NONCE, replace(REQUEST, sha256=bytes(32)), NOW)
     with refusal("not the one of the certification request"):
-        org.verify(shown, NONCE, replace(REQUEST, spki_der=new_request().spki_der), NOW)
+        org.attested(shown, NONCE, replace(REQUEST, spki_der=new_request().spki_der), NOW)
     with refusal("session"):
-        attesting(secret=b"x" * 32).verify(shown, NONCE, REQUEST, NOW)
+        attesting(secret=b"x" * 32).attested(shown, NONCE, REQUEST, NOW)
 
 
 def test_a_tpm_of_no_configured_vendor_is_not_believed() -> None:
@@ -124,29 +124,7 @@ def test_a_tpm_of_no_configured_vendor_is_not_believed() -> None:
         begun(attesting(known=False))
 
 
-@pytest.mark.parametrize(
-    ("mode", "shown", "outcome"),
-    [
-        (AttestationMode.NONE, False, None),
-        (AttestationMode.NONE, True, None),
-        (AttestationMode.ACCEPTED, False, None),
-        (AttestationMode.ACCEPTED, True, AttestedKey),
-        (AttestationMode.REQUIRED, True, AttestedKey),
-    ],
-)
-def test_what_an_organization_makes_of_an_attestation(
-    mode: AttestationMode, shown: bool, outcome: type | None
-) -> None:
-    attestation = answered(begun(attesting())) if shown else None
-    found = attesting(mode).verify(attestation, NONCE, REQUEST, NOW)
-    assert (found and type(found)) == outcome
-
-
-def test_where_it_is_required_none_is_refused_and_a_wrong_one_is_never_ignored() -> None:
-    with refusal("ATTESTATION_REQUIRED"):
-        attesting(AttestationMode.REQUIRED).verify(None, NONCE, REQUEST, NOW)
-    with refusal("ATTESTATION_INVALID"):
-        attesting().verify({}, NONCE, REQUEST, NOW)
+def test_where_attestations_are_not_looked_at_none_is_begun() -> None:
     with refusal("does not look at attestations"):
         begun(attesting(AttestationMode.NONE))
 
