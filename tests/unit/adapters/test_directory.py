@@ -1,5 +1,5 @@
 """What becomes of a look-up whose child process does something else than answer; directories themselves are
-in tests/real/test_directory.py."""
+in tests/real/test_active_directory.py."""
 
 import asyncio
 import sys
