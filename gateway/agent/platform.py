@@ -138,10 +138,10 @@ class BrowserPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When the agent runs by itself: `EXECUTABLE --user --scheduled` at each login and then every ``every``,
-    up to ``spread`` later, so that a building does not call at once. With ``--scheduled`` it ends at once
-    unless something is due: it looks after its certificate once a day, and sooner after it failed off the
-    network. ``executable`` is the absolute path of devicetrust-agent."""
+    """When the agent runs by itself: `EXECUTABLE --user` at each login, and `EXECUTABLE --user --scheduled`
+    every ``every``, up to ``spread`` later, so that a building does not call at once. With ``--scheduled`` it
+    ends at once unless something is due: it looks after its certificate once a day, and sooner after it
+    failed off the network. ``executable`` is the absolute path of devicetrust-agent."""
 
     executable: Path
     every: timedelta = timedelta(minutes=30)

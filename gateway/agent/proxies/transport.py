@@ -94,13 +94,10 @@ def explain(route: Route, error: httpx.TransportError, url: httpx.URL) -> str:
     if why.startswith(("401", "407")) and route.user is not None:
         return (
             f"the proxy {route} refuses the user {route.user!r} or the password ({why[:3]}): "
-            f"correct them in HttpProxy, or let the proxy pass {target} without"
+            f"correct them, or let the proxy pass {target} without"
         )
     if why.startswith("407"):
-        return (
-            f"the proxy {route} asks for a login (407): let it pass {target} without one, "
-            "or set HttpProxy to http://user:password@host:port"
-        )
+        return f"the proxy {route} asks for a login (407): let it pass {target} without one"
     if why[:3].isdecimal():
         return f"the proxy {route} does not connect to {target} ({why}): allow that host and port there"
     if isinstance(error, httpx.ProxyError):

@@ -1,0 +1,1 @@
+"""One module for each system that the agent runs on. Each has `this_platform()`."""
