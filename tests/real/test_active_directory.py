@@ -233,7 +233,7 @@ async def test_a_directory_that_says_nothing_is_given_up_in_time_and_blocks_nobo
 async def test_a_search_that_gets_no_answer_ends_the_connection_and_not_the_next_one(
     samba: SambaDomain,
 ) -> None:
-    async with directory(settings(samba, seconds=1)) as opened:
+    async with directory(settings(samba, seconds=3)) as opened:
         assert await opened.account(REALM, "alice", None) is not None
         with samba.silent(), pytest.raises(DirectoryUnavailable):
             await opened.account(REALM, "alice", None)
