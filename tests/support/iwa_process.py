@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from support.kerberos import CORP, Forests
+from support.kerberos import CORP, KerberosClients
 from support.pki import Credential
 from support.processes import ChildProcess, accepts_connections, free_port, http_get
 
@@ -60,7 +60,7 @@ class IwaProcess:
 
     def __init__(
         self,
-        forests: Forests,
+        forests: KerberosClients,
         directory: Path,
         *,
         https: Credential | None = None,
@@ -105,7 +105,7 @@ class IwaProcess:
     @classmethod
     @contextmanager
     def running(
-        cls, forests: Forests, directory: Path, *, pretend: bool = True, **options: Any
+        cls, forests: KerberosClients, directory: Path, *, pretend: bool = True, **options: Any
     ) -> Iterator["IwaProcess"]:
         iwa = cls(forests, directory, **options)
         if pretend:

@@ -56,7 +56,10 @@ class KerberosFailed(AssertionError):
 
 
 class KerberosClients:
-    """What uses some realms: by which configuration it finds them, and where its tickets are."""
+    """What uses some realms: by which configuration it finds them, and where its tickets are. ``iwa_keytab``
+    is of the IWA web app there."""
+
+    iwa_keytab: Path
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory

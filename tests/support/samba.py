@@ -87,6 +87,8 @@ class SambaFailed(AssertionError):
 class SambaDomain(KerberosClients):
     def __init__(self) -> None:
         super().__init__(Path(tempfile.mkdtemp(prefix="dt-ad-")))
+        # Of `HTTP/iwa…`, `HTTP/localhost` and the service account itself, by whose name it logs in.
+        self.iwa_keytab = self.directory / "iwa.keytab"
         self._process: subprocess.Popen[str] | None = None
         self._ports: dict[int, int] = {}
 
@@ -112,11 +114,6 @@ class SambaDomain(KerberosClients):
     @property
     def ca_file(self) -> Path:
         return self.directory / "ca.pem"
-
-    @property
-    def iwa_keytab(self) -> Path:
-        """Of `HTTP/iwa…`, `HTTP/localhost` and the service account itself, by whose name it logs in."""
-        return self.directory / "iwa.keytab"
 
     def computer_keytab(self, name: str) -> Path:
         return self.directory / f"{name}.keytab"
@@ -145,7 +142,11 @@ class SambaDomain(KerberosClients):
         """Replace attributes of the account with this sAMAccountName; ``_`` stands for ``-``."""
         self._ask("modify", name, {key.replace("_", "-"): value for key, value in attributes.items()})
 
+    def add_user(self, name: str) -> None:
+        self._ask("add_user", name, password(name))
+
     def delete(self, name: str) -> None:
+        """The account with this sAMAccountName."""
         self._ask("delete", name)
 
     @contextmanager
@@ -223,7 +224,7 @@ class SambaDomain(KerberosClients):
                 "sockets": descriptors,
                 "users": {name: {"password": password(name), **user} for name, user in _USERS.items()},
                 "groups": _GROUPS,
-                "keytabs": {"iwa.keytab": [f"HTTP/{IWA_HOST}", "HTTP/localhost", SERVICE_ACCOUNT]},
+                "keytabs": {self.iwa_keytab.name: [f"HTTP/{IWA_HOST}", "HTTP/localhost", SERVICE_ACCOUNT]},
             }
         )
         self._heard(_START_SECONDS)

@@ -222,6 +222,7 @@ async def _serve(controller: Controller) -> None:
         "stop": controller.stop,
         "pause": controller.pause,
         "modify": controller.modify,
+        "add_user": controller.accounts.newuser,
         "delete": controller.delete,
         "add_member": controller.add_member,
     }
