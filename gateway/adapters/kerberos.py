@@ -5,7 +5,6 @@ ticket takes a tenth of a millisecond, so it is done on the event loop.
 """
 
 import os
-import stat
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +14,7 @@ from gssapi.raw import ChannelBindings as ApplicationData
 from gssapi.raw import get_name_attribute, set_neg_mechs
 from gssapi.raw.misc import GSSError
 
-from gateway.adapters.key_files import KeyFileRefused, read_key_file
+from gateway.adapters.key_files import KeyFileRefused, make_keys_directory, read_key_file
 from gateway.enrollment.refusals import EnrollmentRefusal, EnrollmentRefused
 from gateway.enrollment.tickets import AcceptedTicket
 
@@ -47,8 +46,7 @@ class KerberosTickets:
         self._service = service
         self._component, _, self._host = service.partition("@")
         self._replays = str(Path(replay_directory, "replays"))
-        Path(replay_directory).mkdir(mode=0o700, parents=True, exist_ok=True)
-        _check_private(replay_directory)
+        make_keys_directory(replay_directory)
         self._seen = _identity(keytab)
         self._credentials = self._acquired()
 
@@ -169,13 +167,3 @@ def _identity(path: str) -> _Identity:
             path, f"cannot be used: {error.strerror}", "check that it exists and that this user may read it"
         ) from None
     return status.st_mtime_ns, status.st_size, status.st_ino, status.st_dev, status.st_mode, status.st_uid
-
-
-def _check_private(directory: str) -> None:
-    status = Path(directory).stat()
-    if status.st_uid not in (os.geteuid(), 0) or status.st_mode & 0o077:
-        raise KeyFileRefused(
-            directory,
-            f"is not this user's alone (owner {status.st_uid}, mode {stat.S_IMODE(status.st_mode):04o})",
-            f"run: chmod 700 {directory}",
-        )

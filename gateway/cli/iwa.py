@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+from importlib.util import find_spec
 from typing import Any, Final
 
 import click
@@ -21,7 +22,7 @@ from gateway.config.iwa_load import load_iwa_settings
 from gateway.config.validation import ConfigErrors
 from gateway.enrollment.refusals import EXPLANATIONS, EnrollmentRefusal
 from gateway.model.iwa_settings import IwaSettings
-from gateway.services.directory import Directory, NoDirectory
+from gateway.services.directory import Directory, DirectoryUnavailable, NoDirectory
 from gateway.services.tickets import Tickets
 from gateway.tls.contexts import ServerCertificateRefused
 
@@ -211,25 +212,42 @@ def _explained(code: EnrollmentRefusal) -> dict[str, Any]:
 
 def _tickets(settings: IwaSettings) -> Tickets:
     from gateway.adapters.iwa_registration import replay_directory
+    from gateway.adapters.key_files import make_keys_directory
 
+    make_keys_directory(settings.keys)
     try:
         from gateway.adapters.kerberos import KerberosTickets
-    except ImportError as error:
-        raise _missing("gssapi", error) from error
+    except ModuleNotFoundError as error:
+        if error.name != "gssapi":
+            raise
+        raise _missing("gssapi") from None
     return KerberosTickets(settings.keytab, settings.service, replay_directory(settings.keys))
 
 
 def _directory(settings: IwaSettings) -> Directory:
     if not settings.directories:
         return NoDirectory()
-    raise click.ClickException(f"{settings.source}: directory: no directory can be asked yet")
+    if find_spec("bonsai") is None:  # which a process of its own needs
+        raise _missing("bonsai")
+    from gateway.adapters.directory import LdapDirectory
+
+    return LdapDirectory(settings.directories)
 
 
-def _missing(module: str, error: ImportError) -> Exception:
-    """A sentence, where it is the module that is not there; else the defect that it is."""
-    if error.name is None or error.name.partition(".")[0] != module:
-        return error
+def _missing(module: str) -> click.ClickException:
     return click.ClickException(_MISSING.format(module=module, packages=_PACKAGES[module]))
+
+
+async def _check_directories(settings: IwaSettings) -> None:
+    directory = _directory(settings)
+    try:
+        for each in settings.directories:
+            try:
+                await directory.check(each.realm)
+            except DirectoryUnavailable as error:
+                raise click.ClickException(f"{settings.source}: directory of {each.realm}: {error}") from None
+    finally:
+        await directory.close()
 
 
 def _check(settings: IwaSettings) -> None:
@@ -239,7 +257,7 @@ def _check(settings: IwaSettings) -> None:
     from gateway.server.iwa.server_certificate import ServerCertificate
 
     _tickets(settings)
-    _directory(settings)
+    asyncio.run(_check_directories(settings))
     if settings.certificate is not None and settings.private_key is not None:
         must_bind = settings.channel_bindings is ChannelBindings.REQUIRED
         ServerCertificate(settings.certificate, settings.private_key, must_bind=must_bind)

@@ -10,7 +10,8 @@ from gateway.enrollment.refusals import EnrollmentRefusal, EnrollmentRefused
 MAX_PRINCIPAL_CHARACTERS: Final = 256
 # RFC 1964 §2.1.1: a backslash before what would else divide the name.
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
-_PARTS = re.compile(r"((?:[^\\@]|\\.)+)@((?:[^\\@/]|\\.)+)", re.DOTALL)
+_COMPONENT: Final = r"(?:[^\\@/]|\\.)+"
+_PARTS = re.compile(rf"({_COMPONENT}(?:/{_COMPONENT})*)@({_COMPONENT})", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +27,11 @@ class Principal:
 
 
 def read_principal(text: str) -> Principal:
-    """Raises EnrollmentRefused (NEGOTIATE_FAILED) for a name without a realm, a very long one, and one with
-    characters that are none to print."""
+    """Raises EnrollmentRefused (NEGOTIATE_FAILED) for a name without a realm or with an empty part, a very
+    long one, and one with characters that are none to print."""
     match = _PARTS.fullmatch(text)
     if match is None or len(text) > MAX_PRINCIPAL_CHARACTERS or not text.isprintable():
         raise EnrollmentRefused(EnrollmentRefusal.NEGOTIATE_FAILED, "the ticket's principal is not readable")
     name, realm = match[1], match[2]
-    components = re.findall(r"(?:[^\\/]|\\.)+", name)
+    components = re.findall(_COMPONENT, name, re.DOTALL)
     return Principal(name, realm, tuple(_ESCAPED.sub(r"\1", component) for component in components))

@@ -13,6 +13,12 @@ class NoDirectory:
     async def account(self, realm: str, name: str, sid: str | None) -> DirectoryAccount | None:
         raise DirectoryUnavailable(f"there is no directory for {realm}, where {name} ({sid}) is")
 
+    async def check(self, realm: str) -> None:
+        raise DirectoryUnavailable(f"there is no directory for {realm}")
+
+    async def close(self) -> None:
+        return
+
 
 class Directory(Protocol):
     async def account(self, realm: str, name: str, sid: str | None) -> DirectoryAccount | None:
@@ -20,3 +26,9 @@ class Directory(Protocol):
         principal, without its realm). None if there is no such account. Called for realms only that iwa.yaml
         has a directory for. Raises DirectoryUnavailable, in bounded time."""
         ...
+
+    async def check(self, realm: str) -> None:
+        """See that it can be asked. Raises DirectoryUnavailable, in bounded time."""
+        ...
+
+    async def close(self) -> None: ...

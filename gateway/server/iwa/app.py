@@ -34,6 +34,7 @@ from gateway.server.iwa.server_certificate import ServerCertificate
 from gateway.server.log import LogWriter
 from gateway.server.org.rate_limit import RateLimiter, caller_of_address
 from gateway.server.org.route import Budget
+from gateway.services.directory import Directory
 from gateway.services.iwa import Iwa, Looked, Vouched
 from gateway.services.tickets import AcceptedTicket
 
@@ -58,6 +59,7 @@ class InForce:
     settings: IwaSettings
     iwa: Iwa
     certificate: ServerCertificate | None
+    directory: Directory
 
 
 @dataclass(slots=True)

@@ -30,6 +30,7 @@ from gateway.services.iwa import Iwa
 from gateway.services.tickets import Tickets
 
 _DRAIN_SECONDS: Final = 10.0
+_LAST_LOOK_UP_SECONDS: Final = 30.0  # the longest that iwa.yaml allows
 _GOODBYE_SECONDS: Final = 2.0
 _LOG_FLUSH_SECONDS: Final = 5.0
 
@@ -70,6 +71,7 @@ class IwaProcess:
         )
         self._listener = MetricsListener(self._metrics.page, self._not_ready, self._degraded)
         self._started = datetime.now(UTC)
+        self._former: set[asyncio.Task[None]] = set()  # directories that are asked for the last time
 
     async def run(self) -> None:
         """Until a signal ends it. Raises OSError where an address cannot be had."""
@@ -94,6 +96,10 @@ class IwaProcess:
             self._app.server.pre_shutdown()
             await self._app.server.shutdown(_DRAIN_SECONDS)
             await self._listener.stop()
+            for leaving in self._former:
+                leaving.cancel()
+            await asyncio.gather(*self._former, return_exceptions=True)
+            await self._in_force.directory.close()
             self._log.note("stopped")
 
     async def _until_the_end(self, signals: "_Signals") -> None:
@@ -132,6 +138,9 @@ class IwaProcess:
         except self._plan.refusals as error:
             self._log.note("reload_refused", detail=str(error))
             return
+        leaving = asyncio.create_task(_close_later(self._in_force.directory), name="former directory")
+        self._former.add(leaving)
+        leaving.add_done_callback(self._former.discard)
         self._in_force, self._client = made, client
         self._connections.limit = settings.limits.connections
         self._note_certificate()
@@ -139,11 +148,12 @@ class IwaProcess:
 
     def _made(self, settings: IwaSettings, certificate: ServerCertificate | None) -> InForce:
         """``certificate``: what listens has it already, and is to show what its files hold now."""
+        directory = self._plan.directory(settings)
         iwa = Iwa(
             settings,
             self._registration.current,
             self._plan.tickets(settings),
-            self._plan.directory(settings),
+            directory,
             self._one_use_keys,
             SystemClock(),
             SystemRandomness(),
@@ -155,7 +165,7 @@ class IwaProcess:
             assert settings.certificate is not None
             assert settings.private_key is not None, "which was checked"
             certificate = ServerCertificate(settings.certificate, settings.private_key, must_bind=must_bind)
-        return InForce(settings, iwa, certificate)
+        return InForce(settings, iwa, certificate, directory)
 
     def _say_started(self) -> None:
         settings = self._in_force.settings
@@ -207,6 +217,14 @@ async def run_iwa(plan: IwaPlan) -> None:
         await process.run()
     finally:
         log.stop(_LOG_FLUSH_SECONDS)
+
+
+async def _close_later(directory: Directory) -> None:
+    """When no request can be left that asks it."""
+    try:
+        await asyncio.sleep(_LAST_LOOK_UP_SECONDS)
+    finally:
+        await directory.close()
 
 
 class _Signals:
