@@ -7,6 +7,7 @@
     CaFile                 PEM, instead of the system's authorities, for the org and the IWA web app
     KeyStorage             file | tpm | pkcs11; left out: a file on Linux, what the system has elsewhere
     Pkcs11Module, Pkcs11Token, Pkcs11PinFile
+    TpmTcti                where the TPM is, as the TSS spells it; left out: device:/dev/tpmrm0
     DeviceSocket           where the device part listens
     DeviceKeytab           the computer's keytab, for the device part (left out: /etc/krb5.keytab)
     DevicePrincipal        the computer's account in it; left out: the first one that ends in $
@@ -55,6 +56,7 @@ class Settings:
     pkcs11_module: str | None = None
     pkcs11_token: str | None = None
     pkcs11_pin_file: str | None = None
+    tpm_tcti: str | None = None
     device_socket: str = DEFAULT_DEVICE_SOCKET
     device_keytab: str | None = None
     device_principal: str | None = None
@@ -196,6 +198,7 @@ _READERS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
     "Pkcs11Module": ("pkcs11_module", _path),
     "Pkcs11Token": ("pkcs11_token", _text),
     "Pkcs11PinFile": ("pkcs11_pin_file", _path),
+    "TpmTcti": ("tpm_tcti", _text),
     "DeviceSocket": ("device_socket", _path),
     "DeviceKeytab": ("device_keytab", _path),
     "DevicePrincipal": ("device_principal", _text),

@@ -11,6 +11,7 @@ import pkcs11
 import pytest
 from support.gateway_yaml import COMPLETE
 from support.needed_parts import needs_program
+from support.softhsm import MODULE, PIN, make_token
 
 from gateway.adapters.pkcs11_keys import Pkcs11Login, open_pkcs11_key, read_uri
 from gateway.cli.main import run
@@ -18,28 +19,16 @@ from gateway.pki.signature import verify_signature
 from gateway.pki.signer import SigningFailed
 
 pytestmark = [pytest.mark.real, needs_program("softhsm2-util")]
-MODULE = "/usr/lib/softhsm/libsofthsm2.so"
-PIN = "correct-pin"
 
 
 @pytest.fixture(scope="module")
 def hsm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A directory with a PIN file. The library reads its configuration once in a process."""
-    directory = tmp_path_factory.mktemp("hsm")
-    (directory / "tokens").mkdir()
-    configuration = directory / "softhsm2.conf"
-    configuration.write_text(f"directories.tokendir = {directory}/tokens\nlog.level = ERROR\n")
+    made = make_token(tmp_path_factory.mktemp("hsm") / "hsm")
+    directory = made.directory
     before = os.environ.get("SOFTHSM2_CONF")
-    os.environ["SOFTHSM2_CONF"] = str(configuration)
-    made = subprocess.run(
-        ["softhsm2-util", "--init-token", "--free", "--label", "trust", "--pin", PIN, "--so-pin", "so-pin"],
-        capture_output=True,
-        check=False,
-    )
-    assert made.returncode == 0, made.stderr
-    pin = directory / "pin"
-    pin.touch(0o600)
-    pin.write_text(f"{PIN}\n")
+    os.environ |= made.environment
+    pkcs11.lib(MODULE).reinitialize()  # another test may have used it with another token
     token = pkcs11.lib(MODULE).get_token(token_label="trust")
     with token.open(user_pin=PIN, rw=True) as session:
         parameters = session.create_domain_parameters(

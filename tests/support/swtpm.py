@@ -19,6 +19,7 @@ from pathlib import Path
 from support.processes import ChildProcess, program
 
 _SETUP_SECONDS = 30.0
+_TOOLS = ("tpm2_create", "tpm2_createprimary", "tpm2_load", "tpm2_unseal", "tpm2_readpublic", "tpm2_getcap")
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,22 @@ class SwTpm:
     def tcti(self) -> str:
         return f"swtpm:path={self.directory}/sock"
 
-    def stop(self) -> None:
-        self.process.stop()
+    def tools_path(self) -> str:
+        """A PATH on which each program of tpm2-tools first lets go of what the former ones have left in the
+        TPM. Elsewhere the resource manager of the kernel does that."""
+        tools = self.directory / "tools"
+        tools.mkdir(exist_ok=True)
+        for name in _TOOLS:
+            wrapper, real = tools / name, program(name)
+            first = f"{program('tpm2_flushcontext')} -t >/dev/null 2>&1"
+            wrapper.write_text(f'#!/bin/sh\n{first}\nexec {real} "$@"\n')
+            wrapper.chmod(0o755)
+        return os.pathsep.join((str(tools), os.environ.get("PATH", os.defpath)))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For programs that use the TPM as the person's."""
+        return {"TPM2TOOLS_TCTI": self.tcti, "TPM2_PKCS11_TCTI": self.tcti, "PATH": self.tools_path()}
 
 
 def make_vendor(directory: Path) -> Vendor:

@@ -46,6 +46,8 @@ class ConfiguredKeepers:
         kind = storage_of(name)
         make: Callable[[], KeyKeeper] | None = {
             KeyStorage.FILE.value: self._files,
+            KeyStorage.TPM.value: self._tpm,
+            KeyStorage.PKCS11.value: self._pkcs11,
             PLATFORM_STORAGE: self._of_platform,
         }.get(kind)
         if make is None:
@@ -59,6 +61,22 @@ class ConfiguredKeepers:
 
     def _files(self) -> KeyKeeper:
         return FileKeys(self._directory / "keys")
+
+    def _tpm(self) -> KeyKeeper:
+        from gateway.agent.keys.tpm import DEFAULT_TCTI, TpmKeys
+        from gateway.agent.keys.tpm_token import TpmToken, default_store
+
+        tcti = self._settings.tpm_tcti
+        token = TpmToken(default_store(), tcti)
+        return TpmKeys(self._directory / "keys", tcti or DEFAULT_TCTI, token)
+
+    def _pkcs11(self) -> KeyKeeper:
+        from gateway.agent.keys.pkcs11 import Pkcs11Keys
+
+        settings = self._settings
+        if settings.pkcs11_module is None:
+            raise KeyFailed("no PKCS #11 module is set", "Set Pkcs11Module to the path of its library.")
+        return Pkcs11Keys(settings.pkcs11_module, settings.pkcs11_token, settings.pkcs11_pin_file)
 
     def _of_platform(self) -> KeyKeeper:
         return PlatformKeys(self._platform)

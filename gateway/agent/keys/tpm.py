@@ -19,7 +19,9 @@ from cryptography.hazmat.primitives.hashes import SHA256, Hash
 from cryptography.hazmat.primitives.serialization import Encoding, load_der_public_key
 
 from gateway.agent.keys.device_key import KeyFailed
+from gateway.agent.keys.pkcs11 import key_id_of
 from gateway.agent.keys.requests import certification_request
+from gateway.agent.keys.tpm_token import TpmToken, module_path, place_of
 from gateway.agent.platform import KeyPlace
 from gateway.agent.private_files import FileRefused, make_directory, read_private, remove_file, write_private
 from gateway.enrollment.attestation import qualifying_data
@@ -32,6 +34,7 @@ STORAGE: Final = "tpm"
 DEFAULT_TCTI: Final = "device:/dev/tpmrm0"
 _DEVICE: Final = "device:"
 _SUFFIX: Final = ".tpm"
+_MARK_SUFFIX: Final = ".in-token"
 _GROUP_REMEDY: Final = (
     "Let the person use it: usermod --append --groups tss NAME, then log in again; or set KeyStorage to file."
 )
@@ -44,13 +47,15 @@ _CHAIN_INDEXES: Final = range(0x01C00100, 0x01C00106)
 
 
 class TpmKeys:
-    """All keys of one directory. ``tcti`` says where the TPM is, as the TSS spells it."""
+    """All keys of one directory. ``tcti`` says where the TPM is, as the TSS spells it; ``token`` is by what
+    browsers find the keys, None where they need not."""
 
     storage: Final = STORAGE
 
-    def __init__(self, directory: Path, tcti: str = DEFAULT_TCTI) -> None:
+    def __init__(self, directory: Path, tcti: str = DEFAULT_TCTI, token: TpmToken | None = None) -> None:
         self._directory = directory
         self._tcti = tcti
+        self._token = token
 
     def create(self, name: str) -> "TpmKey":
         with opened(self._tcti) as tpm:
@@ -65,7 +70,9 @@ class TpmKeys:
             raise KeyFailed(str(refused)) from None
         except OSError as error:
             raise KeyFailed(f"{path}: cannot be written: {error.strerror}") from None
-        return TpmKey(name, path, content, self._tcti)
+        key = TpmKey(name, path, content, self._tcti)
+        key.in_token = self._entered(key, path)
+        return key
 
     def open(self, name: str) -> "TpmKey | None":
         path = self._path(name)
@@ -75,10 +82,17 @@ class TpmKeys:
             raise KeyFailed(str(refused)) from None
         except OSError as error:
             raise KeyFailed(f"{path}: cannot be read: {error.strerror}") from None
-        return None if content is None else TpmKey(name, path, content, self._tcti)
+        if content is None:
+            return None
+        key = TpmKey(name, path, content, self._tcti)
+        key.in_token = self._mark(name).exists()
+        return key
 
     def delete(self, name: str) -> None:
-        path = self._path(name)
+        path, mark = self._path(name), self._mark(name)
+        if self._token is not None and mark.exists():
+            self._token.remove(name)
+            mark.unlink(missing_ok=True)
         try:
             remove_file(path)
         except OSError as error:
@@ -87,8 +101,26 @@ class TpmKeys:
     def names(self) -> frozenset[str]:
         return frozenset(path.stem for path in self._directory.glob(f"*{_SUFFIX}"))
 
+    def _entered(self, key: "TpmKey", path: Path) -> bool:
+        """Whether browsers find the key. One that they ought to find and do not is none. Raises KeyFailed."""
+        if self._token is None:
+            return False
+        try:
+            place = self._token.enter(key.name, path, key_id_of(key.public_key()))
+        except KeyFailed:
+            path.unlink()
+            raise
+        if place is None:
+            return False
+        self._mark(key.name).touch(mode=0o600)
+        return True
+
     def _path(self, name: str) -> Path:
         return self._directory / f"{name}{_SUFFIX}"
+
+    def _mark(self, name: str) -> Path:
+        """Says that the key is in the token."""
+        return self._directory / f"{name}{_MARK_SUFFIX}"
 
 
 class TpmKey:
@@ -99,6 +131,7 @@ class TpmKey:
         self.name = name
         self._path = path
         self._tcti = tcti
+        self.in_token = False
         _library()
         from tpm2_pytss.tsskey import TSSPrivKey
 
@@ -119,7 +152,8 @@ class TpmKey:
     @property
     def place(self) -> KeyPlace | None:
         """Browsers find a key of a TPM by PKCS #11 only."""
-        return None
+        module = module_path() if self.in_token else None
+        return None if module is None else place_of(module, key_id_of(self._public_key))
 
     def public_key(self) -> EllipticCurvePublicKey:
         return self._public_key
