@@ -42,7 +42,6 @@ class ProofAct(StrEnum):
 
     RENEW = "renew"
     SELF = "self"  # what does the org know of me
-    GRACE = "grace"  # an expired certificate, beside a user token
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from gateway.services.refusals import InvalidValue, NotAllowedNow, NotFound
 from gateway.system_log.administration import device_event, device_user_added, device_user_removed
 from gateway.system_log.catalog import EventType, Occasion
 
-PLATFORMS: Final = ("ANDROID", "IOS", "MACOS", "WINDOWS")
+PLATFORMS: Final = ("ANDROID", "IOS", "LINUX", "MACOS", "WINDOWS")
 MAX_NAME_CHARACTERS: Final = 255
 MAX_CERTIFICATE_NAME_CHARACTERS: Final = 1_024
 MAX_SERIAL_NUMBER_CHARACTERS: Final = 127
@@ -69,8 +69,15 @@ def find_device(devices: FindsDevices, device_id: str, *, lock: bool = False) ->
     return device
 
 
-def register_device(work: DeviceWork, occasion: Occasion, device_id: str, profile: DeviceProfile) -> Device:
-    """Raises InvalidValue; AlreadyExists where another device has the name in certificates."""
+def register_device(
+    work: DeviceWork,
+    occasion: Occasion,
+    device_id: str,
+    profile: DeviceProfile,
+    directory_key: str | None = None,
+) -> Device:
+    """``directory_key``: its account in a directory. Raises InvalidValue; AlreadyExists where another device
+    has the name in certificates, or the account."""
     _check(profile)
     device = Device(
         id=device_id,
@@ -82,6 +89,7 @@ def register_device(work: DeviceWork, occasion: Occasion, device_id: str, profil
         last_updated=occasion.at,
         serial_number=profile.serial_number,
         profile=dict(profile.more),
+        directory_key=directory_key,
     )
     work.devices.add(device)
     if work.deleted_names.take_back(NameKind.DEVICE, device.certificate_name):

@@ -18,6 +18,7 @@ class EnrollmentTerms:
     org_name: str
     mtls_domain: str
     mtls_certificates: tuple[str, ...] = ()
+    device_trust_enabled: bool = True  # by gateway.yaml; a setting of the store counts instead
     ca: CaSettings = field(default_factory=CaSettings)
     enrollment: EnrollmentSettings = field(default_factory=EnrollmentSettings)
 
@@ -36,6 +37,7 @@ def enrollment_terms(material: Material) -> EnrollmentTerms:
             for each in material.certificates
             if each.covers(f"n.{settings.mtls_domain}")
         ),
+        device_trust_enabled=settings.device_trust_enabled,
         ca=settings.ca,
         enrollment=settings.enrollment,
     )

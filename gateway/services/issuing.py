@@ -61,6 +61,7 @@ class IssuingRefusal(StrEnum):
     NOT_VALID = "NOT_VALID"  # of a certificate to renew
     NOT_DUE = "NOT_DUE"
     REVOKED_MEANWHILE = "REVOKED_MEANWHILE"
+    HARDWARE_KEY_NEEDED = "HARDWARE_KEY_NEEDED"
 
 
 class IssuingRefused(Exception):
@@ -83,6 +84,7 @@ class Reservation:
     user: User | None
     former: IssuedCertificate | None
     enrolled: bool
+    superseded: tuple[IssuedCertificate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,8 @@ class Issued:
     row: IssuedCertificate
     certificate: Certificate
     issuer: Certificate
+    device: Device
+    user: User | None
 
     @property
     def chain(self) -> tuple[Certificate, Certificate]:
@@ -133,7 +137,8 @@ def sign_and_complete(
     certificate = sign_reserved(reservation, keys)
     with store.begin() as work:
         row = complete(work, reservation, certificate, occasion)
-    return Issued(row, certificate, certificate_of(reservation.authority.certificate_der))
+    issuer = certificate_of(reservation.authority.certificate_der)
+    return Issued(row, certificate, issuer, reservation.device, reservation.user)
 
 
 def reserve(
@@ -148,11 +153,13 @@ def reserve(
     former: IssuedCertificate | None = None,
     enrolled: bool = True,
     hardware_key: bool = False,
+    superseded: Sequence[IssuedCertificate] = (),
 ) -> Reservation:
     """Check everything that can be, and take a serial number. Device and user are those whom the caller has
     authenticated; that the user uses the device is written down. ``former``: the one that is renewed.
     ``hardware_key``: the caller has verified that the request's key cannot leave its TPM, and the certificate
-    says so. Raises IssuingRefused."""
+    says so. ``superseded`` are revoked when the new one is made, and do not count until then. Raises
+    IssuingRefused."""
     _check_writable(work)
     device = work.devices.get(device_id, lock=True)
     if device is None or not device.active:
@@ -161,7 +168,8 @@ def reserve(
     if user_id is not None and (user is None or not user.active):
         raise IssuingRefused(IssuingRefusal.USER_INACTIVE, "the user is not known, or not active")
     authority = active_authority(work)
-    _check_number(work, device, user_id, rules, occasion, former)
+    replaced = (*superseded,) if former is None else (former, *superseded)
+    _check_number(work, device, user_id, rules, occasion, replaced)
     issuer = certificate_of(authority.certificate_der)
     serial_number = new_serial_number(randomness)
     shard = shard_of(serial_number, authority.crl_shards)
@@ -195,7 +203,7 @@ def reserve(
     work.certificates.reserve(row)
     if user_id is not None:
         work.devices.link(device.id, user_id, occasion.at)
-    return Reservation(prepared, row, authority, device, user, former, enrolled)
+    return Reservation(prepared, row, authority, device, user, former, enrolled, tuple(superseded))
 
 
 def sign_reserved(reservation: Reservation, keys: SigningKeys) -> Certificate:
@@ -227,6 +235,8 @@ def complete(
         work.log_event(certificate_issued(occasion, done, device, user))
         if reservation.enrolled:
             work.log_event(certificate_enrolled(occasion, done, device, user))
+    if reservation.superseded:
+        revoke(work, reservation.superseded, RevocationReason.SUPERSEDED, occasion)
     return done
 
 
@@ -281,7 +291,7 @@ def _check_number(
     user_id: str | None,
     rules: CaSettings,
     occasion: Occasion,
-    former: IssuedCertificate | None,
+    replaced: Sequence[IssuedCertificate],
 ) -> None:
     """Revoked and expired ones do not count, so that enrolling again needs no cleaning up."""
     now = occasion.at
@@ -290,7 +300,8 @@ def _check_number(
         for each in work.certificates.of_device(device.id)
         if each.user_id == user_id and each.not_after > now and _may_be_used(each, occasion)
     ]
-    others = [each for each in valid if former is None or each.certificate_id != former.certificate_id]
+    gone = {each.certificate_id for each in replaced}
+    others = [each for each in valid if each.certificate_id not in gone]
     if len(others) >= rules.max_certificates:
         raise IssuingRefused(
             IssuingRefusal.TOO_MANY_CERTIFICATES,

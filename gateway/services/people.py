@@ -107,8 +107,12 @@ def create_user(
     *,
     active: bool,
     group_ids: Sequence[str] = (),
+    source: UserSource = UserSource.LOCAL,
+    directory_key: str | None = None,
+    external: Mapping[str, object] | None = None,
 ) -> User:
-    """Raises InvalidValue, NotFound for a group, AlreadyExists for a login that is taken."""
+    """``external`` and ``directory_key`` are what the source says. Raises InvalidValue, NotFound for a group,
+    AlreadyExists for a login that is taken."""
     _check(profile)
     user = User(
         id=user_id,
@@ -117,11 +121,12 @@ def create_user(
         first_name=profile.first_name,
         last_name=profile.last_name,
         status=UserStatus.ACTIVE if active else UserStatus.STAGED,
-        source=UserSource.LOCAL,
+        source=source,
         created=occasion.at,
         last_updated=occasion.at,
         status_changed=occasion.at,
-        external={_MORE: dict(profile.more)} if profile.more else {},
+        external={**(external or {}), **({_MORE: dict(profile.more)} if profile.more else {})},
+        directory_key=directory_key,
     )
     work.users.add(user)
     was_deleted = work.deleted_names.take_back(NameKind.USER, user.login_key)
@@ -135,8 +140,10 @@ def create_user(
     return user
 
 
-def update_user(work: PeopleWork, occasion: Occasion, user: User, profile: Profile) -> User:
-    """``user`` was read with its lock. Raises InvalidValue, AlreadyExists."""
+def update_user(
+    work: PeopleWork, occasion: Occasion, user: User, profile: Profile, source: UserSource | None = None
+) -> User:
+    """``user`` was read with its lock. ``source`` None: it stays. Raises InvalidValue, AlreadyExists."""
     _check(profile)
     updated = replace(
         user,
@@ -144,6 +151,7 @@ def update_user(work: PeopleWork, occasion: Occasion, user: User, profile: Profi
         email=profile.email,
         first_name=profile.first_name,
         last_name=profile.last_name,
+        source=source or user.source,
         last_updated=occasion.at,
         external={**user.external, _MORE: dict(profile.more)},
     )
@@ -302,5 +310,6 @@ def _values(user: User) -> dict[str, object]:
         "email": user.email,
         "firstName": user.first_name,
         "lastName": user.last_name,
+        "source": user.source.value,
         **{f"profile.{name}": value for name, value in profile_of(user).more.items()},
     }

@@ -41,11 +41,21 @@ def renew(
     randomness: Randomness,
     *,
     force: bool = False,
+    hardware_key_needed: bool = False,
 ) -> Issued:
     """All steps, for callers that may block. Raises IssuingRefused, SigningFailed, StoreUnavailable."""
     try:
         with store.begin() as work:
-            reservation = reserve_renewal(work, request, former, rules, occasion, randomness, force=force)
+            reservation = reserve_renewal(
+                work,
+                request,
+                former,
+                rules,
+                occasion,
+                randomness,
+                force=force,
+                hardware_key_needed=hardware_key_needed,
+            )
         return sign_and_complete(store, keys, reservation, occasion)
     except IssuingRefused as refused:
         with store.begin() as work:
@@ -62,11 +72,12 @@ def reserve_renewal(
     randomness: Randomness,
     *,
     force: bool = False,
+    hardware_key_needed: bool = False,
 ) -> Reservation:
     """The first step, for a certificate whose holder the caller has authenticated. Device and user stay what
     they are; the key may be another. A key that was in hardware when it was attested is there for good, so
     the same key stays known for it; of another one nothing is known. ``force``: although it is not due.
-    Raises IssuingRefused."""
+    ``hardware_key_needed``: no other key gets a certificate. Raises IssuingRefused."""
     now = work.certificates.get(former.issuer_hash, former.serial_number, lock=True)
     if now is None or now.status is not CertificateStatus.ISSUED or now.not_after <= occasion.at:
         raise IssuingRefused(
@@ -77,6 +88,11 @@ def reserve_renewal(
     if not force and occasion.at < due:
         raise IssuingRefused(
             IssuingRefusal.NOT_DUE, f"the certificate is to be renewed from {due:%Y-%m-%d %H:%M} UTC on"
+        )
+    hardware_key = _is_hardware_key(request, now)
+    if hardware_key_needed and not hardware_key:
+        raise IssuingRefused(
+            IssuingRefusal.HARDWARE_KEY_NEEDED, "the key is not known to be in a TPM; enroll the device again"
         )
     if force:
         _check_not_often(work, now, occasion)
@@ -90,7 +106,7 @@ def reserve_renewal(
         randomness,
         former=now,
         enrolled=False,
-        hardware_key=_is_hardware_key(request, now),
+        hardware_key=hardware_key,
     )
     if not force and reservation.row.not_after <= now.not_after:
         # It would be due again at once: each device would renew, and have one revoked, whenever it asks.
@@ -131,6 +147,6 @@ def certificate_seen(
     if row is None or row.replaces is None or not rules.revoke_superseded:
         return Revocation(())
     former = work.certificates.by_thumbprint(row.replaces)
-    if former is None or former.status is not CertificateStatus.ISSUED:
+    if former is None or former.status is not CertificateStatus.ISSUED or former.not_after <= occasion.at:
         return Revocation(())
     return revoke(work, [former], RevocationReason.SUPERSEDED, occasion)

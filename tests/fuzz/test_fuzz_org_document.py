@@ -108,7 +108,7 @@ class Served:
         self._over = asyncio.Event()
         publication = PublicationRoutes(self._site.keys, CaSettings)
         est = EstRoutes(self._site.keys, CaSettings, bytes(32))
-        enrollment = EnrollmentRoutes(lambda: TERMS, bytes(32))
+        enrollment = EnrollmentRoutes(self._site.keys, lambda: TERMS, bytes(32), lambda _: None)
         routes = (*all_routes(), *publication.routes, *est.routes, *enrollment.routes)
         async with running_app(
             routes,

@@ -99,6 +99,15 @@ class Certificates:
         wanted = select(func.count()).select_from(_TABLE).where(*_conditions(query))
         return int(self._statements.scalar(wanted))
 
+    def made_since(self, at: datetime, *, device_id: str | None = None, user_id: str | None = None) -> int:
+        """How many of this device, or user, were made after this time, whatever became of them."""
+        wanted = select(func.count()).select_from(_TABLE).where(_COLUMN.created > at)
+        if device_id is not None:
+            wanted = wanted.where(_COLUMN.device_id == device_id)
+        if user_id is not None:
+            wanted = wanted.where(_COLUMN.user_id == user_id)
+        return int(self._statements.scalar(wanted))
+
     def count_by_status(self) -> dict[tuple[str, CertificateStatus], int]:
         """By authority id and status."""
         counted = select(_COLUMN.authority_id, _COLUMN.status, func.count()).group_by(

@@ -26,6 +26,10 @@ class DeletedNames:
         found = delete(_TABLE).where(_TABLE.c.kind == kind, _TABLE.c.name == name)
         return self._statements.change(found) == 1
 
+    def holds(self, kind: NameKind, name: str) -> bool:
+        wanted = select(_TABLE.c.name).where(_TABLE.c.kind == kind, _TABLE.c.name == name)
+        return self._statements.first(wanted) is not None
+
     def of(self, kind: NameKind) -> Iterator[str]:
         """Streamed."""
         wanted = select(_TABLE.c.name).where(_TABLE.c.kind == kind)

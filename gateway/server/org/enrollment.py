@@ -1,229 +1,44 @@
-"""`/enroll/…`: how computers of a domain get their certificates, and what the agent and the IWA web app ask.
+"""`/enroll/…`: how computers of a domain get their certificates.
 
 discovery     open to everybody: where the IWA web apps are, a nonce to begin with, what the mTLS hosts show
+certificate   a user token of an IWA web app, and a key
+renew         the certificate that is to be renewed, proven without TLS
+self          what the org knows of the certificate that is proven
 iwa/report    an IWA web app says how it is, in a JWT by its key
 """
 
-import hashlib
 from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Any, Final
-from urllib.parse import urlsplit
 
-from gateway.adapters.store import View, Work
-from gateway.enrollment.claims import ALLOWED_SKEW, MAX_TOKEN_CHARACTERS, TokenInvalid
-from gateway.enrollment.iwa_keys import key_of_jwk
-from gateway.enrollment.nonces import NONCE_LIFETIME, RANDOM_BYTES, new_nonce, nonce_key
-from gateway.enrollment.refusals import EnrollmentRefusal, EnrollmentRefused
-from gateway.enrollment.reports import REPORT_SECONDS, verify_report
-from gateway.enrollment.tokens import token_key_id
-from gateway.model.issued import AuthorityKind, AuthorityRecord, AuthorityStatus
-from gateway.model.iwa import Iwa
-from gateway.pki.names import COMMON_NAME
-from gateway.server.org import members
-from gateway.server.org.call import Call
-from gateway.server.org.enrollment_answers import REFUSED, error_answer, refusal_answer
-from gateway.server.org.openapi import answers, takes
-from gateway.server.org.route import PUBLIC, Answer, Budget, Route
+from gateway.enrollment.nonces import nonce_key
+from gateway.server.org.enrollment_certificates import CertificateRoutes, Outcome
+from gateway.server.org.enrollment_discovery import DiscoveryRoutes
+from gateway.server.org.route import Route
+from gateway.services.authority_ports import SigningKeys
+from gateway.services.enrolling import Enrolling
+from gateway.services.enrollment_ports import Attester
 from gateway.services.enrollment_terms import EnrollmentTerms
-from gateway.services.issuing import certificate_of
-from gateway.services.iwas import in_order, iwa_reported
-
-# A whole office enrolls from one address.
-ENROLLMENT: Final = Budget("enrollment", 1_200)
-_HTTPS_PORT: Final = 443
-_MAX_BODY_BYTES: Final = 64 * 1024
+from gateway.services.failed_tries import FailedTries
+from gateway.services.proving import Proving
 
 
 class EnrollmentRoutes:
-    """``master_secret`` is what the key of the nonces is derived from; ``terms`` are those in force."""
+    """``master_secret`` is what the key of the nonces is derived from; ``terms`` are those in force; ``told``
+    hears of every certificate and every refusal. ``attester`` None: statements of TPMs are not looked at."""
 
-    def __init__(self, terms: Callable[[], EnrollmentTerms], master_secret: bytes) -> None:
-        self._terms = terms
-        self._nonce_key = nonce_key(master_secret)
+    def __init__(
+        self,
+        keys: SigningKeys,
+        terms: Callable[[], EnrollmentTerms],
+        master_secret: bytes,
+        told: Callable[[Outcome], None],
+        attester: Attester | None = None,
+    ) -> None:
+        key, failed = nonce_key(master_secret), FailedTries()
+        self._discovery = DiscoveryRoutes(terms, key)
+        self._certificates = CertificateRoutes(
+            Enrolling(keys, key, failed, attester), Proving(keys, key, failed), terms, told
+        )
 
     @property
     def routes(self) -> tuple[Route, ...]:
-        return (
-            Route(
-                "GET",
-                "/enroll/discovery",
-                None,
-                self.discovery,
-                _operation("enrollDiscovery", "Where to enroll, and a nonce to begin with", _DISCOVERY),
-                budget=PUBLIC,
-                max_body_bytes=0,
-                error_answer=error_answer,
-            ),
-            _route("iwa/report", self.report, "An IWA web app says how it is", _REPORT, _REPORTED),
-        )
-
-    async def discovery(self, call: Call) -> Answer:
-        iwas, authorities = await call.store.read(_published)
-        terms, now = self._terms(), call.clock.now()
-        port = urlsplit(call.base_url).port or _HTTPS_PORT
-        shown_port = "" if port == _HTTPS_PORT else f":{port}"
-        return Answer(
-            json={
-                "org": terms.org_name,
-                "audience": terms.audience,
-                "nonce": new_nonce(self._nonce_key, now, call.randomness.bytes(RANDOM_BYTES)),
-                "nonce_expires_in": int(NONCE_LIFETIME.total_seconds()),
-                "time": _time(now),
-                "iwas": [
-                    {
-                        "id": iwa.id,
-                        "name": iwa.name,
-                        "url": iwa.url,
-                        "primary": iwa.is_primary,
-                        "online": iwa.online,
-                    }
-                    for iwa in iwas
-                ],
-                "mtls_domain": terms.mtls_domain,
-                "mtls_port": port,
-                "est_url": f"https://est.{terms.mtls_domain}{shown_port}",
-                "issuer_common_name": _common_name(authorities),
-                "issuers": [hashlib.sha256(each.certificate_der).hexdigest() for each in authorities],
-                "mtls_certificates": list(terms.mtls_certificates),
-                "renew_before_days": terms.ca.renew_before.total_seconds() / 86_400,
-                "renew_anywhere": terms.enrollment.renew_anywhere,
-                "attestation": terms.enrollment.attestation.value,
-            }
-        )
-
-    async def report(self, call: Call) -> Answer:
-        try:
-            text = _text(call, "report", MAX_TOKEN_CHARACTERS)
-            occasion, audience = call.occasion(), self._terms().audience
-
-            def use_case(work: Work) -> None:
-                iwa = _signer(work, text)
-                report = verify_report(text, key_of_jwk(iwa.public_jwk), audience=audience, now=occasion.at)
-                key = hashlib.sha256(f"report {iwa.id} {report.report_id}".encode()).digest()
-                if not work.one_use.claim(key, report.expires + ALLOWED_SKEW, occasion.at):
-                    raise TokenInvalid("the report came before")
-                iwa_reported(work, occasion, iwa, report)
-
-            # Strangers must not get at the one who writes: whose key it is can be looked up before.
-            await call.store.read(lambda view: _signer(view, text))
-            await call.store.change(use_case)
-        except TokenInvalid as invalid:
-            refused = EnrollmentRefused(EnrollmentRefusal.IWA_UNKNOWN, str(invalid))
-            return refusal_answer(refused, call.reference_id)
-        return Answer(json={"time": _time(call.clock.now()), "next_report_in": int(REPORT_SECONDS)})
-
-
-def _published(view: View) -> tuple[list[Iwa], list[AuthorityRecord]]:
-    """IWA web apps in the order in which agents try them; issuing authorities, first the one that issues
-    now."""
-    issuing = [
-        each
-        for each in view.authorities.all(AuthorityKind.ISSUING)
-        if each.status is not AuthorityStatus.RETIRED
-    ]
-    issuing.sort(key=lambda each: (each.status is not AuthorityStatus.ACTIVE, -each.generation))
-    return in_order(view.iwas.all()), issuing
-
-
-def _common_name(authorities: list[AuthorityRecord]) -> str | None:
-    if not authorities:
-        return None
-    subject = certificate_of(authorities[0].certificate_der).subject_attributes
-    return next((str(value) for kind, value in subject if kind == COMMON_NAME), None)
-
-
-def _signer(view: View, text: str) -> Iwa:
-    """Whose key the token says that it is signed with. Raises TokenInvalid."""
-    iwa = view.iwas.by_key_id(token_key_id(text))
-    if iwa is None:
-        raise TokenInvalid("no IWA web app with this key is registered")
-    return iwa
-
-
-def _text(call: Call, name: str, limit: int) -> str:
-    """Raises ApiError, which is told as a refusal."""
-    return members.text(call.json_object(), name, "", limit=limit)
-
-
-def _time(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _operation(operation_id: str, summary: str, schema: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {
-        "tags": ["Enrollment"],
-        "summary": summary,
-        "operationId": operation_id,
-        "responses": {**answers("Done.", schema), **REFUSED},
-        **more,
-    }
-
-
-def _route(name: str, handler: Any, summary: str, body: dict[str, Any], answer: dict[str, Any]) -> Route:
-    operation_id = "enroll" + "".join(part.title() for part in name.split("/"))
-    return Route(
-        "POST",
-        f"/enroll/{name}",
-        None,
-        handler,
-        _operation(operation_id, summary, answer, requestBody=takes(body)),
-        budget=ENROLLMENT,
-        max_body_bytes=_MAX_BODY_BYTES,
-        error_answer=error_answer,
-    )
-
-
-_TEXT: Final = {"type": "string"}
-_DISCOVERY: Final = {
-    "type": "object",
-    "required": ["org", "audience", "nonce", "nonce_expires_in", "time", "iwas", "mtls_domain", "est_url"],
-    "properties": {
-        "org": _TEXT,
-        "audience": {"type": "string", "description": "`aud` of user tokens, proofs and reports."},
-        "nonce": {"type": "string", "description": "To be in all tokens of this enrollment."},
-        "nonce_expires_in": {"type": "integer", "description": "Seconds."},
-        "time": {"type": "string", "format": "date-time"},
-        "iwas": {
-            "type": "array",
-            "description": "In the order in which to try them.",
-            "items": {
-                "type": "object",
-                "required": ["id", "name", "url", "primary", "online"],
-                "properties": {
-                    "id": _TEXT,
-                    "name": _TEXT,
-                    "url": _TEXT,
-                    "primary": {"type": "boolean"},
-                    "online": {"type": "boolean"},
-                },
-            },
-        },
-        "mtls_domain": _TEXT,
-        "mtls_port": {"type": "integer"},
-        "est_url": _TEXT,
-        "issuer_common_name": {"type": ["string", "null"]},
-        "issuers": {"type": "array", "items": _TEXT, "description": "SHA-256 of the issuers' DER, hex."},
-        "mtls_certificates": {
-            "type": "array",
-            "items": _TEXT,
-            "description": "SHA-256 of the server certificates of mTLS hosts, hex.",
-        },
-        "renew_before_days": {"type": "number"},
-        "renew_anywhere": {"type": "boolean"},
-        "attestation": {"enum": ["none", "accepted", "required"]},
-    },
-}
-_REPORT: Final = {
-    "type": "object",
-    "required": ["report"],
-    "properties": {"report": {"type": "string", "description": "A JWT, typ dt-iwa+jwt."}},
-}
-_REPORTED: Final = {
-    "type": "object",
-    "required": ["time", "next_report_in"],
-    "properties": {
-        "time": {"type": "string", "format": "date-time"},
-        "next_report_in": {"type": "integer", "description": "Seconds."},
-    },
-}
+        return (*self._discovery.routes, *self._certificates.routes)

@@ -1,13 +1,19 @@
 """How `/enroll/…` answers: refusals by their codes, and what the OpenAPI document says of them."""
 
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from gateway.enrollment.refusal_answers import refusal_document, refusal_status
 from gateway.enrollment.refusals import EnrollmentRefusal, EnrollmentRefused
+from gateway.server.org.call import Call
 from gateway.server.org.errors import ApiError
-from gateway.server.org.openapi import json_content, reference
-from gateway.server.org.route import Answer
+from gateway.server.org.openapi import answers, json_content, reference, takes
+from gateway.server.org.route import Answer, Budget, Route
 
+# A whole office enrolls from one address.
+ENROLLMENT: Final = Budget("enrollment", 1_200)
+_MAX_BODY_BYTES: Final = 64 * 1024
 _TOO_OFTEN_SECONDS: Final = "3600"
 _UNAVAILABLE_SECONDS: Final = "60"
 
@@ -25,7 +31,7 @@ SCHEMAS: Final[dict[str, Any]] = {
         },
     }
 }
-REFUSED: Final = {
+_REFUSED: Final = {
     "default": {"description": "A refusal.", "content": json_content(reference("EnrollmentRefusal"))}
 }
 
@@ -51,3 +57,38 @@ def error_answer(error: ApiError, reference_id: str) -> Answer:
     detail = "; ".join((error.summary, *error.causes))
     document = refusal_document(EnrollmentRefused(reason, detail), reference_id)
     return Answer(error.status, document, tuple(error.headers.items()))
+
+
+def shown_time(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def operation(operation_id: str, summary: str, schema: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {
+        "tags": ["Enrollment"],
+        "summary": summary,
+        "operationId": operation_id,
+        "responses": {**answers("Done.", schema), **_REFUSED},
+        **more,
+    }
+
+
+def enroll_route(
+    name: str,
+    handler: Callable[[Call], Awaitable[Answer]],
+    summary: str,
+    body: dict[str, Any],
+    answer: dict[str, Any],
+) -> Route:
+    """A POST to `/enroll/NAME`, open to all: what is sent says itself whose it is."""
+    operation_id = "enroll" + "".join(part.title() for part in name.split("/"))
+    return Route(
+        "POST",
+        f"/enroll/{name}",
+        None,
+        handler,
+        operation(operation_id, summary, answer, requestBody=takes(body)),
+        budget=ENROLLMENT,
+        max_body_bytes=_MAX_BODY_BYTES,
+        error_answer=error_answer,
+    )

@@ -14,9 +14,11 @@ from dataclasses import replace
 from typing import Any, Final
 
 from gateway.adapters.store import Store, View, Work
+from gateway.enrollment.refusal_answers import refusal_document
+from gateway.enrollment.refusals import EXPLANATIONS, EnrollmentRefusal, EnrollmentRefused
 from gateway.model.issued import AuthorityKind, AuthorityStatus
 from gateway.model.org import Device, TokenScope, User
-from gateway.model.settings import CaSettings
+from gateway.model.settings import AttestationMode, CaSettings, EnrollmentSettings
 from gateway.pki import est as bodies
 from gateway.pki.certificate import (
     MAX_CERTIFICATE_BYTES,
@@ -32,6 +34,7 @@ from gateway.server.org.openapi import json_content, reference
 from gateway.server.org.route import Answer, Budget, Route
 from gateway.services.authority_ports import SigningKeys
 from gateway.services.enrollment_codes import CodeRefused, EnrollmentCode, read_code
+from gateway.services.enrollment_refusals import refusal_of_issuing
 from gateway.services.issuing import (
     Issued,
     IssuingRefused,
@@ -52,20 +55,31 @@ _REALM: Final = 'Basic realm="Device Trust enrollment", charset="UTF-8"'
 
 
 class _Refused(Exception):
-    """An answer that is no certificate: status, and a sentence for whoever reads logs at the client."""
+    """An answer that is no certificate: status, and a sentence for whoever reads logs at the client.
+    ``reason``: its code among those of enrollment."""
 
-    def __init__(self, status: int, sentence: str) -> None:
+    def __init__(
+        self, status: int, sentence: str, reason: EnrollmentRefusal = EnrollmentRefusal.REQUEST_INVALID
+    ) -> None:
         super().__init__(sentence)
         self.status = status
         self.sentence = sentence
+        self.reason = reason
 
 
 class EstRoutes:
     """``master_secret`` seals enrollment codes."""
 
-    def __init__(self, keys: SigningKeys, rules: Callable[[], CaSettings], master_secret: bytes) -> None:
+    def __init__(
+        self,
+        keys: SigningKeys,
+        rules: Callable[[], CaSettings],
+        master_secret: bytes,
+        enrollment: Callable[[], EnrollmentSettings] = EnrollmentSettings,
+    ) -> None:
         self._keys = keys
         self._rules = rules
+        self._enrollment = enrollment
         self._master_secret = master_secret
 
     @property
@@ -80,7 +94,7 @@ class EstRoutes:
     async def cacerts(self, call: Call) -> Answer:
         certificates = await call.store.read(_trusted_certificates)
         if not certificates:
-            return _refusal(_Refused(404, "there is no certification authority yet"))
+            return _refusal(_Refused(404, "there is no certification authority yet"), call)
         return _in_base64(bodies.certificates_body(certificates), bodies.CACERTS_TYPE)
 
     async def csrattrs(self, call: Call) -> Answer:
@@ -99,7 +113,7 @@ class EstRoutes:
         except CodeRefused:
             return _unauthorized()
         except _Refused as refused:
-            return _unauthorized() if refused.status == 401 else _refusal(refused)
+            return _unauthorized() if refused.status == 401 else _refusal(refused, call)
 
     async def simplereenroll(self, call: Call) -> Answer:
         try:
@@ -108,15 +122,30 @@ class EstRoutes:
             force = call.flag("force")
             former = await call.store.read(lambda view: view.certificates.by_thumbprint(shown.thumbprint))
             if former is None:
-                raise _Refused(403, "the certificate is not one of this organization")
+                sentence = "the certificate is not one of this organization"
+                raise _Refused(403, sentence, EnrollmentRefusal.CERTIFICATE_UNKNOWN)
+            enrollment = self._enrollment()
+            if not enrollment.renew_anywhere:
+                explained = EXPLANATIONS[EnrollmentRefusal.RENEWAL_DISABLED].sentence
+                raise _Refused(403, explained, EnrollmentRefusal.RENEWAL_DISABLED)
             occasion, rules, randomness = call.occasion(), self._rules(), call.randomness
 
             def renewed(store: Store) -> Issued:
-                return renew(store, self._keys, request, former, rules, occasion, randomness, force=force)
+                return renew(
+                    store,
+                    self._keys,
+                    request,
+                    former,
+                    rules,
+                    occasion,
+                    randomness,
+                    force=force,
+                    hardware_key_needed=enrollment.attestation is AttestationMode.REQUIRED,
+                )
 
             return _issued(await _translated(call, renewed))
         except _Refused as refused:
-            return _refusal(refused)
+            return _refusal(refused, call)
 
     async def _actor(self, call: Call, token: str) -> Actor:
         found = await call.store.read(lambda view: view.tokens.by_secret_sha256(token_sha256(token)))
@@ -159,9 +188,10 @@ async def _translated(call: Call, use_case: Callable[[Store], Issued]) -> Issued
     try:
         return await call.store.run(use_case)
     except IssuingRefused as refused:
-        raise _Refused(403, refused.detail) from None
+        raise _Refused(403, refused.detail, refusal_of_issuing(refused).reason) from None
     except SigningFailed:
-        raise _Refused(503, "the authority's key is not at hand; try again later") from None
+        sentence = "the authority's key is not at hand; try again later"
+        raise _Refused(503, sentence, EnrollmentRefusal.UNAVAILABLE) from None
 
 
 def _claim(work: Work, code: EnrollmentCode | None, occasion: Occasion) -> None:
@@ -232,11 +262,13 @@ def _in_base64(body: bytes, content_type: str) -> Answer:
     return Answer(200, headers=headers, body=body)
 
 
-def _refusal(refused: _Refused) -> Answer:
-    """RFC 7030 §4.2.3: text for a person."""
-    headers = [("Content-Type", "text/plain; charset=utf-8")]
-    if refused.status == 503:
-        headers.append(("Retry-After", "60"))
+def _refusal(refused: _Refused, call: Call) -> Answer:
+    """RFC 7030 §4.2.3: text for a person; for who asks for JSON, the same with its code."""
+    headers = [("Retry-After", "60")] if refused.status == 503 else []
+    if "application/json" in call.headers.get("accept", ""):
+        told = EnrollmentRefused(refused.reason, refused.sentence)
+        return Answer(refused.status, refusal_document(told, call.reference_id), tuple(headers))
+    headers.append(("Content-Type", "text/plain; charset=utf-8"))
     return Answer(refused.status, headers=tuple(headers), body=refused.sentence.encode() + b"\n")
 
 

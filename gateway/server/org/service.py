@@ -22,6 +22,7 @@ from gateway.server.org.adoption import FileAdoption
 from gateway.server.org.app import OrgApp
 from gateway.server.org.crl_publisher import CrlPublisher
 from gateway.server.org.enrollment import EnrollmentRoutes
+from gateway.server.org.enrollment_counts import EnrollmentCounts
 from gateway.server.org.est import EstRoutes
 from gateway.server.org.fleet import Fleet, FleetMember
 from gateway.server.org.following import Follower
@@ -80,8 +81,16 @@ class OrgService:
         )
         ca_keys = CaKeys(self._ca, settings.keys_directory)
         publication = PublicationRoutes(ca_keys, self._ca)
-        est = EstRoutes(ca_keys, self._ca, surroundings.keys.master_secret)
-        enrollment = EnrollmentRoutes(self._enrollment_terms, surroundings.keys.master_secret)
+        est = EstRoutes(
+            ca_keys, self._ca, surroundings.keys.master_secret, lambda: self._enrollment.enrollment
+        )
+        self.registry = CollectorRegistry()
+        enrollment = EnrollmentRoutes(
+            ca_keys,
+            self._enrollment_terms,
+            surroundings.keys.master_secret,
+            EnrollmentCounts(self.registry, self._log).tell,
+        )
         self._publisher = CrlPublisher(self._store, ca_keys, self._ca, self._clock, self._tell_of_lists)
         self._plain_http = PlainHttp(
             publication.routes, self._store, self._fleet, self._clock, SystemRandomness()
@@ -104,7 +113,6 @@ class OrgService:
         self._keeping = StateKeeping(
             settings.keys_directory, lambda detail: self._log.note("org_state_not_kept", detail=detail)
         )
-        self.registry = CollectorRegistry()
 
     async def start(self, listening: socket.socket) -> None:
         await self._app.start(listening)

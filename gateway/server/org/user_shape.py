@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from gateway.model.org import Group, GroupType, User, UserSource, UserStatus
 from gateway.server.org.openapi import reference
+from gateway.services.directory_accounts import directory_account
 from gateway.services.people import profile_of
 from gateway.system_log.wire import timestamp
 
@@ -15,6 +16,7 @@ _PROVIDERS: Final = {
     UserSource.AD: ("ACTIVE_DIRECTORY", "ACTIVE_DIRECTORY"),
     UserSource.JIT: ("FEDERATION", "FEDERATION"),
 }
+PROVIDER_TYPES: Final = {kind: source for source, (kind, _) in _PROVIDERS.items()}
 _STEPS: Final = {
     UserStatus.STAGED: ("activate", "deactivate"),
     UserStatus.ACTIVE: ("suspend", "deactivate"),
@@ -95,6 +97,11 @@ SCHEMAS: Final[dict[str, Any]] = {
             "type": {"type": "object", "properties": {"id": {"type": "string"}}},
             "profile": reference("UserProfile"),
             "credentials": {"type": "object"},
+            "directoryAccount": {
+                "type": ["object", "null"],
+                "description": "The account of the directory with which the person enrolled first: "
+                "`principal`, `realm`, and where there are some `sid` and `guid`.",
+            },
             "_links": LINKS_SCHEMA,
         },
     },
@@ -142,6 +149,7 @@ def user_json(user: User, base_url: str) -> dict[str, Any]:
             "lastName": user.last_name or None,
         },
         "credentials": {"provider": {"type": provider, "name": name}},
+        "directoryAccount": directory_account(user),
         "_links": {
             "self": {"href": itself},
             **{

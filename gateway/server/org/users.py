@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from gateway.adapters.store import View, Work
 from gateway.model.ids import IdKind
-from gateway.model.org import TokenScope, User, UserStatus
+from gateway.model.org import TokenScope, User, UserSource, UserStatus
 from gateway.server.org import members
 from gateway.server.org.call import Call
 from gateway.server.org.enforced import enforced
@@ -14,8 +14,8 @@ from gateway.server.org.listing import PAGE_PARAMETERS, list_of, page_answer, pa
 from gateway.server.org.openapi import answers, query_parameter, reference, takes
 from gateway.server.org.route import NO_CONTENT, Answer, Route
 from gateway.server.org.search import equalities
-from gateway.server.org.user_shape import TEXT_ATTRIBUTES, group_json, user_json
-from gateway.services import people, revoking
+from gateway.server.org.user_shape import PROVIDER_TYPES, TEXT_ATTRIBUTES, group_json, user_json
+from gateway.services import directory_accounts, people, revoking
 from gateway.services.people import Profile
 from gateway.services.refusals import NotAllowedNow
 from gateway.system_log.catalog import EventType
@@ -41,14 +41,16 @@ async def list_users(call: Call) -> Answer:
 
 async def create_user(call: Call) -> Answer:
     body = call.json_object(known={"profile", "groupIds", "type", "credentials"})
-    _refuse_secrets(body)
+    source = _source(body) or UserSource.LOCAL
     profile = _profile(members.an_object(body, "profile"), None)
     group_ids = members.texts(body, "groupIds", limit=100)
     active = call.text("activate", "true") != "false"
     user_id, occasion = call.new_id(IdKind.USER), call.occasion()
     user, _ = await enforced(
         call,
-        lambda work: people.create_user(work, occasion, user_id, profile, active=active, group_ids=group_ids),
+        lambda work: people.create_user(
+            work, occasion, user_id, profile, active=active, group_ids=group_ids, source=source
+        ),
     )
     return Answer(json=user_json(user, call.base_url))
 
@@ -71,14 +73,14 @@ async def update_user(call: Call) -> Answer:
 
 async def _updated(call: Call, *, keep: bool) -> Answer:
     body = call.json_object(known=_READ_ONLY | {"profile", "credentials"})
-    _refuse_secrets(body)
+    source = _source(body)
     given = members.an_object(body, "profile")
     identifier, occasion = call.parameters["userId"], call.occasion()
 
     def use_case(work: Work) -> User:
         user = people.find_user(work.users, identifier, lock=True)
         profile = _profile(given, people.profile_of(user) if keep else None)
-        return people.update_user(work, occasion, user, profile)
+        return people.update_user(work, occasion, user, profile, source)
 
     user, _ = await enforced(call, use_case)
     return Answer(json=user_json(user, call.base_url))
@@ -148,6 +150,7 @@ _READ_ONLY: Final = frozenset(
         "type",
         "realmId",
         "transitioningToStatus",
+        "directoryAccount",
         "_links",
         "_embedded",
     }
@@ -168,13 +171,33 @@ def _profile(given: Mapping[str, Any], before: Profile | None) -> Profile:
     )
 
 
-def _refuse_secrets(body: Mapping[str, Any]) -> None:
-    """People sign on at their identity provider. Who sends a password here must hear that it is not kept."""
+def _source(body: Mapping[str, Any]) -> UserSource | None:
+    """Where the person's account comes from; None: it is not said. People sign on at their identity provider:
+    who sends a password here must hear that it is not kept."""
     credentials = body.get("credentials")
-    if credentials is not None and (not isinstance(credentials, dict) or set(credentials) - {"provider"}):
+    if credentials is None:
+        return None
+    if not isinstance(credentials, dict) or set(credentials) - {"provider"}:
         raise validation_failed(
             "credentials", "credentials: passwords are kept by the identity provider, none are here"
         )
+    if credentials.get("provider") is None:
+        return None
+    provider = members.an_object(credentials, "provider", "credentials.")
+    kind = members.word(provider, "type", "credentials.provider.", PROVIDER_TYPES)
+    return PROVIDER_TYPES[kind]
+
+
+async def forget_directory_account(call: Call) -> Answer:
+    identifier, occasion = call.parameters["userId"], call.occasion()
+
+    def use_case(work: Work) -> User:
+        return directory_accounts.forget_directory_account(
+            work, occasion, people.find_user(work.users, identifier, lock=True)
+        )
+
+    user = await call.store.change(use_case)
+    return Answer(json=user_json(user, call.base_url))
 
 
 def _status(text: str | None) -> UserStatus | None:
@@ -190,10 +213,26 @@ def _is_meant(user: User, login: str | None, status: UserStatus | None) -> bool:
     return (login is None or user.login_key == login.strip().casefold()) and status in (None, user.status)
 
 
+_CREDENTIALS: Final = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "provider": {
+            "type": "object",
+            "required": ["type"],
+            "properties": {
+                "type": {
+                    "enum": sorted(PROVIDER_TYPES),
+                    "description": "ACTIVE_DIRECTORY: the person may enroll by Kerberos.",
+                }
+            },
+        }
+    },
+}
 _BODY: Final = {
     "type": "object",
     "required": ["profile"],
-    "properties": {"profile": reference("UserProfile")},
+    "properties": {"profile": reference("UserProfile"), "credentials": _CREDENTIALS},
 }
 _NEW: Final = {
     "type": "object",
@@ -203,7 +242,7 @@ _NEW: Final = {
         "profile": reference("UserProfile"),
         "groupIds": {"type": "array", "items": {"type": "string"}, "maxItems": 100},
         "type": {"type": "object"},
-        "credentials": {"type": "object", "maxProperties": 0},
+        "credentials": _CREDENTIALS,
     },
 }
 _ENFORCED: Final = answers("Done, and in force.", reference("EnforcedChange"))
@@ -297,4 +336,11 @@ ROUTES: Final[Sequence[Route]] = (
     _step("suspend", "Suspend a user; certificates stay", _lifecycle(EventType.USER_SUSPENDED)),
     _step("unsuspend", "End the suspension of a user", _lifecycle(EventType.USER_UNSUSPENDED)),
     _step("deactivate", "Deactivate a user, and revoke all their certificates", deactivate_user),
+    Route(
+        "POST",
+        "/api/v1/users/{userId}/lifecycle/forget_directory_account",
+        TokenScope.OPERATE,
+        forget_directory_account,
+        _operation("Let the next enrollment be with another account of the directory", _ONE),
+    ),
 )

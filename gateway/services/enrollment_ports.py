@@ -1,0 +1,109 @@
+"""What enrollment needs of a store and of whoever verifies TPMs, and nothing more."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from gateway.model.changes import Change
+from gateway.model.iwa import Iwa
+from gateway.model.log_event import LogEvent
+from gateway.model.org import Device, DeviceStatus, NameKind, User, UserStatus
+from gateway.pki.certification_request import CertificationRequest
+from gateway.services import authority_ports, people
+
+
+@dataclass(frozen=True, slots=True)
+class AttestedKey:
+    """A TPM that the org believes has shown that the request's key cannot leave it. ``endorsement_key`` names
+    the TPM: hex SHA-256 of the public key (SubjectPublicKeyInfo) of its endorsement key."""
+
+    endorsement_key: str
+
+
+class Attester(Protocol):
+    def attested(
+        self, statement: Mapping[str, Any], nonce: str, request: CertificationRequest, now: datetime
+    ) -> AttestedKey:
+        """``statement`` is as the agent sent it. Raises EnrollmentRefused."""
+        ...
+
+
+class Iwas(Protocol):
+    def by_key_id(self, key_id: str, *, lock: bool = False) -> Iwa | None: ...
+
+
+class OneUse(Protocol):
+    def claim(self, key: bytes, until: datetime, now: datetime) -> bool: ...
+    def give_back(self, key: bytes) -> None: ...
+
+
+class DeletedNames(people.DeletedNames, Protocol):
+    def holds(self, kind: NameKind, name: str) -> bool: ...
+
+
+class Devices(Protocol):
+    """Of `authority_ports`, and to find and make one by its account."""
+
+    def add(self, device: Device) -> None: ...
+    def get(self, device_id: str, *, lock: bool = False) -> Device | None: ...
+    def by_directory_key(self, key: str, *, lock: bool = False) -> Device | None: ...
+    def by_ids(self, device_ids: Iterable[str]) -> Mapping[str, Device]: ...
+    def update(self, device: Device) -> bool: ...
+    def delete(self, device_id: str) -> bool: ...
+    def set_status(self, device_id: str, status: DeviceStatus, at: datetime) -> bool: ...
+    def link(self, device_id: str, user_id: str, at: datetime) -> bool: ...
+    def unlink(self, device_id: str, user_id: str) -> bool: ...
+    def users_of(self, device_id: str) -> Sequence[tuple[User, datetime]]: ...
+
+
+class Users(people.Users, Protocol):
+    """The same for people."""
+
+    def by_directory_key(self, key: str, *, lock: bool = False) -> User | None: ...
+    def by_ids(self, user_ids: Iterable[str]) -> Mapping[str, User]: ...
+    def set_status(self, user_id: str, status: UserStatus, at: datetime) -> bool: ...
+
+
+class Certificates(authority_ports.Certificates, Protocol):
+    def made_since(
+        self, at: datetime, *, device_id: str | None = None, user_id: str | None = None
+    ) -> int: ...
+
+
+class EnrollmentView(Protocol):
+    @property
+    def authorities(self) -> authority_ports.Authorities: ...
+    @property
+    def crls(self) -> authority_ports.Crls: ...
+    @property
+    def settings(self) -> authority_ports.Settings: ...
+    @property
+    def certificates(self) -> Certificates: ...
+    @property
+    def devices(self) -> Devices: ...
+    @property
+    def users(self) -> Users: ...
+    @property
+    def groups(self) -> people.Groups: ...
+    @property
+    def deleted_names(self) -> DeletedNames: ...
+    @property
+    def iwas(self) -> Iwas: ...
+    @property
+    def one_use(self) -> OneUse: ...
+
+
+class EnrollmentWork(EnrollmentView, Protocol):
+    """One transaction."""
+
+    def record(self, change: Change) -> None: ...
+    def log_event(self, log_event: LogEvent) -> None: ...
+
+
+class EnrollmentStore(Protocol):
+    """Each raises StoreUnavailable."""
+
+    def begin(self) -> AbstractContextManager[EnrollmentWork]: ...
+    def read(self) -> AbstractContextManager[EnrollmentView]: ...

@@ -1,0 +1,176 @@
+"""What is done for the holder of a certificate who proves to hold its key, without TLS: renewal from
+anywhere, and the question what the org knows of them.
+
+A certificate that has expired is not renewed by its key alone, however lately: the computer enrolls by
+Kerberos, and names it there (`gateway.services.enrolling`).
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+
+from gateway.enrollment.claims import ALLOWED_SKEW, TokenInvalid
+from gateway.enrollment.nonces import NonceInvalid, check_nonce
+from gateway.enrollment.proofs import Proof, ProofAct, verify_proof
+from gateway.enrollment.refusals import EnrollmentRefusal, EnrollmentRefused
+from gateway.enrollment.thumbprints import key_thumbprint
+from gateway.model.issued import IssuedCertificate
+from gateway.model.org import Device, User
+from gateway.model.settings import AttestationMode
+from gateway.pki.certification_request import CertificationRequest
+from gateway.pki.signer import SigningFailed
+from gateway.services.authority_ports import SigningKeys
+from gateway.services.enrollment_ports import EnrollmentStore, EnrollmentView, EnrollmentWork
+from gateway.services.enrollment_refusals import refusal_of_issuing
+from gateway.services.enrollment_terms import EnrollmentTerms
+from gateway.services.failed_tries import FailedTries
+from gateway.services.issuing import Issued, IssuingRefused, sign_and_complete
+from gateway.services.ports import Randomness
+from gateway.services.renewing import reserve_renewal
+from gateway.system_log.catalog import Occasion
+from gateway.system_log.certificate_events import issuance_refused
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Whose certificate it is. A device or user that was deleted meanwhile is None."""
+
+    row: IssuedCertificate
+    device: Device | None
+    user: User | None
+
+
+class Proving:
+    def __init__(self, keys: SigningKeys, nonce_key: bytes, failed: FailedTries) -> None:
+        self._keys = keys
+        self._nonce_key = nonce_key
+        self._failed = failed
+
+    def renew(
+        self,
+        store: EnrollmentStore,
+        request: CertificationRequest,
+        proof_text: str,
+        terms: EnrollmentTerms,
+        occasion: Occasion,
+        randomness: Randomness,
+        *,
+        force: bool = False,
+    ) -> Issued:
+        """For callers that may block. Raises EnrollmentRefused, StoreUnavailable."""
+        proof = self._verified(proof_text, ProofAct.RENEW, terms, occasion.at)
+        with store.read() as view:
+            former = _shown(view, proof)
+        if self._failed.too_many(former.device_id, occasion.at.timestamp()):
+            raise EnrollmentRefused(
+                EnrollmentRefusal.TOO_OFTEN, "the computer was refused many times; wait 10 minutes"
+            )
+        try:
+            _check_key(proof, request)
+            check_renewable(former, terms, occasion.at)
+            return self._renewed(store, request, proof, former, terms, occasion, randomness, force=force)
+        except EnrollmentRefused as refused:
+            self._failed.add(former.device_id, occasion.at.timestamp())
+            _write_down(store, former, refused, occasion)
+            raise
+
+    def holder(
+        self, store: EnrollmentStore, proof_text: str, terms: EnrollmentTerms, occasion: Occasion
+    ) -> Holder:
+        """For callers that may block. Raises EnrollmentRefused, StoreUnavailable."""
+        proof = self._verified(proof_text, ProofAct.SELF, terms, occasion.at)
+        with store.read() as view:
+            row = _shown(view, proof)
+            device = view.devices.get(row.device_id)
+            user = None if row.user_id is None else view.users.get(row.user_id)
+        with store.begin() as work:
+            _claim(work, proof, occasion)
+        return Holder(row, device, user)
+
+    def _verified(self, text: str, act: ProofAct, terms: EnrollmentTerms, now: datetime) -> Proof:
+        try:
+            proof = verify_proof(text, audience=terms.audience, now=now)
+            check_nonce(self._nonce_key, proof.claims.nonce, now)
+        except TokenInvalid as invalid:
+            raise EnrollmentRefused(EnrollmentRefusal.PROOF_INVALID, str(invalid)) from None
+        except NonceInvalid as invalid:
+            raise EnrollmentRefused(EnrollmentRefusal.NONCE_INVALID, str(invalid)) from None
+        if proof.claims.act is not act:
+            raise EnrollmentRefused(
+                EnrollmentRefusal.PROOF_INVALID, f"it is to {proof.claims.act}, not to {act}"
+            )
+        return proof
+
+    def _renewed(
+        self,
+        store: EnrollmentStore,
+        request: CertificationRequest,
+        proof: Proof,
+        former: IssuedCertificate,
+        terms: EnrollmentTerms,
+        occasion: Occasion,
+        randomness: Randomness,
+        *,
+        force: bool,
+    ) -> Issued:
+        try:
+            with store.begin() as work:
+                _claim(work, proof, occasion)
+                reservation = reserve_renewal(
+                    work,
+                    request,
+                    former,
+                    terms.ca,
+                    occasion,
+                    randomness,
+                    force=force,
+                    hardware_key_needed=terms.enrollment.attestation is AttestationMode.REQUIRED,
+                )
+            return sign_and_complete(store, self._keys, reservation, occasion)
+        except IssuingRefused as refused:
+            raise refusal_of_issuing(refused) from refused
+        except SigningFailed as failed:
+            raise EnrollmentRefused(
+                EnrollmentRefusal.UNAVAILABLE, "the authority's key is not at hand"
+            ) from failed
+
+
+def check_renewable(former: IssuedCertificate, terms: EnrollmentTerms, now: datetime) -> None:
+    """Whether one may be renewed by its key alone. Raises EnrollmentRefused."""
+    if not terms.enrollment.renew_anywhere:
+        raise EnrollmentRefused(EnrollmentRefusal.RENEWAL_DISABLED)
+    if former.withdrawn:
+        raise EnrollmentRefused(EnrollmentRefusal.CERTIFICATE_REVOKED, f"it is {former.status}")
+    if former.not_after <= now:
+        raise EnrollmentRefused(
+            EnrollmentRefusal.CERTIFICATE_EXPIRED, f"it ended at {former.not_after:%Y-%m-%d %H:%M} UTC"
+        )
+
+
+def _shown(view: EnrollmentView, proof: Proof) -> IssuedCertificate:
+    shown = proof.certificate
+    row = view.certificates.by_thumbprint(shown.thumbprint)
+    if row is None or row.certificate_der != shown.der:
+        raise EnrollmentRefused(EnrollmentRefusal.CERTIFICATE_UNKNOWN, f"thumbprint {shown.thumbprint}")
+    return row
+
+
+def _check_key(proof: Proof, request: CertificationRequest) -> None:
+    if key_thumbprint(request.public_key) != proof.claims.key_thumbprint:
+        raise EnrollmentRefused(EnrollmentRefusal.KEY_MISMATCH, "the request's key is not the proof's")
+
+
+def _claim(work: EnrollmentWork, proof: Proof, occasion: Occasion) -> None:
+    key = hashlib.sha256(f"proof {proof.certificate.thumbprint} {proof.claims.proof_id}".encode()).digest()
+    if not work.one_use.claim(key, proof.claims.expires + ALLOWED_SKEW, occasion.at):
+        raise EnrollmentRefused(EnrollmentRefusal.PROOF_INVALID, "it was used before")
+
+
+def _write_down(
+    store: EnrollmentStore, former: IssuedCertificate, refused: EnrollmentRefused, occasion: Occasion
+) -> None:
+    """In a transaction of its own: the one in which it was refused has left nothing."""
+    with store.begin() as work:
+        device = work.devices.get(former.device_id)
+        user = None if former.user_id is None else work.users.get(former.user_id)
+        work.log_event(issuance_refused(occasion, refused.reason.value, device, user, refused.detail))
