@@ -74,6 +74,8 @@ class Http:
     def close(self) -> None:
         for client in self._clients.values():
             client.close()
+        for each in self._sockets:
+            each.close()
 
     def send(
         self,
@@ -150,7 +152,7 @@ class Http:
         if event.endswith("connect_tcp.complete"):
             found = info["return_value"].get_extra_info("socket")
             if isinstance(found, socket.socket):
-                self._sockets.append(found)
+                self._sockets.append(found.dup())  # its own is given up for that of TLS
 
     @contextmanager
     def _deadline(self) -> Iterator[None]:
@@ -198,7 +200,7 @@ def _bounded(response: httpx.Response, limit: int, url: str) -> bytes:
 def _peer_certificate(response: httpx.Response) -> bytes | None:
     stream = response.extensions.get("network_stream")
     tls = None if stream is None else stream.get_extra_info("ssl_object")
-    return None if tls is None else tls.getpeercert(binary_form=True)
+    return None if tls is None else tls.getpeercert(True)
 
 
 def _no_answer(url: str, error: Exception) -> Refused:

@@ -146,15 +146,17 @@ class _GssConversation:
 
     def finish(self, answer: bytes | None) -> None:
         gssapi = self._gssapi
-        if answer is None and not self._context.complete:
-            raise _not_proven("it sent no message of its own")
+        mutual = gssapi.RequirementFlag.mutual_authentication
         try:
             if not self._context.complete:
+                if not answer:
+                    raise _not_proven("it sent no message of its own")
                 self._context.step(answer)
+            # The library may keep an error of the step for the next thing that is asked of it.
+            proven = self._context.complete and mutual in self._context.actual_flags
         except gssapi.exceptions.GSSError as error:
             raise _not_proven(str(error)) from None
-        mutual = gssapi.RequirementFlag.mutual_authentication
-        if not self._context.complete or mutual not in self._context.actual_flags:
+        if not proven:
             raise _not_proven("its message does not prove who it is")
 
     def _bindings(self) -> Any:
