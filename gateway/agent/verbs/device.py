@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 import click
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -23,7 +24,9 @@ def run_device(socket_path: str | None, *, debug: bool) -> int:
     platform = this_platform()
     settings = settings_of(platform.settings())
     trace: Trace = PrintedTrace(click.echo) if debug else NoTrace()
-    with connections(settings, platform.data_directory, os.environ, trace) as lines:
+    # As a service of systemd it may write to its own directory only.
+    copies = Path(os.environ.get("RUNTIME_DIRECTORY") or platform.data_directory)
+    with connections(settings, copies, os.environ, trace) as lines:
         tokens = ComputersTokens(settings, lines)
         if socket_path is None and not has_socket():
             return _trial(tokens, OrgClient(lines.outside, settings.org_url), settings, trace)

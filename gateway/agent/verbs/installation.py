@@ -19,7 +19,7 @@ from gateway.agent.vault import Vault
 
 _INSTALL_EPILOG = """\b
 Settings: OrgUrl, HttpProxy, HttpProxyPacLocation, SkipBrowserSetup, CaFile, KeyStorage, Pkcs11Module,
-Pkcs11Token, Pkcs11PinFile, DeviceSocket, DeviceKeytab, DevicePrincipal. An empty value takes one away.
+Pkcs11Token, Pkcs11PinFile, TpmTcti, DeviceSocket, DeviceKeytab, DevicePrincipal. An empty value removes one.
 
 \b
 Examples:

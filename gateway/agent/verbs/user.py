@@ -2,17 +2,19 @@
 
 import os
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
 
-from gateway.agent.assembly import assembled_run
 from gateway.agent.cli import EXIT_OK, EXIT_PASSES, EXIT_REFUSED
-from gateway.agent.run import Outcome, RunOptions
 from gateway.agent.schedule import Ending, is_due
 from gateway.agent.settings import settings_of
 from gateway.agent.this_computer import this_platform
 from gateway.agent.trace import NoTrace, PrintedTrace
 from gateway.agent.vault import Vault
+
+if TYPE_CHECKING:
+    from gateway.agent.run import Outcome
 
 
 def run_user(*, force: bool, code: str | None, scheduled: bool, debug: bool) -> int:
@@ -22,13 +24,17 @@ def run_user(*, force: bool, code: str | None, scheduled: bool, debug: bool) -> 
     vault = Vault(platform.data_directory)
     if scheduled and not is_due(vault.state().next_run, datetime.now(UTC)):
         return EXIT_OK
+    # Only now: what asks servers takes longer to load than to find out, each half hour, that nothing is due.
+    from gateway.agent.assembly import assembled_run
+    from gateway.agent.run import RunOptions
+
     trace = PrintedTrace(click.echo) if debug else NoTrace()
     with vault.locked(), assembled_run(settings, platform, os.environ, trace, click.echo) as run:
         outcome = run.run(RunOptions(force=force, code=code))
     return _told(outcome, debug=debug)
 
 
-def _told(outcome: Outcome, *, debug: bool) -> int:
+def _told(outcome: "Outcome", *, debug: bool) -> int:
     if outcome.refusal is None:
         click.echo(outcome.sentence)
         return EXIT_OK
