@@ -31,7 +31,7 @@ SCHEMAS: Final[dict[str, Any]] = {
         },
     }
 }
-_REFUSED: Final = {
+REFUSED: Final = {
     "default": {"description": "A refusal.", "content": json_content(reference("EnrollmentRefusal"))}
 }
 
@@ -68,7 +68,7 @@ def operation(operation_id: str, summary: str, schema: dict[str, Any], **more: A
         "tags": ["Enrollment"],
         "summary": summary,
         "operationId": operation_id,
-        "responses": {**answers("Done.", schema), **_REFUSED},
+        "responses": {**answers("Done.", schema), **REFUSED},
         **more,
     }
 
