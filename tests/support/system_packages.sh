@@ -15,7 +15,7 @@ tests)
             libsasl2-modules-gssapi-mit libtss2-dev libtss2-tcti-swtpm0 libtpm2-pkcs11-1 libtpm2-pkcs11-tools nginx-light
             openssl php-cli php-curl php-intl php-mbstring php-xml pkg-config postgresql python3-dev samba
             samba-ad-provision samba-dsdb-modules samba-vfs-modules simplesamlphp softhsm2 squid libstrongswan-standard-plugins
-            strongswan-pki swtpm swtpm-tools tinyproxy tpm2-tools util-linux" ;;
+            strongswan-pki swtpm swtpm-tools systemd tinyproxy tpm2-tools util-linux" ;;
 bench) # peers and load generators
     wanted="apache2 caddy golang-cfssl haproxy libapache2-mod-auth-mellon nghttp2-client nginx-light openssl postgresql
             util-linux wrk" ;;

@@ -14,10 +14,13 @@ Install the agent with SkipBrowserSetup=true there, so that it leaves this to th
 """
 
 
+def _heading(title: str) -> str:
+    return f"{title}\n{'-' * len(title)}"
+
+
 def chrome_instructions(policy: BrowserPolicy) -> str:
     return f"""\
-Google Chrome picks the Device Trust certificate without asking
-----------------------------------------------------------------
+{_heading("Google Chrome picks the Device Trust certificate without asking")}
 {_BEGIN}\
    (Once: copy chrome.admx and en-US\\chrome.adml of Google's policy templates into
    C:\\Windows\\PolicyDefinitions.)
@@ -33,8 +36,7 @@ Google Chrome picks the Device Trust certificate without asking
 
 def edge_instructions(policy: BrowserPolicy) -> str:
     return f"""\
-Microsoft Edge picks the Device Trust certificate without asking
------------------------------------------------------------------
+{_heading("Microsoft Edge picks the Device Trust certificate without asking")}
 {_BEGIN}\
    (Once: copy msedge.admx and en-US\\msedge.adml of Microsoft's policy files into
    C:\\Windows\\PolicyDefinitions.)
@@ -49,8 +51,7 @@ Microsoft Edge picks the Device Trust certificate without asking
 
 def internet_explorer_instructions(policy: BrowserPolicy) -> str:
     return f"""\
-Internet Explorer, and programs with its sign-on window, take the only certificate that fits without asking
--------------------------------------------------------------------------------------------------------------
+{_heading("Internet Explorer takes the only certificate that fits without asking")}
 {_BEGIN}\
 2. Open Computer Configuration > Policies > Administrative Templates > Windows Components > Internet Explorer
    > Internet Control Panel > Security Page > Trusted Sites Zone
@@ -61,15 +62,15 @@ Internet Explorer, and programs with its sign-on window, take the only certifica
    Value name   https://*.{policy.mtls_domain}
    Value        2
 
-   2 is the zone of trusted sites. It knows no issuers: a person with other certificates is asked.
+   2 is the zone of trusted sites. It knows no issuers: a person with other certificates is asked. Programs with
+   the sign-on window of Internet Explorer follow it, too.
 
 {_END.format(number=4, where="the list under Internet Options > Security > Trusted sites > Sites")}"""
 
 
 def firefox_instructions() -> str:
     return f"""\
-Firefox answers requests for a certificate with the one that fits
-------------------------------------------------------------------
+{_heading("Firefox answers requests for a certificate with the one that fits")}
 {_BEGIN}\
    (Once: copy firefox.admx and en-US\\firefox.adml of Mozilla's policy templates into
    C:\\Windows\\PolicyDefinitions.)

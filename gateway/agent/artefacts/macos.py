@@ -14,8 +14,10 @@ from gateway.agent.artefacts.auto_select import POLICY_NAME, auto_select_item
 from gateway.agent.platform import BrowserPolicy, Schedule
 from gateway.agent.stores.firefox_prefs import PREFERENCE, VALUE
 
+LOGIN_LABEL: Final = "org.devicetrust.login"
 USER_LABEL: Final = "org.devicetrust.agent"
 DEVICE_LABEL: Final = "org.devicetrust.device"
+_IN_A_SESSION: Final = {"LimitLoadToSessionType": "Aqua"}
 # Names the payloads of this program, so that a new version of a profile replaces the old one.
 _NAMESPACE: Final = uuid.UUID("6f5b0d0e-3c55-5d0a-9d7c-0d3c2b8a4f10")
 
@@ -54,38 +56,28 @@ def configuration_profile(policy: BrowserPolicy, issuers_der: Sequence[bytes] = 
     return plistlib.dumps(profile, sort_keys=False).decode()
 
 
+def login_job(schedule: Schedule) -> str:
+    """For LaunchAgents: when the person logs in."""
+    return _job(LOGIN_LABEL, [str(schedule.executable), "--user"], {"RunAtLoad": True, **_IN_A_SESSION})
+
+
 def user_job(schedule: Schedule) -> str:
-    """For /Library/LaunchAgents: at login, then every ``schedule.every``. launchd knows no random delay; the
-    agent waits by itself."""
+    """For LaunchAgents: every ``schedule.every``. launchd knows no random delay."""
+    arguments = [str(schedule.executable), "--user", "--scheduled"]
     return _job(
-        {
-            "Label": USER_LABEL,
-            "ProgramArguments": [str(schedule.executable), "--user"],
-            "RunAtLoad": True,
-            "StartInterval": int(schedule.every.total_seconds()),
-            "LimitLoadToSessionType": "Aqua",
-            "ProcessType": "Background",
-            "Umask": 0o077,
-        }
+        USER_LABEL, arguments, {"StartInterval": int(schedule.every.total_seconds()), **_IN_A_SESSION}
     )
 
 
 def device_job(schedule: Schedule, socket_path: str) -> str:
-    """For /Library/LaunchDaemons: root, for as long as somebody asks."""
-    return _job(
-        {
-            "Label": DEVICE_LABEL,
-            "ProgramArguments": [str(schedule.executable), "--device", "--socket", socket_path],
-            "RunAtLoad": True,
-            "KeepAlive": True,
-            "ProcessType": "Background",
-            "Umask": 0o077,
-        }
-    )
+    """For LaunchDaemons: root, all the time."""
+    arguments = [str(schedule.executable), "--device", "--socket", socket_path]
+    return _job(DEVICE_LABEL, arguments, {"RunAtLoad": True, "KeepAlive": True})
 
 
-def _job(values: dict[str, Any]) -> str:
-    return plistlib.dumps(values, sort_keys=False).decode()
+def _job(label: str, arguments: list[str], when: dict[str, Any]) -> str:
+    job = {"Label": label, "ProgramArguments": arguments, **when, "ProcessType": "Background", "Umask": 0o077}
+    return plistlib.dumps(job, sort_keys=False).decode()
 
 
 def _payload(

@@ -1,7 +1,7 @@
 """Tasks of the Windows Task Scheduler (its XML, version 1.2; learn.microsoft.com, "Task Scheduler Schema").
 
-Two, as in the seed product: the user's task runs as whoever logs on, the device's task as NETWORK SERVICE,
-which holds the computer's own Kerberos ticket.
+As in the seed product the user's tasks run as whoever is logged on (one at logon, one that looks whether
+something is due), and the device's task as NETWORK SERVICE, which has the computer's own Kerberos ticket.
 """
 
 from datetime import timedelta
@@ -10,31 +10,54 @@ from xml.sax.saxutils import escape
 
 from gateway.agent.platform import Schedule
 
+LOGON_TASK: Final = r"\DeviceTrust\Logon"
 USER_TASK: Final = r"\DeviceTrust\User"
 DEVICE_TASK: Final = r"\DeviceTrust\Device"
 # The group "Users" and the account "NETWORK SERVICE", which have these SIDs in every language.
-_USERS: Final = "S-1-5-32-545"
-_NETWORK_SERVICE: Final = "S-1-5-20"
+_AS_USER: Final = """\
+      <GroupId>S-1-5-32-545</GroupId>
+      <RunLevel>LeastPrivilege</RunLevel>"""
+_AS_NETWORK_SERVICE: Final = """\
+      <UserId>S-1-5-20</UserId>
+      <RunLevel>LeastPrivilege</RunLevel>"""
 _NAMESPACE: Final = "http://schemas.microsoft.com/windows/2004/02/mit/task"
-# A boundary in the past: the task counts its days from there.
+# A day in the past: from there repetitions are counted.
 _BEGIN: Final = "2026-01-01T09:00:00"
+
+
+def tasks(schedule: Schedule) -> dict[str, str]:
+    """Name → XML of all tasks."""
+    return {
+        LOGON_TASK: logon_task(schedule),
+        USER_TASK: user_task(schedule),
+        DEVICE_TASK: device_task(schedule),
+    }
+
+
+def logon_task(schedule: Schedule) -> str:
+    """Without a random delay: somebody waits."""
+    return _task(
+        LOGON_TASK,
+        "Enrolls and renews the Device Trust certificate of the person who logs on.",
+        """\
+    <LogonTrigger>
+      <Enabled>true</Enabled>
+      <Delay>PT15S</Delay>
+    </LogonTrigger>""",
+        _AS_USER,
+        schedule,
+        "--user",
+    )
 
 
 def user_task(schedule: Schedule) -> str:
     return _task(
         USER_TASK,
-        "Enrolls and renews the Device Trust certificate of the person who is logged on.",
-        f"""\
-    <LogonTrigger>
-      <Enabled>true</Enabled>
-      <Delay>PT15S</Delay>
-    </LogonTrigger>
-{_daily(schedule)}""",
-        f"""\
-      <GroupId>{_USERS}</GroupId>
-      <RunLevel>LeastPrivilege</RunLevel>""",
+        "Looks whether something is due for the Device Trust certificate of the person who is logged on.",
+        _repeated(schedule),
+        _AS_USER,
         schedule,
-        "--user",
+        "--user --scheduled",
     )
 
 
@@ -42,17 +65,15 @@ def device_task(schedule: Schedule) -> str:
     return _task(
         DEVICE_TASK,
         "Proves to the IWA web app that this computer belongs to the domain.",
-        f"""\
+        """\
     <BootTrigger>
       <Enabled>true</Enabled>
       <Delay>PT1M</Delay>
-    </BootTrigger>
-{_daily(schedule)}""",
-        f"""\
-      <UserId>{_NETWORK_SERVICE}</UserId>
-      <RunLevel>LeastPrivilege</RunLevel>""",
+    </BootTrigger>""",
+        _AS_NETWORK_SERVICE,
         schedule,
         "--device",
+        limit="PT0S",
     )
 
 
@@ -61,20 +82,31 @@ def task_bytes(text: str) -> bytes:
     return b"\xff\xfe" + text.replace("\n", "\r\n").encode("utf-16-le")
 
 
-def _daily(schedule: Schedule) -> str:
-    days = max(1, schedule.every // timedelta(days=1))
+def _repeated(schedule: Schedule) -> str:
     return f"""\
     <CalendarTrigger>
-      <Enabled>true</Enabled>
+      <Repetition>
+        <Interval>{_duration(schedule.every)}</Interval>
+        <Duration>P1D</Duration>
+      </Repetition>
       <StartBoundary>{_BEGIN}</StartBoundary>
+      <Enabled>true</Enabled>
       <RandomDelay>{_duration(schedule.spread)}</RandomDelay>
       <ScheduleByDay>
-        <DaysInterval>{days}</DaysInterval>
+        <DaysInterval>1</DaysInterval>
       </ScheduleByDay>
     </CalendarTrigger>"""
 
 
-def _task(uri: str, about: str, triggers: str, principal: str, schedule: Schedule, argument: str) -> str:
+def _task(
+    uri: str,
+    about: str,
+    triggers: str,
+    principal: str,
+    schedule: Schedule,
+    arguments: str,
+    limit: str = "PT15M",
+) -> str:
     return f"""\
 <?xml version="1.0" encoding="UTF-16"?>
 <Task version="1.2" xmlns="{_NAMESPACE}">
@@ -97,12 +129,12 @@ def _task(uri: str, about: str, triggers: str, principal: str, schedule: Schedul
     <StopIfGoingOnBatteries>false</StopIfGoingOnBatteries>
     <StartWhenAvailable>true</StartWhenAvailable>
     <RunOnlyIfNetworkAvailable>true</RunOnlyIfNetworkAvailable>
-    <ExecutionTimeLimit>PT15M</ExecutionTimeLimit>
+    <ExecutionTimeLimit>{limit}</ExecutionTimeLimit>
   </Settings>
   <Actions Context="Author">
     <Exec>
       <Command>{escape(str(schedule.executable))}</Command>
-      <Arguments>{argument}</Arguments>
+      <Arguments>{arguments}</Arguments>
     </Exec>
   </Actions>
 </Task>

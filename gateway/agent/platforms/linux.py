@@ -21,8 +21,9 @@ from gateway.agent.platform import (
 )
 from gateway.agent.platforms import journal
 from gateway.agent.platforms.linux_browsers import remove_browser_setup, set_up_browsers
-from gateway.agent.platforms.linux_files import read_text, remove, write_public
 from gateway.agent.platforms.linux_schedule import SystemdSchedule
+from gateway.agent.platforms.public_files import read_text, remove, write_public
+from gateway.agent.platforms.settings_file import parse_settings, settings_text
 from gateway.agent.stores.firefox_prefs import remove_preference, set_preference
 from gateway.agent.stores.nss import PACKAGES, NssDatabase
 from gateway.agent.stores.places import firefox_profiles, nss_directories
@@ -78,9 +79,8 @@ class LinuxPlatform:
 
     def save_settings(self, values: Mapping[str, str]) -> Change:
         file = self._own_settings_file()
-        text = "".join(f"{name}={value}\n" for name, value in values.items())
         try:
-            write_public(file, text)
+            write_public(file, settings_text(values))
         except OSError as error:
             raise PlatformFailed(f"{file}: {error.strerror or error}") from error
         return Change("settings", str(file), True)
@@ -174,18 +174,6 @@ class LinuxPlatform:
 
 
 _BROWSERS: Final = {StoreKind.NSS: "Chromium, Chrome and Edge", StoreKind.FIREFOX: "Firefox"}
-
-
-def parse_settings(place: str, text: str) -> tuple[Setting, ...]:
-    """`Name=value` lines; empty lines and such that begin with `#` are for people. A line without `=` is a
-    setting without a value, for whoever judges them."""
-    found = []
-    for number, line in enumerate(text.splitlines(), 1):
-        stripped = line.strip()
-        if stripped and not stripped.startswith("#"):
-            name, _, value = stripped.partition("=")
-            found.append(Setting(name.strip(), value.strip(), f"{place}:{number}"))
-    return tuple(found)
 
 
 def this_platform() -> LinuxPlatform:

@@ -17,7 +17,7 @@ from gateway.agent.artefacts.auto_select import (
 )
 from gateway.agent.artefacts.firefox_policy import with_firefox_policy, without_firefox_policy
 from gateway.agent.platform import BrowserPolicy, Change
-from gateway.agent.platforms.linux_files import read_text, remove, write_public
+from gateway.agent.platforms.public_files import read_text, remove, write_public
 from gateway.agent.stores.firefox_prefs import PREFERENCE
 
 POLICY_FILE: Final = "zz-devicetrust.json"

@@ -14,7 +14,7 @@ from gateway.agent.artefacts.systemd import (
 )
 from gateway.agent.commands import Commands
 from gateway.agent.platform import Change, PlatformFailed, Schedule
-from gateway.agent.platforms.linux_files import remove, write_public
+from gateway.agent.platforms.public_files import remove, write_public
 
 _TIMERS: Final = (LOGIN_TIMER, TIMER)
 USER_UNITS_FOR_ALL: Final = Path("etc/systemd/user")

@@ -23,8 +23,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
     pkcs12,
 )
-from cryptography.x509.oid import NameOID
 
+from gateway.agent.certificate_names import issuer_common_name
 from gateway.agent.commands import Commands, Finished
 from gateway.agent.platform import (
     Credential,
@@ -213,17 +213,6 @@ class NssDatabase:
             f"{self.directory}: is protected by a password, so that nothing can be put in unattended",
             remedy="remove the password (in Firefox: the primary password) of this database",
         )
-
-
-def issuer_common_name(certificate_der: bytes) -> str | None:
-    """None also for what cannot be read as a certificate: others' certificates may be anything."""
-    try:
-        names = x509.load_der_x509_certificate(certificate_der).issuer.get_attributes_for_oid(
-            NameOID.COMMON_NAME
-        )
-    except ValueError:
-        return None
-    return str(names[0].value) if names else None
 
 
 def split_der(concatenated: bytes) -> Iterator[bytes]:

@@ -1,0 +1,1 @@
+if ([Diagnostics.EventLog]::SourceExists('Device Trust')) { Remove-EventLog -LogName 'Device Trust' }
