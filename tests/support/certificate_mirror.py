@@ -1,7 +1,7 @@
 """A TLS server that says which client certificate it was shown. It trusts none and refuses none."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from socket import SHUT_RDWR, socket
 
@@ -12,9 +12,13 @@ from support.processes import free_port
 
 
 @contextmanager
-def certificate_mirror(server: Credential, named_authorities: Sequence[x509.Certificate]) -> Iterator[int]:
+def certificate_mirror(
+    server: Credential,
+    named_authorities: Sequence[x509.Certificate],
+    shown: Callable[[str], None] = lambda _: None,
+) -> Iterator[int]:
     """Serve on loopback; gives the port. ``named_authorities`` are the CA names in its request for a
-    certificate. The body of each answer is the subject of the leaf, or ``none``."""
+    certificate. The body of each answer is the subject of the leaf, or ``none``; ``shown`` is told, too."""
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.use_certificate(server.certificate)
     for intermediate in server.intermediates:
@@ -29,7 +33,7 @@ def certificate_mirror(server: Credential, named_authorities: Sequence[x509.Cert
     listener = socket()
     listener.bind(("127.0.0.1", port))
     listener.listen()
-    thread = threading.Thread(target=_accept, args=(listener, context), name="certificate-mirror")
+    thread = threading.Thread(target=_accept, args=(listener, context, shown), name="certificate-mirror")
     thread.start()
     try:
         yield port
@@ -39,16 +43,16 @@ def certificate_mirror(server: Credential, named_authorities: Sequence[x509.Cert
         thread.join(10)
 
 
-def _accept(listener: socket, context: SSL.Context) -> None:
+def _accept(listener: socket, context: SSL.Context, shown: Callable[[str], None]) -> None:
     while True:
         try:
             plain, _ = listener.accept()
         except OSError:
             return  # closed by the owner
-        threading.Thread(target=_answer, args=(plain, context), daemon=True).start()
+        threading.Thread(target=_answer, args=(plain, context, shown), daemon=True).start()
 
 
-def _answer(plain: socket, context: SSL.Context) -> None:
+def _answer(plain: socket, context: SSL.Context, shown: Callable[[str], None]) -> None:
     with plain, suppress(SSL.Error):
         plain.settimeout(None)
         connection = SSL.Connection(context, plain)
@@ -56,8 +60,9 @@ def _answer(plain: socket, context: SSL.Context) -> None:
         connection.do_handshake()
         connection.recv(65_536)
         leaf = connection.get_peer_certificate(as_cryptography=True)
-        shown = leaf.subject.rfc4514_string() if leaf else "none"
-        body = shown.encode()
+        subject = leaf.subject.rfc4514_string() if leaf else "none"
+        shown(subject)
+        body = subject.encode()
         head = f"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
         connection.sendall(head.encode() + b"Connection: close\r\n\r\n" + body)
         connection.shutdown()

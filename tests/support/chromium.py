@@ -61,50 +61,76 @@ def chromium(
         managed = directory / "etc" / "policies" / "managed"
         managed.mkdir(parents=True)
         (managed / "tests.json").write_text(json.dumps(dict(policies or {})))
-        variables: dict[str, str | float | bool] = {
-            **os.environ,
-            **(environment or {}),
-            "HOME": str(home),
-            "POLICY_ROOT": str(directory / "etc"),
-            "UNSHARE_OPTIONS": UNSHARE_OPTIONS,
-        }
-        user_data = directory / "user-data"
-        user_data.mkdir()
-        # Else the first answer of a profile that asks for Negotiate is shown instead of answered.
-        (user_data / "Local State").write_text('{"net":{"received_http_auth_negotiate_headers":true}}')
-        with sync_playwright() as playwright:
-            context = playwright.chromium.launch_persistent_context(
-                user_data,
-                executable_path=EXECUTABLE,
-                headless=True,
-                chromium_sandbox=False,  # it is in a user namespace already, and often runs as root
-                env=variables,
-                user_agent=user_agent,
-                args=[
-                    "--disable-gpu",
-                    "--disable-quic",
-                    "--no-proxy-server",
-                    f"--host-resolver-rules={RESOLVER_RULES}",
-                ],
-            )
-            context.set_default_timeout(timeout_seconds * 1000)
-            try:
-                yield context
-            finally:
-                context.close()
+        with chromium_of(
+            home,
+            directory / "etc",
+            directory / "user-data",
+            user_agent=user_agent,
+            environment=environment,
+            timeout_seconds=timeout_seconds,
+        ) as context:
+            yield context
     finally:
         shutil.rmtree(directory, ignore_errors=True)  # the browser's last writes may race with this
+
+
+@contextmanager
+def chromium_of(
+    home: Path,
+    policy_root: Path,
+    user_data: Path,
+    *,
+    user_agent: str | None = None,
+    environment: Mapping[str, str] | None = None,
+    timeout_seconds: float = 30.0,
+) -> Iterator[BrowserContext]:
+    """The same of a person whose home directory is there already, on a computer where ``policy_root`` is
+    /etc/chromium. ``user_data`` is made."""
+    variables: dict[str, str | float | bool] = {
+        **os.environ,
+        **(environment or {}),
+        "HOME": str(home),
+        "POLICY_ROOT": str(policy_root),
+        "UNSHARE_OPTIONS": UNSHARE_OPTIONS,
+    }
+    user_data.mkdir()
+    # Else the first answer of a profile that asks for Negotiate is shown instead of answered.
+    (user_data / "Local State").write_text('{"net":{"received_http_auth_negotiate_headers":true}}')
+    with sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            user_data,
+            executable_path=EXECUTABLE,
+            headless=True,
+            chromium_sandbox=False,  # it is in a user namespace already, and often runs as root
+            env=variables,
+            user_agent=user_agent,
+            args=[
+                "--disable-gpu",
+                "--disable-quic",
+                "--no-proxy-server",
+                f"--host-resolver-rules={RESOLVER_RULES}",
+            ],
+        )
+        context.set_default_timeout(timeout_seconds * 1000)
+        try:
+            yield context
+        finally:
+            context.close()
+
+
+def trust_root(database: Path, root_pem: bytes) -> None:
+    """Into an NSS database that is there: servers of this root are trusted."""
+    root = database / "tests-root.pem"
+    root.write_bytes(root_pem)
+    _run(["certutil", "-d", f"sql:{database}", "-A", "-n", "tests-root", "-t", "C,,", "-i", str(root)])
 
 
 def fill_nss_database(home: Path, trusted_root_pem: bytes, client_certificates: Sequence[Credential]) -> None:
     """Make ``home/.pki/nssdb`` with a trusted TLS root and the client certificates with their keys."""
     database = home / ".pki" / "nssdb"
     database.mkdir(parents=True)
-    certutil = ["certutil", "-d", f"sql:{database}"]
-    _run([*certutil, "-N", "--empty-password"])
-    root = home / "root.pem"
-    root.write_bytes(trusted_root_pem)
-    _run([*certutil, "-A", "-n", "tests-root", "-t", "C,,", "-i", str(root)])
+    _run(["certutil", "-d", f"sql:{database}", "-N", "--empty-password"])
+    trust_root(database, trusted_root_pem)
     for number, credential in enumerate(client_certificates):
         file = home / f"{number}.p12"
         file.write_bytes(credential.pkcs12(PKCS12_PASSWORD.encode(), f"device {number}".encode()))

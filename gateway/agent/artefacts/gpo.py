@@ -62,8 +62,8 @@ def internet_explorer_instructions(policy: BrowserPolicy) -> str:
    Value name   https://*.{policy.mtls_domain}
    Value        2
 
-   2 is the zone of trusted sites. It knows no issuers: a person with other certificates is asked. Programs with
-   the sign-on window of Internet Explorer follow it, too.
+   2 is the zone of trusted sites. It knows no issuers: a person with other certificates is asked.
+   Programs with the sign-on window of Internet Explorer follow it, too.
 
 {_END.format(number=4, where="the list under Internet Options > Security > Trusted sites > Sites")}"""
 

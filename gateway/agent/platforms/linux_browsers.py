@@ -6,6 +6,7 @@ Firefox has one file, in which our preference stands beside what others put ther
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -69,7 +70,7 @@ def _managed(name: str, directory: Path, policy: BrowserPolicy, administrator: b
         others, unreadable = _items_of_others(directory)
         wanted = managed_policy(policy, others)
         present = read_text(file)
-        if present == wanted:
+        if present == wanted and not _files_read_later(directory):
             return Change(what, str(file), True, "is there already")
         if not administrator:
             if present is not None and auto_select_item(policy) in items_of(str(file), present):
@@ -82,6 +83,9 @@ def _managed(name: str, directory: Path, policy: BrowserPolicy, administrator: b
                 "or distribute what `devicetrust browser-policy --chrome` prints",
             )
         write_public(file, wanted)
+        if hiding := _files_read_later(directory):
+            detail = f"{hiding[-1]} is read after it and sets the list, too: add the item there, or rename it"
+            return Change(what, str(file), False, detail)
     except (OSError, PolicyFileRefused) as error:
         return Change(what, str(file), False, _why(error))
     return Change(what, str(file), True, "; ".join(unreadable))
@@ -103,6 +107,16 @@ def _items_of_others(directory: Path) -> tuple[list[str], list[str]]:
         except (OSError, PolicyFileRefused) as error:
             unreadable.append(_why(error))
     return items, unreadable
+
+
+def _files_read_later(directory: Path) -> list[str]:
+    """Files that set the list and whose names come after ours: the last one counts, and hides ours."""
+    later = []
+    for file in sorted(directory.glob("*.json")):
+        with suppress(OSError, PolicyFileRefused):
+            if file.name > POLICY_FILE and items_of(str(file), read_text(file) or "{}"):
+                later.append(str(file))
+    return later
 
 
 def _firefox(file: Path) -> Change:

@@ -34,8 +34,8 @@ class FirefoxProfile:
 
 
 def nss_directories(home: Path, environment: Mapping[str, str]) -> tuple[Path, ...]:
-    """At least one, which may not exist yet. Newer browsers use a database below XDG_DATA_HOME where there is
-    one and none at the old place: making that would take theirs from them."""
+    """At least one, which may not exist yet. Newer browsers (tried: Chromium 156) use a database below
+    XDG_DATA_HOME where there is one and none at the old place: making that would take theirs from them."""
     data = Path(environment.get("XDG_DATA_HOME") or home / ".local/share") / "pki/nssdb"
     old = home / _NSS
     both = [directory for directory in (old, data) if (directory / "cert9.db").exists()]

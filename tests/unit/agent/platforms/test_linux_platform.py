@@ -109,6 +109,15 @@ def test_items_of_other_policy_files_stay_in_force(computer: Computer) -> None:
     assert computer.platform(root=True).set_up_browsers(POLICY)[0].detail == "is there already"
 
 
+def test_a_file_of_others_that_hides_ours_is_named(computer: Computer) -> None:
+    computer.write(f"{CHROMIUM}/zzz.json", {"AutoSelectCertificateForUrls": ["{}"]})
+    computer.write(f"{CHROMIUM}/zzzz.json", {"HomepageLocation": "x"})
+    for _ in range(2):
+        change = computer.platform(root=True).set_up_browsers(POLICY)[0]
+        assert not change.done
+        assert "zzz.json is read after it" in change.detail
+
+
 def test_another_domain_takes_the_place_of_the_former_one(computer: Computer) -> None:
     computer.platform(root=True).set_up_browsers(POLICY)
     computer.platform(root=True).set_up_browsers(BrowserPolicy("mtls.example.org", "Other CA", 8443))
