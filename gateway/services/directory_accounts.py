@@ -11,8 +11,9 @@ from typing import Final
 from gateway.enrollment.refusals import EnrollmentRefusal, EnrollmentRefused
 from gateway.enrollment.tokens import DomainAccount
 from gateway.model.org import Device, NameKind, User, UserSource, login_key
+from gateway.services.attesting import TPM_MEMBER, AttestedKey, with_tpm
 from gateway.services.devices import DeviceProfile, register_device
-from gateway.services.enrollment_ports import AttestedKey, EnrollmentWork
+from gateway.services.enrollment_ports import EnrollmentWork
 from gateway.services.people import (
     MAX_EMAIL_CHARACTERS,
     MIN_EMAIL_CHARACTERS,
@@ -26,8 +27,6 @@ from gateway.system_log.catalog import EventType, Occasion
 
 # Where it stands in `User.external`.
 ACCOUNT: Final = "directory"
-# In `Device.profile`, by the names that other tools know.
-TPM_KEY_HASH: Final = "tpmPublicKeyHash"
 PLATFORMS: Final = ("LINUX", "MACOS", "WINDOWS")
 
 
@@ -43,7 +42,10 @@ def enrolling_device(
     AlreadyExists where another enrollment makes it at this moment."""
     device = work.devices.by_directory_key(account.directory_key, lock=True)
     if device is None:
-        profile = DeviceProfile(account.login, platform, more=_device_profile(account, attested))
+        more = _account_values(account)
+        if attested is not None:
+            more[TPM_MEMBER] = attested.endorsement_key
+        profile = DeviceProfile(account.login, platform, more=more)
         try:
             return register_device(work, occasion, device_id, profile, account.directory_key)
         except InvalidValue as invalid:
@@ -52,12 +54,8 @@ def enrolling_device(
         raise EnrollmentRefused(
             EnrollmentRefusal.DEVICE_INACTIVE, f"device {device.id} ({device.name}) is {device.status}"
         )
-    known_tpm = device.profile.get(TPM_KEY_HASH)
-    if attested is not None and known_tpm not in (None, attested.endorsement_key):
-        raise EnrollmentRefused(
-            EnrollmentRefusal.ATTESTATION_OTHER_TPM, f"device {device.id}: the TPM was {known_tpm}"
-        )
-    profile_now = {**device.profile, **_device_profile(account, attested)}
+    with_its_tpm = None if attested is None else with_tpm(device, attested)
+    profile_now = {**(with_its_tpm or device.profile), **_account_values(account)}
     if (device.name, device.profile) != (account.login, profile_now):
         device = replace(device, name=account.login, profile=profile_now, last_updated=occasion.at)
         work.devices.update(device)
@@ -178,11 +176,6 @@ def _account_values(account: DomainAccount) -> dict[str, object]:
         "guid": account.guid,
     }
     return {name: value for name, value in values.items() if value is not None}
-
-
-def _device_profile(account: DomainAccount, attested: AttestedKey | None) -> Mapping[str, object]:
-    values = _account_values(account)
-    return values if attested is None else {**values, TPM_KEY_HASH: attested.endorsement_key}
 
 
 def _is_email(login: str) -> bool:

@@ -25,10 +25,10 @@ from gateway.model.settings import AttestationMode
 from gateway.model.store_errors import AlreadyExists
 from gateway.pki.certification_request import CertificationRequest
 from gateway.pki.signer import SigningFailed
+from gateway.services.attesting import AttestedKey
 from gateway.services.authority_ports import SigningKeys
 from gateway.services.directory_accounts import enrolling_device, enrolling_user
 from gateway.services.enrollment_ports import (
-    AttestedKey,
     Attester,
     EnrollmentStore,
     EnrollmentView,
@@ -74,14 +74,12 @@ class _Case:
 
 
 class Enrolling:
-    """``attester`` None: statements of TPMs are not looked at."""
-
     def __init__(
         self,
         keys: SigningKeys,
         nonce_key: bytes,
         failed: FailedTries,
-        attester: Attester | None = None,
+        attester: Attester,
     ) -> None:
         self._keys = keys
         self._nonce_key = nonce_key
@@ -132,7 +130,7 @@ class Enrolling:
     ) -> AttestedKey | None:
         mode = terms.enrollment.attestation
         attested = None
-        if mode is not AttestationMode.NONE and asked.statement is not None and self._attester is not None:
+        if mode is not AttestationMode.NONE and asked.statement is not None:
             attested = self._attester.attested(asked.statement, token.nonce, asked.request, now)
         if mode is AttestationMode.REQUIRED and attested is None:
             raise EnrollmentRefused(EnrollmentRefusal.ATTESTATION_REQUIRED)

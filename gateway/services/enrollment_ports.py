@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -12,14 +11,7 @@ from gateway.model.log_event import LogEvent
 from gateway.model.org import Device, DeviceStatus, NameKind, User, UserStatus
 from gateway.pki.certification_request import CertificationRequest
 from gateway.services import authority_ports, people
-
-
-@dataclass(frozen=True, slots=True)
-class AttestedKey:
-    """A TPM that the org believes has shown that the request's key cannot leave it. ``endorsement_key`` names
-    the TPM: hex SHA-256 of the public key (SubjectPublicKeyInfo) of its endorsement key."""
-
-    endorsement_key: str
+from gateway.services.attesting import AttestedKey
 
 
 class Attester(Protocol):

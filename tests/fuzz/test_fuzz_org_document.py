@@ -27,13 +27,15 @@ from support.org_values import an_iwa
 from support.org_world import issue_token
 from support.policy_work import configuration
 
+from gateway.enrollment.endorsement import VendorAuthorities
 from gateway.model.org import TokenScope
-from gateway.model.settings import CaSettings
+from gateway.model.settings import AttestationMode, CaSettings
 from gateway.server.org.enrollment import EnrollmentRoutes
 from gateway.server.org.est import EstRoutes
 from gateway.server.org.publication import PublicationRoutes
 from gateway.server.org.resources import all_routes, all_schemas
 from gateway.server.org.store_threads import StoreThreads
+from gateway.services.attesting import Attesting
 from gateway.services.policies import rules_of
 from gateway.services.policy_files import adopt_files
 
@@ -108,7 +110,13 @@ class Served:
         self._over = asyncio.Event()
         publication = PublicationRoutes(self._site.keys, CaSettings)
         est = EstRoutes(self._site.keys, CaSettings, bytes(32))
-        enrollment = EnrollmentRoutes(self._site.keys, lambda: TERMS, bytes(32), lambda _: None)
+        enrollment = EnrollmentRoutes(
+            self._site.keys,
+            lambda: TERMS,
+            bytes(32),
+            lambda _: None,
+            Attesting(lambda: AttestationMode.ACCEPTED, VendorAuthorities, bytes(32), self._site.randomness),
+        )
         routes = (*all_routes(), *publication.routes, *est.routes, *enrollment.routes)
         async with running_app(
             routes,

@@ -13,13 +13,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
-from support.authority_site import AuthoritySite, KeysInMemory
+from support.authority_site import AuthoritySite, KeysInMemory, SystemRandomness
 from support.enrollment import ALICE, AUDIENCE, MadeUpIwa
 from support.org_in_process import StandingClock, running_app
 from support.org_world import OrgWorld, issue_token
 from support.own_authority import request_der
 
 from gateway.adapters.store import Store
+from gateway.enrollment.endorsement import VendorAuthorities
 from gateway.enrollment.proofs import ProofAct, ProofClaims, sign_proof
 from gateway.enrollment.thumbprints import key_thumbprint
 from gateway.model.org import TokenScope, User, UserSource
@@ -28,6 +29,7 @@ from gateway.server.org.enrollment_certificates import Outcome
 from gateway.server.org.est import EstRoutes
 from gateway.server.org.resources import all_routes, all_schemas
 from gateway.server.org.store_threads import StoreThreads
+from gateway.services.attesting import Attesting
 from gateway.services.enrollment_terms import EnrollmentTerms
 from gateway.services.org_configuration import OrgConfiguration
 
@@ -174,7 +176,16 @@ async def enrollment_world(
     configured = configuration or OrgConfiguration(org_name="acme")
     try:
         enrollment = EnrollmentRoutes(
-            world.keys, lambda: world.terms[0], MASTER_SECRET, world.outcomes.append
+            world.keys,
+            lambda: world.terms[0],
+            MASTER_SECRET,
+            world.outcomes.append,
+            Attesting(
+                lambda: world.terms[0].enrollment.attestation,
+                VendorAuthorities,
+                MASTER_SECRET,
+                SystemRandomness(),
+            ),
         )
         est = EstRoutes(
             world.keys, lambda: world.terms[0].ca, MASTER_SECRET, lambda: world.terms[0].enrollment

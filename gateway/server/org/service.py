@@ -36,6 +36,7 @@ from gateway.server.org.reporting import Reporting, new_record
 from gateway.server.org.resources import all_routes, all_schemas
 from gateway.server.org.state_keeping import StateKeeping
 from gateway.server.org_process import Surroundings
+from gateway.services.attesting import Attesting
 from gateway.services.enrollment_terms import EnrollmentTerms, enrollment_terms
 from gateway.services.material import Material
 from gateway.services.org_configuration import OrgConfiguration
@@ -90,6 +91,12 @@ class OrgService:
             self._enrollment_terms,
             surroundings.keys.master_secret,
             EnrollmentCounts(self.registry, self._log).tell,
+            Attesting(
+                lambda: self._enrollment.enrollment.attestation,
+                lambda: self._material.tpm_vendors,
+                surroundings.keys.master_secret,
+                SystemRandomness(),
+            ),
         )
         self._publisher = CrlPublisher(self._store, ca_keys, self._ca, self._clock, self._tell_of_lists)
         self._plain_http = PlainHttp(
