@@ -11,8 +11,15 @@ from typing import Any, Final
 import gssapi
 from gssapi.exceptions import BadChannelBindingsError, BadMechanismError
 from gssapi.raw import ChannelBindings as ApplicationData
-from gssapi.raw import get_name_attribute, set_neg_mechs
+from gssapi.raw import (
+    accept_sec_context,
+    display_name,
+    get_name_attribute,
+    inquire_context,
+    set_neg_mechs,
+)
 from gssapi.raw.misc import GSSError
+from gssapi.raw.named_tuples import AcceptSecContextResult
 
 from gateway.adapters.key_files import KeyFileRefused, make_keys_directory, read_key_file
 from gateway.enrollment.refusals import EnrollmentRefusal, EnrollmentRefused
@@ -56,27 +63,26 @@ class KerberosTickets:
         bindings = None
         if channel_bindings is not None:
             bindings = ApplicationData(application_data=channel_bindings)
-        context = gssapi.SecurityContext(creds=self._credentials, usage="accept", channel_bindings=bindings)
         try:
-            answer = context.step(token)
-            # The library hands some errors out as a message for the client, without raising.
-            if not context.complete or context.mech != _KERBEROS:
-                raise EnrollmentRefused(
-                    EnrollmentRefusal.NEGOTIATE_FAILED, "the client did not begin with a Kerberos ticket"
-                )
-            return self._accepted(context, answer)
+            return self._accepted(accept_sec_context(token, self._credentials, channel_bindings=bindings))
         except GSSError as error:
             raise _refused(error) from None
 
-    def _accepted(self, context: gssapi.SecurityContext, answer: bytes | None) -> AcceptedTicket:
-        self._check_target(str(context.target_name))
-        initiator = context.initiator_name
+    def _accepted(self, found: AcceptSecContextResult) -> AcceptedTicket:
+        if found.more_steps or found.mech != _KERBEROS:
+            raise EnrollmentRefused(
+                EnrollmentRefusal.NEGOTIATE_FAILED, "the client did not begin with a Kerberos ticket"
+            )
+        target = inquire_context(
+            found.context, initiator_name=False, lifetime=False, locally_init=False, flags=False
+        )
+        self._check_target(_text(target.target_name))
         return AcceptedTicket(
-            principal=str(initiator),
-            logon_info=_verified_attribute(initiator, _LOGON_INFO),
-            upn_dns_info=_verified_attribute(initiator, _UPN_DNS_INFO),
-            answer=answer,
-            is_bound=bool(int(context.actual_flags) & _CHANNEL_BOUND),
+            principal=_text(found.initiator_name),
+            logon_info=_verified_attribute(found.initiator_name, _LOGON_INFO),
+            upn_dns_info=_verified_attribute(found.initiator_name, _UPN_DNS_INFO),
+            answer=found.token or None,
+            is_bound=bool(int(found.flags) & _CHANNEL_BOUND),
         )
 
     def _check_target(self, target: str) -> None:
@@ -119,6 +125,17 @@ class KerberosTickets:
             mechs=mechanisms,
             store={"keytab": f"FILE:{self._keytab}", "rcache": f"file2:{self._replays}"},
         )
+
+
+def _text(name: Any) -> str:
+    """Raises EnrollmentRefused for a name that is not UTF-8, which no KDC of today lets pass."""
+    octets: bytes = display_name(name, name_type=False).name
+    try:
+        return octets.decode()
+    except UnicodeDecodeError:
+        raise EnrollmentRefused(
+            EnrollmentRefusal.NEGOTIATE_FAILED, "the ticket has a name that is not UTF-8"
+        ) from None
 
 
 def _verified_attribute(name: Any, attribute: bytes) -> bytes | None:
