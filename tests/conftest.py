@@ -2,7 +2,7 @@
 
 from support.kerberos import kerberos, kerberos_forests
 from support.postgres import empty_postgres_url, postgres_cluster, postgres_url, store, store_url
-from support.samba import samba, samba_domain
+from support.samba import samba, samba_domain, samba_partner, samba_partner_domain
 
 __all__ = [
     "empty_postgres_url",
@@ -12,6 +12,8 @@ __all__ = [
     "postgres_url",
     "samba",
     "samba_domain",
+    "samba_partner",
+    "samba_partner_domain",
     "store",
     "store_url",
 ]

@@ -11,6 +11,9 @@ uses while the test runs::
     with samba.changed("alice", userAccountControl="514"): ...
     with samba.stopped(): ...    with samba.silent(): ...
 
+With ``samba_partner`` there is a second forest, PARTNER.EXAMPLE.TEST, with the same accounts; the two trust
+each other.
+
 The controller is in namespaces of its own, where it may have the ports that it insists on; what it offers is
 passed on to free ports of this machine's loopback. So it takes no root, several domains do not meet, and
 nothing stays behind whatever becomes of the test run.
@@ -23,7 +26,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -38,6 +41,7 @@ SHORT_NAME = "CORP"
 BASE = "DC=ad,DC=example,DC=test"
 IWA_HOST = "iwa.ad.example.test"
 SERVICE_ACCOUNT = "svc-iwa"
+PARTNER_REALM = "PARTNER.EXAMPLE.TEST"
 COMPUTER = "ws1"
 
 _IN_NAMESPACES = (
@@ -47,11 +51,14 @@ _IN_NAMESPACES = (
 _PYTHON = "/usr/bin/python3"
 _CONTROLLER = Path(__file__).parent / "samba_controller.py"
 _ADMINISTRATOR_PASSWORD = "Only.For.One.Run.1"
+_TRUST_SECRET = "Only.For.One.Run.2"
 _START_SECONDS = 120.0  # 4 s on an idle machine
 _ANSWER_SECONDS = 60.0
 _KILL_SECONDS = 10.0
 
 _GLOBAL_GROUP, _DOMAIN_LOCAL_GROUP = -2147483646, -2147483644  # groupType (MS-ADTS §2.2.12)
+
+_SERVICES = [f"HTTP/{IWA_HOST}", "HTTP/localhost"]
 
 # alice is in Engineers, and by way of it in Staff; the computer ws1 is in Laptops, and so in Managed.
 _USERS: dict[str, dict[str, Any]] = {
@@ -61,7 +68,7 @@ _USERS: dict[str, dict[str, Any]] = {
     "erin": {"attributes": {"accountExpires": "130000000000000000"}},  # in 2012
     SERVICE_ACCOUNT: {
         "attributes": {
-            "servicePrincipalName": [f"HTTP/{IWA_HOST}", "HTTP/localhost"],
+            "servicePrincipalName": _SERVICES,
             "msDS-SupportedEncryptionTypes": "24",  # AES 128 and 256; counts from the next password on
         }
     },
@@ -85,8 +92,13 @@ class SambaFailed(AssertionError):
 
 
 class SambaDomain(KerberosClients):
-    def __init__(self) -> None:
+    """``base`` is the distinguished name of all that is in it."""
+
+    def __init__(self, realm: str = REALM, short_name: str = SHORT_NAME) -> None:
         super().__init__(Path(tempfile.mkdtemp(prefix="dt-ad-")))
+        self.realm, self.short_name = realm, short_name
+        self.base = ",".join(f"DC={label}" for label in realm.lower().split("."))
+        self._trusted: list[SambaDomain] = []
         # Of `HTTP/iwa…`, `HTTP/localhost` and the service account itself, by whose name it logs in.
         self.iwa_keytab = self.directory / "iwa.keytab"
         self._process: subprocess.Popen[str] | None = None
@@ -94,9 +106,9 @@ class SambaDomain(KerberosClients):
 
     @classmethod
     @contextmanager
-    def running(cls) -> Iterator["SambaDomain"]:
+    def running(cls, realm: str = REALM, short_name: str = SHORT_NAME) -> Iterator["SambaDomain"]:
         """A new domain with the accounts above and a computer; gone at the end."""
-        domain = cls()
+        domain = cls(realm, short_name)
         try:
             domain._start()
             yield domain
@@ -130,13 +142,24 @@ class SambaDomain(KerberosClients):
         already gets another password."""
         keytab = self.computer_keytab(name)
         keytab.unlink(missing_ok=True)
-        domain = REALM.lower()
-        command = ["adcli", "join", f"--domain={domain}", f"--domain-realm={REALM}"]
+        domain = self.realm.lower()
+        command = ["adcli", "join", f"--domain={domain}", f"--domain-realm={self.realm}"]
         command += [f"--domain-controller=dc.{domain}", f"--computer-name={name.upper()}"]
         command += [f"--host-fqdn={name}.{domain}", f"--host-keytab={keytab}"]
         command += ["--login-user=Administrator", "--stdin-password"]
         self._ask("run", command, _ADMINISTRATOR_PASSWORD)
         keytab.chmod(0o600)
+
+    def domain_sid(self) -> str:
+        """With which the SIDs of its accounts begin."""
+        return str(self._ask("domain_sid"))
+
+    def trust(self, partner: "SambaDomain") -> None:
+        """Both forests trust each other from now on, and clients of each find the other."""
+        for one, other in ((self, partner), (partner, self)):
+            one._ask("trust", other.realm, other.short_name, other.domain_sid(), _TRUST_SECRET)
+            one._trusted.append(other)
+            one._write_client_configuration()
 
     def modify(self, name: str, **attributes: str | list[str]) -> None:
         """Replace attributes of the account with this sAMAccountName; ``_`` stands for ``-``."""
@@ -181,7 +204,7 @@ class SambaDomain(KerberosClients):
     def _log_in(self, principal: str, *options: str, said: str = "") -> str:
         cache = f"FILE:{self.new_file('cache')}"
         done = subprocess.run(
-            ["kinit", "-c", cache, *options, f"{principal}@{REALM}"],
+            ["kinit", "-c", cache, *options, f"{principal}@{self.realm}"],
             env={**os.environ, **self.environment()},
             input=said,
             text=True,
@@ -197,11 +220,11 @@ class SambaDomain(KerberosClients):
     def _start(self) -> None:
         authority = Authority.create_root("Corp CA")
         self.ca_file.write_bytes(authority.trust_pem)
-        authority.issue_server([f"dc.{REALM.lower()}", "127.0.0.1"]).write(self.directory, "dc")
+        authority.issue_server([f"dc.{self.realm.lower()}", "127.0.0.1"]).write(self.directory, "dc")
         sockets = {port: socket.create_server(("127.0.0.1", 0)) for port in (88, 389, 464, 636)}
         self._ports = {port: each.getsockname()[1] for port, each in sockets.items()}
-        self.configuration.write_text(self._client_configuration(self._ports[88], self._ports[464]))
-        (self.directory / "inside.krb5.conf").write_text(self._client_configuration(88, 464))
+        self._write_client_configuration()
+        (self.directory / "inside.krb5.conf").write_text(_client_configuration({self.realm: (88, 464)}))
         descriptors = {port: each.fileno() for port, each in sockets.items()}
         private = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
         with (self.directory / "controller.errors").open("wb") as errors:
@@ -218,13 +241,13 @@ class SambaDomain(KerberosClients):
             each.close()
         self._say(
             {
-                "realm": REALM,
-                "short_name": SHORT_NAME,
+                "realm": self.realm,
+                "short_name": self.short_name,
                 "administrator_password": _ADMINISTRATOR_PASSWORD,
                 "sockets": descriptors,
                 "users": {name: {"password": password(name), **user} for name, user in _USERS.items()},
                 "groups": _GROUPS,
-                "keytabs": {self.iwa_keytab.name: [f"HTTP/{IWA_HOST}", "HTTP/localhost", SERVICE_ACCOUNT]},
+                "keytabs": {self.iwa_keytab.name: [*_SERVICES, SERVICE_ACCOUNT]},
             }
         )
         self._heard(_START_SECONDS)
@@ -277,25 +300,32 @@ class SambaDomain(KerberosClients):
             self._process.stdout.close()
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def _client_configuration(self, kdc_port: int, kpasswd_port: int) -> str:
-        domain = REALM.lower()
-        return f"""\
+    def _write_client_configuration(self) -> None:
+        realms = {each.realm: (each._ports[88], each._ports[464]) for each in (self, *self._trusted)}
+        new = self.directory / "new.krb5.conf"
+        new.write_text(_client_configuration(realms))
+        new.replace(self.configuration)
+
+
+def _client_configuration(realms: Mapping[str, tuple[int, int]]) -> str:
+    """``realms`` have the ports of their KDC and its password service; the first one is the default."""
+    places = "".join(
+        f"  {realm} = {{\n    kdc = 127.0.0.1:{kdc}\n    kpasswd_server = 127.0.0.1:{passwords}\n  }}\n"
+        for realm, (kdc, passwords) in realms.items()
+    )
+    domains = "".join(f"  .{r.lower()} = {r}\n  {r.lower()} = {r}\n" for r in realms)
+    default = next(iter(realms))
+    return f"""\
 [libdefaults]
-  default_realm = {REALM}
+  default_realm = {default}
   dns_lookup_kdc = false
   dns_lookup_realm = false
   dns_canonicalize_hostname = false
   rdns = false
   udp_preference_limit = 1
 [realms]
-  {REALM} = {{
-    kdc = 127.0.0.1:{kdc_port}
-    kpasswd_server = 127.0.0.1:{kpasswd_port}
-  }}
-[domain_realm]
-  .{domain} = {REALM}
-  {domain} = {REALM}
-  localhost = {REALM}
+{places}[domain_realm]
+{domains}  localhost = {REALM}
 """
 
 
@@ -318,3 +348,16 @@ def samba_domain() -> Iterator[SambaDomain]:
 def samba(samba_domain: SambaDomain) -> Iterator[SambaDomain]:
     with samba_domain.entered():
         yield samba_domain
+
+
+@pytest.fixture(scope="session")
+def samba_partner_domain(samba_domain: SambaDomain) -> Iterator[SambaDomain]:
+    with SambaDomain.running(PARTNER_REALM, "PARTNER") as partner:
+        samba_domain.trust(partner)
+        yield partner
+
+
+@pytest.fixture
+def samba_partner(samba: SambaDomain, samba_partner_domain: SambaDomain) -> SambaDomain:
+    """The second forest, as the clients of the first one find it."""
+    return samba_partner_domain

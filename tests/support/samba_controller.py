@@ -23,8 +23,10 @@ from pathlib import Path
 from typing import Any
 
 import ldb
-from samba import dsdb, enable_net_export_keytab, param
+from samba import current_unix_time, dsdb, enable_net_export_keytab, param, unix2nttime
 from samba.auth import system_session
+from samba.dcerpc import drsblobs, lsa, security
+from samba.ndr import ndr_pack
 from samba.net import Net
 from samba.provision import provision
 from samba.samdb import SamDB
@@ -130,6 +132,30 @@ class Controller:
         found = self.accounts.search(expression=f"(sAMAccountName={ldb.binary_encode(name)})", attrs=[])
         self.accounts.delete(found[0].dn)
 
+    def domain_sid(self) -> str:
+        return str(self.accounts.get_domain_sid())
+
+    def trust(self, realm: str, short_name: str, sid: str, secret: str) -> None:
+        """Trust another forest, and be trusted by it, as far as its tickets need that."""
+        message = ldb.Message(
+            ldb.Dn(self.accounts, f"CN={realm.lower()},CN=System,{self.accounts.domain_dn()}")
+        )
+        keys = ndr_pack(_trust_keys(secret))
+        for attribute, value in {
+            "objectClass": "trustedDomain",
+            "trustPartner": realm.lower(),
+            "flatName": short_name,
+            "securityIdentifier": ndr_pack(security.dom_sid(sid)),
+            "trustDirection": str(lsa.LSA_TRUST_DIRECTION_INBOUND | lsa.LSA_TRUST_DIRECTION_OUTBOUND),
+            "trustType": str(lsa.LSA_TRUST_TYPE_UPLEVEL),
+            "trustAttributes": str(lsa.LSA_TRUST_ATTRIBUTE_FOREST_TRANSITIVE),
+            "trustAuthIncoming": keys,
+            "trustAuthOutgoing": keys,
+            "msDS-SupportedEncryptionTypes": "24",
+        }.items():
+            message[attribute] = ldb.MessageElement(value, ldb.FLAG_MOD_ADD, attribute)
+        self.accounts.add(message, controls=["relax:0"])
+
     def run(self, command: list[str], said: str) -> str:
         """A program beside Samba: what it wrote. It has to succeed."""
         done = subprocess.run(
@@ -184,6 +210,22 @@ class Controller:
 """
 
 
+def _trust_keys(secret: str) -> drsblobs.trustAuthInOutBlob:
+    clear = drsblobs.AuthInfoClear()
+    octets = list(secret.encode("utf-16-le"))
+    clear.size, clear.password = len(octets), octets
+    information = drsblobs.AuthenticationInformation()
+    # For an hour the former ones would be used.
+    information.LastUpdateTime = unix2nttime(current_unix_time() - 86_400)
+    information.AuthType = lsa.TRUST_AUTH_TYPE_CLEAR
+    information.AuthInfo = clear
+    current = drsblobs.AuthenticationInformationArray()
+    current.count, current.array = 1, [information]
+    keys = drsblobs.trustAuthInOutBlob()
+    keys.count, keys.current = 1, current
+    return keys
+
+
 def _listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
@@ -225,6 +267,8 @@ async def _serve(controller: Controller) -> None:
         "add_user": controller.accounts.newuser,
         "delete": controller.delete,
         "add_member": controller.add_member,
+        "domain_sid": controller.domain_sid,
+        "trust": controller.trust,
     }
     _answer("ready")
     while line := await loop.run_in_executor(None, sys.stdin.readline):
