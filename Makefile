@@ -1,4 +1,4 @@
-# make demo | make test | make check | make bench: each works on a fresh Debian 12.
+# make demo | make test | make check | make bench | make agent: each works on a fresh Debian 12.
 VENV ?= .venv
 PYTHON ?= python3
 PY := $(VENV)/bin/python
@@ -38,6 +38,10 @@ check: $(CHECK_STAMP)
 .PHONY: bench
 bench: $(TEST_STAMP) $(BENCH_PACKAGES_STAMP)
 	$(PY) -m benchmarks
+
+.PHONY: agent
+agent: venv ## the wheel of the agent alone, for workstations, in dist/
+	$(PY) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist gateway/agent/distribution
 
 .PHONY: clean
 clean:

@@ -15,8 +15,6 @@ from importlib.resources import files
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import quickjs
-
 from gateway.agent.proxies.routes import MAX_RESULT_CHARACTERS, ProxyRefused
 
 # What Chromium reads of such a file, too.
@@ -78,6 +76,8 @@ def _evaluate(
     addresses: Mapping[str, tuple[str, ...]],
     surroundings: Surroundings,
 ) -> str | _Wanted:
+    import quickjs  # the agent works without it where no such file is set
+
     context = quickjs.Context()
     context.set_memory_limit(MAX_MEMORY_BYTES)
     context.set_max_stack_size(MAX_STACK_BYTES)
