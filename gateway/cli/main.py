@@ -26,6 +26,7 @@ EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells report it
 VERBS: Final = {
     "serve": ("serve", "Run the gateway."),
     "check": ("check", "Check the configuration and every file that it names."),
+    "doctor": ("doctor", "Find out why devices are not trusted, or untrusted ones come in."),
     "config": ("config", "Describe the configuration file; export and import changes."),
     "keys": ("keys", "Take the gateway's own keys to the other gateways of a fleet."),
     "policy": ("policy", "Lint, test and explain sign-on policies."),
@@ -42,6 +43,7 @@ Examples:
   devicetrust demo
   devicetrust check -c gateway.yaml
   devicetrust serve -c gateway.yaml
+  devicetrust doctor -c gateway.yaml
   devicetrust ca init --root-key root.key
   devicetrust iwa serve -c iwa.yaml
   devicetrust log tail -f
