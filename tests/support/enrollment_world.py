@@ -91,6 +91,7 @@ class EnrollmentWorld(OrgWorld):
     iwas: dict[str, MadeUpIwa] = field(default_factory=dict)
     terms: list[EnrollmentTerms] = field(default_factory=lambda: [TERMS])
     outcomes: list[Outcome] = field(default_factory=list)
+    tpm_vendors: list[VendorAuthorities] = field(default_factory=lambda: [VendorAuthorities()])
 
     def log(self) -> list[dict[str, Any]]:
         """All events of the System Log, in their order."""
@@ -182,7 +183,7 @@ async def enrollment_world(
             world.outcomes.append,
             Attesting(
                 lambda: world.terms[0].enrollment.attestation,
-                VendorAuthorities,
+                lambda: world.tpm_vendors[0],
                 MASTER_SECRET,
                 SystemRandomness(),
             ),

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from support.forge import Forged, forge, forge_authority
+from support.forge import DAY, NOW, Forged, forge, forge_authority
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
@@ -136,7 +136,8 @@ def endorsement_certificate(ek: PrivateKey, vendor: Forged = VENDOR, **changes: 
         (x509.ExtendedKeyUsage(changes.pop("usages", [EK_CERTIFICATE])), False),
         (x509.SubjectAlternativeName([x509.DirectoryName(tpm)]), True),
     ]
-    return forge(x509.Name([]), vendor, key=ek, extensions=extensions, **changes).der
+    dates = {"not_after": NOW + 3000 * DAY} | changes  # as long as a computer lives, and longer
+    return forge(x509.Name([]), vendor, key=ek, extensions=extensions, **dates).der
 
 
 @dataclass
