@@ -90,6 +90,10 @@ class AgentProcess:
         assert done.returncode == 0, f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout
 
+    def command(self, *arguments: str) -> list[str]:
+        """For whoever starts it otherwise; with ``environment``."""
+        return [*_COMMAND, *arguments]
+
     def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(
             [*_COMMAND, *arguments],
