@@ -33,6 +33,7 @@ VERBS: Final = {
     "token": ("token", "Make, list and revoke the tokens of the API."),
     "ca": ("ca", "Run the certification authority that is in the store."),
     "iwa": ("iwa", "Run the IWA web app, by which computers of a domain enroll."),
+    "browser-policy": ("browser_policy", "Print what lets browsers pick the certificate without asking."),
     "store": ("store", "Migrate, back up, restore and move the store."),
     "log": ("log", "Read, export and verify the System Log."),
     "demo": ("demo", "Try it: gateway, authority, identity provider and two apps on this machine."),
@@ -46,6 +47,7 @@ Examples:
   devicetrust doctor -c gateway.yaml
   devicetrust ca init --root-key root.key
   devicetrust iwa serve -c iwa.yaml
+  devicetrust browser-policy --chrome -c gateway.yaml
   devicetrust log tail -f
   devicetrust policy test policies/wiki.yaml
   devicetrust config schema > gateway.schema.json
