@@ -7,7 +7,9 @@ from pathlib import Path
 import click
 import pytest
 
+from gateway.agent.cli import devicetrust_agent
 from gateway.cli.main import devicetrust
+from gateway.config.iwa_load import load_iwa_settings
 from gateway.config.load import load_settings
 
 ROOT = Path(__file__).parents[3]
@@ -16,7 +18,7 @@ CODE = "\n".join(file.read_text(encoding="utf-8") for file in (ROOT / "gateway")
 COMMANDS = [
     line.removeprefix("$ ").partition("  #")[0].removeprefix("TOKEN=$(").removesuffix(")")
     for line in README.splitlines()
-    if re.match(r"\$ (TOKEN=\$\()?devicetrust ", line)
+    if re.match(r"\$ (TOKEN=\$\()?(sudo )?devicetrust(-agent)? ", line)
 ]
 
 
@@ -29,12 +31,19 @@ def test_the_configuration_of_five_minutes_loads(tmp_path: Path) -> None:
     assert [authority.builtin for authority in settings.authorities] == [True]
 
 
+def test_the_configuration_of_the_iwa_web_app_loads(tmp_path: Path) -> None:
+    text = re.search(r"## Enrollment.*?```yaml\n(.*?)```", README, re.DOTALL)
+    assert text is not None
+    (tmp_path / "iwa.yaml").write_text(text[1])
+    assert load_iwa_settings(str(tmp_path / "iwa.yaml")).name == "hq-1"
+
+
 @pytest.mark.parametrize("line", COMMANDS)
 def test_each_command_and_each_of_its_options_is_there(line: str) -> None:
-    words = shlex.split(line)[1:]
-    command: click.Command = devicetrust
+    name, *words = shlex.split(line.removeprefix("sudo "))
+    command: click.Command = {"devicetrust": devicetrust, "devicetrust-agent": devicetrust_agent}[name]
     context = click.Context(command)
-    while isinstance(command, click.Group):
+    while isinstance(command, click.Group) and not words[0].startswith("--"):
         name = words.pop(0)
         found = command.get_command(context, name)
         assert found is not None, name
