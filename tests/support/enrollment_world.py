@@ -169,11 +169,21 @@ class EnrollmentWorld(OrgWorld):
 
 @asynccontextmanager
 async def enrollment_world(
-    directory: Path, configuration: OrgConfiguration | None = None
+    directory: Path | None = None,
+    configuration: OrgConfiguration | None = None,
+    *,
+    url: str | None = None,
+    like: EnrollmentWorld | None = None,
 ) -> AsyncIterator[EnrollmentWorld]:
-    clock = StandingClock()
-    store = Store.open(f"sqlite:///{directory}/org.db", clock=clock.now)
-    world = EnrollmentWorld(store, None, clock, issue_token(store, TokenScope.ADMIN))  # type: ignore[arg-type]
+    """In a SQLite store in the directory, or in the store at ``url``. ``like``: another gateway of its
+    fleet."""
+    clock = StandingClock() if like is None else like.clock
+    store = Store.open(url or f"sqlite:///{directory}/org.db", clock=clock.now)
+    if like is None:
+        token = issue_token(store, TokenScope.ADMIN)
+        world = EnrollmentWorld(store, None, clock, token)  # type: ignore[arg-type]
+    else:
+        world = replace(like, store=store)
     configured = configuration or OrgConfiguration(org_name="acme")
     try:
         enrollment = EnrollmentRoutes(

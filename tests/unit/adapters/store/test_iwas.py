@@ -4,10 +4,11 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from support.org_values import NOW, a_device, a_user, an_iwa
+from support.org_values import NOW, a_certificate, a_device, a_user, an_authority, an_iwa, reserved
 
 from gateway.adapters.store import Store
 from gateway.model.iwa import IwaStatus
+from gateway.model.org import NameKind
 from gateway.model.store_errors import AlreadyExists
 
 
@@ -88,3 +89,32 @@ def test_a_directory_account_belongs_to_one_user_and_one_device(store: Store) ->
         work.users.add(a_user(directory_key="sid:S-1"))
     with pytest.raises(AlreadyExists, match=r"devices\.directory_key"), store.begin() as work:
         work.devices.add(a_device(directory_key="sid:S-2"))
+
+
+def test_what_a_device_and_a_user_got_lately_is_counted(store: Store) -> None:
+    authority = an_authority()
+    hour_ago = NOW - timedelta(hours=1)
+    with store.begin() as work:
+        work.authorities.add(authority)
+        for number, created in enumerate((hour_ago, hour_ago + timedelta(seconds=1), NOW)):
+            work.certificates.reserve(
+                reserved(a_certificate(authority.id, number, created=created, device_id="d1", user_id="u1"))
+            )
+        work.certificates.reserve(
+            reserved(a_certificate(authority.id, 9, created=NOW, device_id="d2", user_id="u1"))
+        )
+    with store.read() as view:
+        count = view.certificates.made_since
+        assert count(hour_ago, device_id="d1") == 2
+        assert count(hour_ago, user_id="u1") == 3
+        assert count(hour_ago, device_id="d2", user_id="u1") == 1
+        assert count(NOW, device_id="d1") == 0
+
+
+def test_a_name_that_was_deleted_is_known(store: Store) -> None:
+    with store.begin() as work:
+        work.deleted_names.keep(NameKind.USER, "bob", NOW)
+        assert work.deleted_names.holds(NameKind.USER, "bob")
+        assert not work.deleted_names.holds(NameKind.DEVICE, "bob")
+        work.deleted_names.take_back(NameKind.USER, "bob")
+        assert not work.deleted_names.holds(NameKind.USER, "bob")

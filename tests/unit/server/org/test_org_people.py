@@ -51,6 +51,26 @@ async def test_a_user_is_found_by_id_and_by_login_in_any_case(org: OrgWorld) -> 
     assert await org.get("/api/v1/users/aNN@example.test") == user
 
 
+async def test_where_an_account_comes_from_is_said_and_may_change(org: OrgWorld) -> None:
+    made = await org.do(
+        "POST",
+        "/api/v1/users",
+        {"profile": ANN, "credentials": {"provider": {"type": "ACTIVE_DIRECTORY", "name": "corp"}}},
+    )
+    path = f"/api/v1/users/{made['id']}"
+    assert made["credentials"]["provider"]["type"] == "ACTIVE_DIRECTORY"
+    assert made["directoryAccount"] is None
+    assert (await org.do("PUT", path, made))["credentials"] == made["credentials"]
+    assert (await org.do("POST", path, {"profile": {}}))["credentials"] == made["credentials"]
+    local = await org.do("POST", path, {"profile": {}, "credentials": {"provider": {"type": "OKTA"}}})
+    assert local["credentials"]["provider"]["type"] == "OKTA"
+    for provider in ({"type": "SOCIAL"}, {}, "ACTIVE_DIRECTORY"):
+        body = {"profile": {}, "credentials": {"provider": provider}}
+        assert (await org.ask("POST", path, body))[0] == 400
+    forgotten = await org.do("POST", f"{path}/lifecycle/forget_directory_account")
+    assert forgotten["directoryAccount"] is None
+
+
 @pytest.mark.parametrize(
     "query", ["q=ann", "q=arb", 'search=profile.login eq "ANN@example.test"', 'filter=status eq "ACTIVE"']
 )
