@@ -4,27 +4,26 @@ PowerShell.
 A key is made by the "Microsoft Platform Crypto Provider", which keeps it in the TPM, or by the software
 provider; it cannot be exported from either.
 
-Scripts go to PowerShell's standard input. What is put into them is a number, a name of our own, or base64, so
-that no name of a certificate and no message can become a command.
+What is put into a script is a number, a name of our own, or base64, so that no name of a certificate and no
+message can become a command.
 """
 
+import base64
 from typing import Final
 
 PLATFORM_PROVIDER: Final = "Microsoft Platform Crypto Provider"
 SOFTWARE_PROVIDER: Final = "Microsoft Software Key Storage Provider"
 FRIENDLY_NAME: Final = "Device Trust"
-POWERSHELL: Final = (
-    "powershell.exe",
-    "-NoProfile",
-    "-NonInteractive",
-    "-ExecutionPolicy",
-    "Bypass",
-    "-Command",
-    "-",
-)
+_POWERSHELL: Final = ("powershell.exe", "-NoProfile", "-NonInteractive", "-ExecutionPolicy", "Bypass")
 # What may stand in a subject in an INF file. The org names devices itself: it need not be exact.
 _PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .-_@")
 MAX_COMMON_NAME_CHARACTERS: Final = 64
+
+
+def powershell(script: str) -> tuple[str, ...]:
+    """The command line. Encoded, because a script on standard input is read as if somebody typed it, block by
+    block; Windows allows 32,767 characters for all of it."""
+    return (*_POWERSHELL, "-EncodedCommand", base64.b64encode(script.encode("utf-16-le")).decode())
 
 
 def certreq_inf(common_name: str, *, hardware: bool) -> str:

@@ -33,10 +33,10 @@ from gateway.agent.artefacts.registry import (
 )
 from gateway.agent.artefacts.windows_certificates import (
     FIND_SCRIPT,
-    POWERSHELL,
     TPM_SCRIPT,
     certreq_inf,
     event_script,
+    powershell,
     register_event_source_script,
     remove_event_source_script,
     remove_script,
@@ -63,7 +63,8 @@ from gateway.agent.platform import (
 # What was added to the browsers' lists. Below the settings, and none of them.
 BROWSER_SETUP_KEY: Final = rf"{SETTINGS_KEY}\BrowserSetup"
 STORE: Final = r"Cert:\CurrentUser\My"
-MAX_MESSAGE_CHARACTERS: Final = 8_192
+# Encoded twice, it must fit into a command line.
+MAX_MESSAGE_CHARACTERS: Final = 2_048
 # `    OrgUrl    REG_SZ    https://…`, as reg.exe prints it.
 _QUERIED: Final = re.compile(r" {4}(?P<name>.+?) {4}REG_(?:SZ|EXPAND_SZ|DWORD) {4}(?P<data>.*)")
 _ENTRY_TYPES: Final = {
@@ -256,10 +257,10 @@ class WindowsPlatform:
         return Change("registry value", rf"{value.key}\{value.name}", True)
 
     def _powershell(self, script: str) -> Finished:
-        return self._run(POWERSHELL, script.encode())
+        return self._run(powershell(script))
 
-    def _run(self, arguments: Sequence[str], given: bytes = b"") -> Finished:
-        finished = self._commands.run(list(arguments), given=given)
+    def _run(self, arguments: Sequence[str]) -> Finished:
+        finished = self._commands.run(list(arguments))
         if finished.status != 0:
             raise PlatformFailed(f"{' '.join(arguments[:3])}: {finished.complaint}")
         return finished
