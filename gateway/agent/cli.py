@@ -84,7 +84,11 @@ class AgentGroup(click.Group):
     is_flag=True,
     help="With --user: a new certificate, also when none is due.",
 )
-@click.option("--code", metavar="CODE", help="With --user: enroll with an enrollment code, without Kerberos.")
+@click.option(
+    "--code",
+    metavar="CODE",
+    help="With --user: enroll with an enrollment code (- reads it from standard input).",
+)
 @click.option("--scheduled", is_flag=True, help="With --user: end at once unless something is due.")
 @click.option("--socket", "socket_path", metavar="PATH", help="With --device: serve at this socket.")
 @click.option("--debug", is_flag=True, help="Show each step: what was sent and what came, secrets masked.")

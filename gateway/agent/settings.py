@@ -24,6 +24,7 @@ from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
 from gateway.agent.platform import Setting
+from gateway.agent.proxies.routes import ProxyRefused, parse_proxy_setting
 
 MAX_SETTINGS: Final = 64
 MAX_VALUE_CHARACTERS: Final = 2_048
@@ -130,10 +131,12 @@ def _org_url(value: str) -> str:
 
 
 def _proxy(value: str) -> str:
-    parts = _url(value if "://" in value else f"http://{value}")
-    if parts.scheme != "http" or parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise ValueError("has to be like http://proxy.example.com:3128")
-    return _origin(parts)
+    """As it stands; a user and a password may be in it."""
+    try:
+        parse_proxy_setting(value, socks=True)
+    except ProxyRefused as error:
+        raise ValueError(str(error)) from None
+    return value
 
 
 def _pac_location(value: str) -> str:

@@ -7,6 +7,7 @@
 Each returns what the org issued, checked, and has changed nothing on this computer but a key that was made.
 """
 
+import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -184,7 +185,7 @@ class Steps:
         trace.note(f"IWA web app {iwa.name} at {iwa.url}")
         with at_step(2):
             device_token = self.means.device_token(iwa, asked)
-        trace.note(f"device token: {decoded_token(device_token)}")
+        trace.note(f"device token: {json.dumps(decoded_token(device_token), indent=2)}")
         trace.step(3)
         with at_step(3):
             token = self.means.iwa(iwa.url).user_token(asked, device_token, person)

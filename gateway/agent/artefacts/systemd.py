@@ -28,6 +28,7 @@ def service(schedule: Schedule) -> str:
 
 
 def _user_service(schedule: Schedule, when: str, arguments: str) -> str:
+    """3 and 4: off the network, or another run is at work. Neither is to be mended on this computer."""
     return f"""\
 [Unit]
 Description=Device Trust: the certificate of this person on this computer, {when}
@@ -36,6 +37,7 @@ Description=Device Trust: the certificate of this person on this computer, {when
 Type=oneshot
 ExecStart={quoted(str(schedule.executable))} {arguments}
 TimeoutStartSec={RUN_SECONDS}
+SuccessExitStatus=3 4
 SyslogIdentifier=devicetrust-agent
 UMask=0077
 Nice=5

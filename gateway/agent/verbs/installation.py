@@ -8,10 +8,11 @@ from pathlib import Path
 
 import click
 
-from gateway.agent.cli import EXIT_OK, EXIT_REFUSED
+from gateway.agent.cli import EXIT_OK, EXIT_REFUSED, complain_of
 from gateway.agent.keys.device_key import KeyFailed
 from gateway.agent.keys.keepers import ConfiguredKeepers
 from gateway.agent.platform import Change, Platform, Schedule
+from gateway.agent.refusal import Refused
 from gateway.agent.settings import Settings, SettingsRefused, merged, settings_of
 from gateway.agent.survey import issuer_common_name
 from gateway.agent.this_computer import this_platform
@@ -40,7 +41,8 @@ Examples:
 def install(settings: tuple[str, ...], no_run: bool) -> int:
     """Keep the settings, run at each login and every day, and run now.
 
-    As administrator it is for every person of this computer, with the computer's part; else for yourself.
+    As administrator it is for every person of this computer, with the computer's part, which is tried out;
+    else for yourself. How the first run ends is said, and is no part of the exit code: `verify` tells.
     """
     platform = this_platform()
     given: dict[str, str] = {}
@@ -56,16 +58,25 @@ def install(settings: tuple[str, ...], no_run: bool) -> int:
     elif not stored:
         raise SettingsRefused("install: OrgUrl is missing; for example: OrgUrl=https://sso.example.com")
     failed = not _tell(platform.schedule(Schedule(_executable())))
-    if no_run:
-        return EXIT_REFUSED if failed else EXIT_OK
-    if platform.is_administrator:
-        from gateway.agent.verbs.device import run_device
+    if not no_run:
+        _first_run(platform)
+    return EXIT_REFUSED if failed else EXIT_OK
 
-        click.echo("The computer's part, on trial:")
-        return run_device(None, debug=False)
-    from gateway.agent.verbs.user import run_user
 
-    return run_user(force=False, code=None, scheduled=False, debug=False)
+def _first_run(platform: Platform) -> None:
+    """A computer that is off the network now is installed all the same, and tries again by itself."""
+    try:
+        if platform.is_administrator:
+            from gateway.agent.verbs.device import run_device
+
+            click.echo("The computer's part, on trial:")
+            run_device(None, debug=False)
+        else:
+            from gateway.agent.verbs.user import run_user
+
+            run_user(force=False, code=None, scheduled=False, debug=False)
+    except Refused as error:
+        complain_of(error)
 
 
 @click.command(epilog=_UNINSTALL_EPILOG)

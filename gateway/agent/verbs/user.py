@@ -1,8 +1,9 @@
 """`devicetrust-agent --user`: one run for the person who runs it."""
 
 import os
+import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -12,6 +13,9 @@ from gateway.agent.settings import settings_of
 from gateway.agent.this_computer import this_platform
 from gateway.agent.trace import NoTrace, PrintedTrace
 from gateway.agent.vault import Vault
+
+# A code has about 100 characters.
+MAX_CODE_CHARACTERS: Final = 1_024
 
 if TYPE_CHECKING:
     from gateway.agent.run import Outcome
@@ -28,6 +32,8 @@ def run_user(*, force: bool, code: str | None, scheduled: bool, debug: bool) -> 
     from gateway.agent.assembly import assembled_run
     from gateway.agent.run import RunOptions
 
+    if code == "-":
+        code = sys.stdin.readline(MAX_CODE_CHARACTERS).strip()
     trace = PrintedTrace(click.echo) if debug else NoTrace()
     with vault.locked(), assembled_run(settings, platform, os.environ, trace, click.echo) as run:
         outcome = run.run(RunOptions(force=force, code=code))

@@ -23,8 +23,11 @@ def stored(*lines: str) -> tuple[Setting, ...]:
         ([f"OrgUrl={URL}/"], Settings(URL)),
         (["orgurl=https://SSO.example.com:8443"], Settings("https://sso.example.com:8443")),
         (["OrgUrl=https://[2001:db8::1]:8443"], Settings("https://[2001:db8::1]:8443")),
-        ([f"OrgUrl={URL}", "HttpProxy=proxy:3128"], Settings(URL, http_proxy="http://proxy:3128")),
-        ([f"OrgUrl={URL}", "HttpProxy=http://proxy:3128/"], Settings(URL, http_proxy="http://proxy:3128")),
+        ([f"OrgUrl={URL}", "HttpProxy=proxy:3128"], Settings(URL, http_proxy="proxy:3128")),
+        (
+            [f"OrgUrl={URL}", "HttpProxy=http://me:pw@proxy:3128"],
+            Settings(URL, http_proxy="http://me:pw@proxy:3128"),
+        ),
         (
             [f"OrgUrl={URL}", "HttpProxyPacLocation=http://wpad/wpad.dat"],
             Settings(URL, http_proxy_pac_location="http://wpad/wpad.dat"),
@@ -60,7 +63,10 @@ def test_settings_that_are_taken(lines: list[str], expected: Settings) -> None:
         (["OrgUrl=https://sso.example.com:99999"], f"{CONF}:1: OrgUrl: is no address"),
         (["OrgUrl="], f"{CONF}:1: OrgUrl: is empty"),
         (["OrgUrl=https://" + "x" * 3000], f"{CONF}:1: OrgUrl: longer than 2048 characters"),
-        ([f"OrgUrl={URL}", "HttpProxy=ftp://x"], f"{CONF}:2: HttpProxy: has to be like"),
+        (
+            [f"OrgUrl={URL}", "HttpProxy=ftp://x"],
+            f"{CONF}:2: HttpProxy: the proxy 'ftp://x' is reached by ftp",
+        ),
         ([f"OrgUrl={URL}", "HttpProxyPacLocation=ftp://x"], f"{CONF}:2: HttpProxyPacLocation: has to begin"),
         ([f"OrgUrl={URL}", "SkipBrowserSetup=maybe"], f"{CONF}:2: SkipBrowserSetup: has to be true or false"),
         ([f"OrgUrl={URL}", "KeyStorage=usb"], f"{CONF}:2: KeyStorage: has to be one of file, tpm, pkcs11"),
