@@ -59,6 +59,8 @@ def survey(
         except CertificateRejected as rejected:
             remarks.append(f"{entry.store}: {entry.handle} cannot be read: {rejected.detail}")
             continue
+        if certificate.extensions.is_ca:  # the issuer, which came in beside a certificate
+            continue
         entries.setdefault(certificate.thumbprint, []).append(entry)
         known = held.get(certificate.thumbprint) or _held(certificate, authorities, None)
         store = frozenset({entry.store})

@@ -221,6 +221,15 @@ def test_a_duplicate_is_removed(world: AgentWorld) -> None:
     assert f"certificate {older.serial_number:x} is one too many, and is removed" in world.said
 
 
+def test_the_issuer_in_a_store_is_no_certificate_that_lost_its_key(world: AgentWorld) -> None:
+    world.run()
+    issuing = world.org.authority.issuing
+    world.computer.stores[STORE][issuing.thumbprint] = (issuing.der, False)
+    world.run()
+    assert issuing.thumbprint in world.computer.stores[STORE]
+    assert [said for said in world.said if "private key" in said] == []
+
+
 def test_a_certificate_of_an_earlier_org_is_replaced(world: AgentWorld, tmp_path: Path) -> None:
     world.run()
     other = AgentWorld(tmp_path)
