@@ -3,6 +3,7 @@ there, so that agents are told."""
 
 import hashlib
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -84,7 +85,7 @@ class DiscoveryRoutes:
                 "issuer_common_name": _common_name(authorities),
                 "issuers": [hashlib.sha256(each.certificate_der).hexdigest() for each in authorities],
                 "mtls_certificates": list(terms.mtls_certificates),
-                "renew_before_days": terms.ca.renew_before.days,
+                "renew_before_days": terms.ca.renew_before / timedelta(days=1),
                 "renew_anywhere": terms.enrollment.renew_anywhere,
                 "attestation": terms.enrollment.attestation.value,
             }
@@ -174,7 +175,7 @@ _DISCOVERY: Final = {
             "items": _TEXT,
             "description": "SHA-256 of the server certificates of mTLS hosts, hex.",
         },
-        "renew_before_days": {"type": "integer", "description": "Rounded down."},
+        "renew_before_days": {"type": "number", "description": "May be less than one."},
         "renew_anywhere": {"type": "boolean"},
         "attestation": {"enum": ["none", "accepted", "required"]},
     },
