@@ -6,7 +6,7 @@
 
 ``https`` is the credential to listen with instead; ``pretend`` False leaves it unregistered, and then
 `register` makes it known to a real org. ``changes`` are keys of iwa.yaml to set, such as
-``{"kerberos": {"channel_bindings": "off"}}``.
+``{"kerberos": {"channel_bindings": "off"}}``. ``etc`` tells it where the org's host is.
 """
 
 import base64
@@ -27,6 +27,7 @@ from typing import Any
 import yaml
 from support.kerberos import CORP, KerberosClients
 from support.pki import Credential
+from support.private_etc import PrivateEtc
 from support.processes import ChildProcess, accepts_connections, free_port, http_get
 
 from gateway.adapters.iwa_registration import load_or_create_key, write_registration
@@ -69,9 +70,11 @@ class IwaProcess:
         name: str = "hq-1",
         changes: Mapping[str, Any] | None = None,
         environment: Mapping[str, str] | None = None,
+        etc: PrivateEtc | None = None,
     ) -> None:
         self.forests = forests
         self.directory = directory
+        self._etc = etc
         self.host = "localhost"
         self.port = free_port()
         self.metrics_port = free_port()
@@ -149,7 +152,7 @@ class IwaProcess:
 
     def command(self, verb: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [_PROGRAM, "iwa", verb, "-c", str(self.file), *arguments],
+            self._within_etc([_PROGRAM, "iwa", verb, "-c", str(self.file), *arguments]),
             capture_output=True,
             text=True,
             timeout=30,
@@ -162,11 +165,26 @@ class IwaProcess:
         return load_or_create_key(str(self.keys))
 
     def start(self) -> None:
+        self.launch()
+        self.wait_until_listening()
+
+    def launch(self) -> None:
         outputs = self.directory / "outputs"
         outputs.mkdir(exist_ok=True)
-        serve = [_PROGRAM, "iwa", "serve", "-c", str(self.file)]
-        self._process = ChildProcess("iwa", serve, outputs, environment=self._environment)
+        command = self._within_etc([_PROGRAM, "iwa", "serve", "-c", str(self.file)])
+        self._process = ChildProcess("iwa", command, outputs, environment=self._environment)
+
+    def wait_until_listening(self) -> None:
+        assert self._process is not None
         self._process.wait_until(lambda: accepts_connections(self.port), f"it listens on {self.port}")
+
+    @property
+    def process_id(self) -> int:
+        assert self._process is not None
+        return self._process.process_id
+
+    def _within_etc(self, command: list[str]) -> list[str]:
+        return command if self._etc is None else self._etc.command(command)
 
     def stop(self) -> None:
         """SIGTERM; it drains and must end with 0."""

@@ -26,11 +26,11 @@ class _OverSocket(http.client.HTTPConnection):
 class Api:
     def __init__(self, site: Site, token: str) -> None:
         self._socket = site.directory / "var/keys/org"
-        self._token = token
+        self.token = token
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         connection = _OverSocket(self._socket)
-        headers = {"Authorization": f"SSWS {self._token}", "Content-Type": "application/json"}
+        headers = {"Authorization": f"SSWS {self.token}", "Content-Type": "application/json"}
         connection.request(method, path, None if body is None else json.dumps(body), headers)
         response = connection.getresponse()
         text = response.read()
