@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 PROJECT = Path(__file__).parents[3]
 # What it names itself, and what these need in turn.
-ALLOWED = {"click", "cryptography", "httpx", "jwt", "typing_extensions"}
+ALLOWED = {"OpenSSL", "click", "cryptography", "httpx", "jwt", "typing_extensions"}
 ALLOWED |= {
     "_cffi_backend",
     "_openssl",
