@@ -36,6 +36,7 @@ VERBS: Final = {
     "install": ("installation", "Keep the settings, and run at each login and every day."),
     "uninstall": ("installation", "Take back what install did."),
     "status": ("status", "Which certificate there is, and how the last run ended."),
+    "doctor": ("doctor", "Why this computer is not trusted, and what to do about it."),
     "verify": ("verify", "Whether this computer is ready: exit code 0 or 1, for detection rules."),
 }
 
@@ -48,6 +49,7 @@ Examples:
   devicetrust-agent --user --code dte_…
   devicetrust-agent --device
   devicetrust-agent status
+  devicetrust-agent doctor
 """
 
 

@@ -195,3 +195,35 @@ def test_without_the_device_part_it_is_said_how_to_set_it_up(company: Company, t
     assert refused.returncode == 3
     assert "refused at step 2: NO_DEVICE_PART" in refused.stderr
     assert "devicetrust-agent install" in refused.stderr
+
+
+def test_the_doctor_of_the_computer_sees_iwa_ticket_and_device_part(
+    company: Company, alice: AgentProcess, tmp_path: Path
+) -> None:
+    alice.succeed("--user")
+    seen = checks_of(alice.run("doctor", "--json").stdout)
+    assert seen["hq-1 is reached"][0] == "ok"
+    assert seen["ticket of the person"] == ("ok", f"alice@{CORP} gets one for HTTP/localhost")
+    assert seen["computer's part"][0] == "ok"
+    assert seen["what the org says of it"] == ("ok", "trusted")
+    without = company.computer(tmp_path / "without", "alice")
+    without.environment["KRB5CCNAME"] = "FILE:/nobody"
+    seen = checks_of(without.run("doctor", "--json").stdout)
+    assert seen["ticket of the person"][1].startswith("NO_TICKET: the person has no Kerberos ticket")
+    assert "NO_DEVICE_PART: the device part does not answer" in seen["computer's part"][1]
+    assert seen["certificate is there"] == ("failed", "there is none")
+
+
+def test_the_doctor_of_the_iwa_web_app_finds_nothing_where_all_is_well(
+    company: Company, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert run(["doctor", "--iwa", str(company.iwa.file), "--json"]) == 0
+    seen = checks_of(capsys.readouterr().out)
+    assert {state for state, _ in seen.values()} == {"ok"}, seen
+    assert seen["org is reached"][1].endswith("tells agents of it: the primary, online")
+    assert seen["ticket is accepted by the keytab"] == ("ok", "yes")
+
+
+def checks_of(output: str) -> dict[str, tuple[str, str]]:
+    return {each["name"]: (each["state"], each["seen"]) for each in json.loads(output)["checks"]}

@@ -17,7 +17,12 @@ _SECONDS = 20.0
 class ConnectProxy:
     port: int
     asked: list[str] = field(default_factory=list)  # host:port, as clients asked for
-    refused: set[str] = field(default_factory=set)  # hosts that it does not let through to
+    refused: set[str] = field(
+        default_factory=set
+    )  # hosts, and domains of hosts, that it does not let through to
+    elsewhere: dict[str, int] = field(
+        default_factory=dict
+    )  # by such a domain, the port that it leads to instead
 
     @property
     def url(self) -> str:
@@ -64,10 +69,12 @@ def _serve(client: socket.socket, proxy: ConnectProxy) -> None:
         assert method == "CONNECT"
         proxy.asked.append(target)
         host, _, port = target.rpartition(":")
-        if host in proxy.refused:
+        domain = host.partition(".")[2]
+        if proxy.refused & {host, domain}:
             client.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
             return
-        with socket.create_connection(("127.0.0.1", int(port)), _SECONDS) as server:
+        led_to = proxy.elsewhere.get(domain, int(port))
+        with socket.create_connection(("127.0.0.1", led_to), _SECONDS) as server:
             client.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
             _pump(client, server)
 

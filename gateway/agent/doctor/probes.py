@@ -10,7 +10,8 @@ from typing import Final
 
 from gateway.model.checkup import Check, Subject
 
-PROBE_SECONDS: Final = 10.0
+# A little more than the longest of the waits in a probe, which can tell more of what did not answer.
+PROBE_SECONDS: Final = 12.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,7 @@ def test_the_command_runs(alone: Path) -> None:
     status = run(alone, "status", "--json")
     assert status.returncode == 0, status.stderr
     assert json.loads(status.stdout)["certificate"] is None
-    for verb in ("install", "uninstall", "verify"):
+    for verb in ("install", "uninstall", "verify", "doctor"):
         assert "Examples:" in run(alone, verb, "--help").stdout
 
 
