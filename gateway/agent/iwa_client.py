@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from gateway.agent.http import Http, HttpAnswer
 from gateway.agent.negotiate import StartConversation, negotiate_token, offers_negotiate
 from gateway.agent.refusal import LocalRefusal, Refused, refusal_of_answer, refused
+from gateway.enrollment.channel_bindings import request_binding, tls_server_end_point
 
 MAX_TOKEN_CHARACTERS: Final = 8_192
 _MAX_ANSWER_BYTES: Final = 65_536
@@ -45,7 +46,8 @@ class IwaClient:
         return self._token("user", body, start)
 
     def _token(self, step: str, body: Mapping[str, str], start: StartConversation) -> str:
-        answer = self._negotiated(f"{self._url}/{step}", json.dumps(body).encode(), start)
+        binding = request_binding(step, body["nonce"], body["key_thumbprint"])
+        answer = self._negotiated(f"{self._url}/{step}", json.dumps(body).encode(), binding, start)
         token = _member(answer.body, f"{step}_token")
         if not isinstance(token, str) or not 0 < len(token) <= MAX_TOKEN_CHARACTERS or not token.isascii():
             raise refused(
@@ -56,14 +58,17 @@ class IwaClient:
             )
         return token
 
-    def _negotiated(self, url: str, body: bytes, start: StartConversation) -> HttpAnswer:
-        """The first request shows the server's certificate, to which the second one's ticket is bound."""
+    def _negotiated(self, url: str, body: bytes, without_tls: bytes, start: StartConversation) -> HttpAnswer:
+        """The first request shows the server's certificate, to which the second one's ticket is bound;
+        ``without_tls`` is what it is bound to where there is none."""
         headers = {"content-type": "application/json"}
         asked = self._send(url, headers, body)
         challenge = asked.headers.get("www-authenticate")
         if asked.status != 401 or not offers_negotiate(challenge):
             raise self._refused(asked)
-        conversation = start(urlsplit(url).hostname or "", asked.peer_certificate_der)
+        certificate = asked.peer_certificate_der
+        bindings = without_tls if certificate is None else tls_server_end_point(certificate)
+        conversation = start(urlsplit(url).hostname or "", bindings)
         token = base64.b64encode(conversation.first()).decode()
         answer = self._send(url, {**headers, "authorization": f"Negotiate {token}"}, body)
         if answer.status != 200:

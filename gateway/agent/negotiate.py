@@ -1,8 +1,9 @@
 """HTTP Negotiate (RFC 4559) with Kerberos: tickets of the person who is logged on, or of the computer.
 
-The message is bound to the TLS connection where there is one (tls-server-end-point, RFC 5929 §4.1), so that
-nobody between here and the IWA web app can pass it on; and the IWA web app has to prove itself, too, before
-a token that it sends is believed. Credentials are never delegated.
+The message is bound to the TLS connection, or without TLS to what is asked for
+(`gateway.enrollment.channel_bindings`), so that nobody between here and the IWA web app can pass it on; and
+the IWA web app has to prove itself, too, before a token that it sends is believed. Credentials are never
+delegated.
 """
 
 import base64
@@ -11,17 +12,11 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Final, Protocol
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
-
 from gateway.agent.keytab import MAX_KEYTAB_BYTES, KeytabInvalid, computer_principal, read_keytab
 from gateway.agent.refusal import LocalRefusal, Refused, refused
 from gateway.enrollment.refusals import EXPLANATIONS, EnrollmentRefusal
 
 _SPNEGO: Final = "1.3.6.1.5.5.2"
-_BINDING_PREFIX: Final = b"tls-server-end-point:"
-_WEAK: Final = (hashes.MD5, hashes.SHA1)
 _MAX_TOKEN_CHARACTERS: Final = 131_072
 
 
@@ -37,7 +32,7 @@ class Conversation(Protocol):
         ...
 
 
-# For a host and the server's certificate (DER; None without TLS).
+# For a host, and what the message is to be bound to; None: nothing.
 StartConversation = Callable[[str, bytes | None], Conversation]
 
 
@@ -45,8 +40,8 @@ def as_person() -> StartConversation:
     """With the tickets of whoever runs this. Raises Refused where Kerberos is not installed."""
     gssapi = _gssapi()
 
-    def start(host: str, peer_certificate_der: bytes | None) -> Conversation:
-        return _GssConversation(gssapi, None, host, peer_certificate_der)
+    def start(host: str, bindings: bytes | None) -> Conversation:
+        return _GssConversation(gssapi, None, host, bindings)
 
     return start
 
@@ -59,12 +54,12 @@ def as_computer(keytab: str, principal: str | None) -> StartConversation:
     # A cache of our own, in memory: this process's tickets are nobody else's.
     store = {"client_keytab": keytab, "ccache": f"MEMORY:{secrets.token_hex(8)}"}
 
-    def start(host: str, peer_certificate_der: bytes | None) -> Conversation:
+    def start(host: str, bindings: bytes | None) -> Conversation:
         def credentials() -> Any:
             account = gssapi.Name(name, gssapi.NameType.kerberos_principal)
             return gssapi.Credentials(name=account, usage="initiate", store=store)
 
-        return _GssConversation(gssapi, credentials, host, peer_certificate_der)
+        return _GssConversation(gssapi, credentials, host, bindings)
 
     return start
 
@@ -79,21 +74,6 @@ def person_principal() -> str | None:
         return str(gssapi.Credentials(usage="initiate").name)
     except gssapi.exceptions.GSSError:
         return None
-
-
-def channel_binding(peer_certificate_der: bytes) -> bytes:
-    """tls-server-end-point (RFC 5929 §4.1): the hash of the signature's own algorithm, SHA-256 for weak ones
-    and those without a hash of their own."""
-    certificate = x509.load_der_x509_certificate(peer_certificate_der)
-    try:
-        algorithm = certificate.signature_hash_algorithm
-    except UnsupportedAlgorithm:
-        algorithm = None
-    if algorithm is None or isinstance(algorithm, _WEAK):
-        algorithm = hashes.SHA256()
-    digest = hashes.Hash(algorithm)
-    digest.update(peer_certificate_der)
-    return _BINDING_PREFIX + digest.finalize()
 
 
 def negotiate_token(header: str | None) -> bytes | None:
@@ -120,12 +100,12 @@ class _GssConversation:
         gssapi: ModuleType,
         credentials: Callable[[], Any] | None,
         host: str,
-        peer_certificate_der: bytes | None,
+        bindings: bytes | None,
     ) -> None:
         self._gssapi = gssapi
         self._credentials = credentials
         self._host = host
-        self._peer_certificate_der = peer_certificate_der
+        self._bindings = bindings
         self._context: Any = None
 
     def first(self) -> bytes:
@@ -137,7 +117,7 @@ class _GssConversation:
                 creds=None if self._credentials is None else self._credentials(),
                 usage="initiate",
                 flags=gssapi.RequirementFlag.mutual_authentication,
-                channel_bindings=self._bindings(),
+                channel_bindings=self._application_data(),
             )
             return self._context.step() or b""
         except gssapi.exceptions.GSSError as error:
@@ -158,11 +138,10 @@ class _GssConversation:
         if not proven:
             raise _not_proven("its message does not prove who it is")
 
-    def _bindings(self) -> Any:
-        if self._peer_certificate_der is None:
+    def _application_data(self) -> Any:
+        if self._bindings is None:
             return None
-        data = channel_binding(self._peer_certificate_der)
-        return self._gssapi.raw.ChannelBindings(application_data=data)
+        return self._gssapi.raw.ChannelBindings(application_data=self._bindings)
 
 
 def no_ticket(said: str, host: str, computer: bool) -> Refused:

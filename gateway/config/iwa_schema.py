@@ -88,7 +88,8 @@ class KerberosSection(_Section):
     channel_bindings: Literal["required", "when_offered", "off"] = Field(
         default="required",
         description="On https: whether a ticket must name the TLS connection that it comes over, which keeps "
-        "anybody between from passing it on. when_offered: a wrong name is refused, none is not.",
+        "anybody between from passing it on. when_offered: a wrong name is refused, none is not. Without TLS "
+        "agents name what they ask for instead, and a wrong name is refused.",
     )
     computers: Literal["pac", "dollar_sign"] = Field(
         default="pac",

@@ -1,6 +1,12 @@
-"""The TLS connection's mark in a Kerberos message (RFC 5929 §4, `tls-server-end-point`): the hash of the
-server's certificate. Whoever opens TLS in between has another certificate, and cannot pass the message on."""
+"""What a Kerberos message is bound to, so that whoever is between cannot pass it on for himself: the
+application data of GSS-API's channel bindings (RFC 2743 §1.1.6), of which a keyed hash is in the message.
 
+    over TLS       the connection, by the server's certificate (RFC 5929 §4, `tls-server-end-point`): whoever
+                   opens TLS in between has another one
+    without TLS    the request: nothing keeps anybody from reading it, but no other key can be put into it
+"""
+
+import hashlib
 from typing import Final
 
 from cryptography import x509
@@ -8,8 +14,15 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 
 _PREFIX: Final = b"tls-server-end-point:"
+_REQUEST_PREFIX: Final = b"devicetrust-request:"
 # §4.1: these are replaced by SHA-256.
 _WEAK: Final = (hashes.MD5, hashes.SHA1)
+
+
+def request_binding(step: str, nonce: str, key_thumbprint: str) -> bytes:
+    """For a step (`device`, `user`) without TLS: all that a token is going to be bound to."""
+    said = "\0".join((step, nonce, key_thumbprint)).encode()
+    return _REQUEST_PREFIX + hashlib.sha256(said).digest()
 
 
 def tls_server_end_point(certificate_der: bytes) -> bytes | None:

@@ -110,9 +110,9 @@ EXPLANATIONS: Final[dict[EnrollmentRefusal, Explanation]] = {
         "kerberos.channel_bindings to when_offered.",
     ),
     _R.CHANNEL_BINDING_MISMATCH: Explanation(
-        "The Kerberos message is bound to another TLS connection.",
-        "Something between the computer and the IWA web app opens TLS: let the address of the IWA web app "
-        "pass uninspected.",
+        "The Kerberos message is bound to another TLS connection, or to another request.",
+        "Something between the computer and the IWA web app opens TLS, or changes what is sent: let the "
+        "address of the IWA web app pass uninspected.",
     ),
     _R.REALM_NOT_TRUSTED: Explanation(
         "The account is of a domain that may not enroll here.",

@@ -102,6 +102,11 @@ class IwaSettings:
     trusted_proxies: tuple[IPNetwork, ...]
     limits: IwaLimits
 
+    @property
+    def is_behind_tls(self) -> bool:
+        """Something before it ends TLS: agents see that one's certificate, which is not known here."""
+        return self.url.startswith("https:") and not self.https
+
     def realm(self, name: str) -> RealmSettings | None:
         return next((each for each in self.realms if each.realm == name), None)
 

@@ -93,8 +93,10 @@ class Iwa:
     def ticket(
         self, token: bytes, channel_bindings: bytes | None, *, must_be_bound: bool = True
     ) -> AcceptedTicket:
-        """``channel_bindings`` is what the TLS connection is known by; None: there is no TLS. Where iwa.yaml
-        requires that the ticket names it, ``must_be_bound`` False lets one pass that names none."""
+        """``channel_bindings`` is what the ticket may be bound to (see
+        `gateway.enrollment.channel_bindings`), None where that is not known. One that is bound to something
+        else is refused; one that is bound to nothing only where iwa.yaml requires it and ``must_be_bound`` is
+        true."""
         wanted = self.settings.channel_bindings
         known = None if wanted is ChannelBindings.OFF else channel_bindings
         ticket = self._tickets.accept(token, known)

@@ -20,6 +20,7 @@ from gateway.agent.keytab import computer_principal, read_keytab
 from gateway.agent.negotiate import as_computer, as_person, person_principal
 from gateway.agent.refusal import Refused
 from gateway.agent.trace import PrintedTrace, decoded_token
+from gateway.enrollment.channel_bindings import tls_server_end_point
 from gateway.enrollment.thumbprints import key_thumbprint
 
 pytestmark = [pytest.mark.real, needs("MIT Kerberos", missing_parts)]
@@ -79,7 +80,7 @@ def test_somebody_elses_tls_between_here_and_there_is_noticed(
     """The ticket is bound to the certificate that was seen, which is not that of the IWA web app."""
     iwa, http = site.iwa, site.http
     other = Authority.create_root("other").issue_server(["localhost"])
-    inspected = other.certificate.public_bytes(Encoding.DER)
+    inspected = tls_server_end_point(other.certificate.public_bytes(Encoding.DER))
     start = as_computer(str(kerberos.corp.computer_keytab("ws1")), None)
     client = IwaClient(http, iwa.url)
     with pytest.raises(Refused) as refused:

@@ -7,6 +7,7 @@ import ssl
 import subprocess
 from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -60,9 +61,8 @@ def test_who_opens_tls_between_cannot_pass_a_ticket_on(
     other_root = Authority.create_root("Appliance")
     appliance = other_root.issue_server(["localhost"])
     with TlsInspection.running(iwa.port, appliance, tmp_path) as inspection:
-        connection = connected(inspection.port, trusting=other_root.trust_pem)
-        answer = ask(connection, token(kerberos, appliance))
-        connection.close()
+        with closing(connected(inspection.port, trusting=other_root.trust_pem)) as connection:
+            answer = ask(connection, token(kerberos, appliance))
         assert b"Negotiate" in inspection.seen
     assert answer["code"] == "CHANNEL_BINDING_MISMATCH"
     assert "opens TLS" in answer["remedy"]

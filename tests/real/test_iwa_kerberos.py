@@ -13,6 +13,7 @@ from support.iwa_process import AUDIENCE, IWA_ID, IwaAnswer, IwaProcess
 from support.kerberos import CORP, PARTNER, Forests, missing_parts, run_at
 from support.needed_parts import needs, needs_program
 
+from gateway.enrollment.channel_bindings import request_binding
 from gateway.enrollment.parties import iwa_issuer
 from gateway.enrollment.tokens import DomainAccount, verify_user_token
 
@@ -120,6 +121,24 @@ def test_a_stolen_device_token_is_of_no_use(iwa: IwaProcess, kerberos: Forests) 
     # It was not used up by that, and is good once for whoever has the key.
     assert user_step(iwa, thief, stolen).code == "ok"
     assert user_step(iwa, thief, stolen).code == "DEVICE_TOKEN_REPLAYED"
+
+
+def test_a_ticket_that_is_bound_to_a_request_does_not_come_with_another_key(
+    iwa: IwaProcess, kerberos: Forests
+) -> None:
+    """Without TLS, somebody between could put a key of his own into what an agent asks for."""
+    cache = kerberos.corp.log_in_computer("ws1")
+    bound = request_binding("device", *BINDING.values())
+
+    def ticket() -> bytes:
+        return kerberos.negotiate(cache, iwa.host, channel_bindings=bound)
+
+    assert iwa.post("/device", ticket(), **BINDING).code == "ok"
+    for others in ({"key_thumbprint": "t" * 43}, {"nonce": "nonce-2"}):
+        answer = iwa.post("/device", ticket(), **{**BINDING, **others})
+        assert (answer.status, answer.code) == (401, "CHANNEL_BINDING_MISMATCH")
+    as_user = iwa.post("/user", ticket(), device_token="x", **BINDING)
+    assert as_user.code == "CHANNEL_BINDING_MISMATCH"
 
 
 def test_a_wrong_clock_is_named(iwa: IwaProcess, kerberos: Forests) -> None:

@@ -376,7 +376,7 @@ class AgentWorld:
         if self.no_kerberos is not None:
             raise self.no_kerberos
 
-        def start(host: str, peer_certificate_der: bytes | None) -> Any:
+        def start(host: str, bindings: bytes | None) -> Any:
             raise NotImplementedError
 
         return start

@@ -2,6 +2,7 @@
 name, reads everything, and speaks TLS with the server for itself."""
 
 import contextlib
+import select
 import socket
 import ssl
 import threading
@@ -50,7 +51,7 @@ class TlsInspection:
         self._thread.join()
         for each in self._open:
             with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
+                socket.socket.shutdown(each, socket.SHUT_RDWR)  # and TLS stays as it is, for who reads
         for thread in self._serving:
             thread.join()
 
@@ -65,26 +66,35 @@ class TlsInspection:
             serving.start()
 
     def _serve(self, plain: socket.socket) -> None:
-        """One connection: requests and answers in turn, which is all that HTTP/1.1 needs."""
-        with (
-            contextlib.suppress(OSError),
-            plain,
-            self._context.wrap_socket(plain, server_side=True) as client,
-        ):
+        context = self._context
+        with contextlib.suppress(OSError), plain, context.wrap_socket(plain, server_side=True) as client:
             behind = socket.create_connection(("127.0.0.1", self._target))
             with behind, self._outwards.wrap_socket(behind, server_hostname="localhost") as server:
                 self._open += [client, server]
-                back = threading.Thread(target=_pump, args=(server, client, None), daemon=True)
-                back.start()
-                _pump(client, server, self.seen)
-                with contextlib.suppress(OSError):
-                    server.shutdown(socket.SHUT_RDWR)
-                back.join()
+                self._pass_on(client, server)
+
+    def _pass_on(self, client: ssl.SSLSocket, server: ssl.SSLSocket) -> None:
+        """In one thread: OpenSSL lets no two of them at one connection."""
+        client.setblocking(False)
+        server.setblocking(False)
+        others = {client: server, server: client}
+        while True:
+            ready = [each for each in others if each.pending()] or select.select(list(others), [], [])[0]
+            for source in ready:
+                try:
+                    piece = source.recv(_PIECE_BYTES)
+                except ssl.SSLWantReadError:  # no data of the other side: a ticket of TLS 1.3
+                    continue
+                if not piece:
+                    return
+                if source is client:
+                    self.seen += piece
+                _send(others[source], piece)
 
 
-def _pump(source: ssl.SSLSocket, sink: ssl.SSLSocket, seen: bytearray | None) -> None:
-    with contextlib.suppress(OSError):
-        while piece := source.recv(_PIECE_BYTES):
-            if seen is not None:
-                seen += piece
-            sink.sendall(piece)
+def _send(sink: ssl.SSLSocket, piece: bytes) -> None:
+    while piece:
+        try:
+            piece = piece[sink.send(piece) :]
+        except ssl.SSLWantWriteError:
+            select.select([], [sink], [])

@@ -20,6 +20,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from gateway import __version__
+from gateway.enrollment.channel_bindings import request_binding
 from gateway.enrollment.iwa_registration import Registration
 from gateway.enrollment.negotiate import MAX_FIELD_CHARACTERS, SCHEME, read_authorization
 from gateway.enrollment.refusal_answers import refusal_document, refusal_status
@@ -27,7 +28,7 @@ from gateway.enrollment.refusals import EnrollmentRefusal, EnrollmentRefused
 from gateway.enrollment.ticket_accounts import TicketAccount
 from gateway.model.iwa_settings import IwaSettings
 from gateway.proxy.addresses import AddressesDisagree, client_address, peer_address
-from gateway.server.iwa.body import read_asked, refused
+from gateway.server.iwa.body import Asked, read_asked, refused
 from gateway.server.iwa.iwa_metrics import IwaMetrics
 from gateway.server.iwa.iwa_page import Shown, asking_page, known_page, refused_page, wants_html
 from gateway.server.iwa.server_certificate import ServerCertificate
@@ -154,10 +155,8 @@ class IwaApp:
         asked = None
         if exchange.step != "page":
             asked = await read_asked(request, with_device_token=exchange.step == "user")
-        # The page gives nothing away, and not every browser names connections.
-        exchange.ticket = now.iwa.ticket(
-            token, _bindings(request, now.certificate), must_be_bound=asked is not None
-        )
+        bindings, must_be_bound = _bindings(exchange, asked, now)
+        exchange.ticket = now.iwa.ticket(token, bindings, must_be_bound=must_be_bound)
         exchange.account = now.iwa.account(exchange.ticket)
         self._spend("principal", exchange.account.principal, limits.per_principal)
         if asked is None:
@@ -283,9 +282,17 @@ def _address_of(request: web.BaseRequest, settings: IwaSettings) -> str:
     return str(address)
 
 
-def _bindings(request: web.BaseRequest, certificate: ServerCertificate | None) -> bytes | None:
-    tls = None if request.transport is None else request.transport.get_extra_info("ssl_object")
-    return None if tls is None or certificate is None else certificate.bindings_of(tls)
+def _bindings(exchange: _Exchange, asked: Asked | None, now: InForce) -> tuple[bytes | None, bool]:
+    """What a ticket may be bound to, and whether it has to be. Agents bind each, and what they bind nobody
+    can unbind; browsers, which bind by TLS or not at all, get a page that gives nothing away."""
+    transport = exchange.request.transport
+    tls = None if transport is None else transport.get_extra_info("ssl_object")
+    if tls is not None and now.certificate is not None:
+        return now.certificate.bindings_of(tls), asked is not None
+    if asked is None or now.settings.is_behind_tls:
+        return None, False
+    binding = asked.binding
+    return request_binding(exchange.step, binding.nonce, binding.key_thumbprint), False
 
 
 def _connection(request: web.BaseRequest, ticket: AcceptedTicket) -> str:

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 from support.own_authority import OwnAuthority, pem
@@ -27,12 +26,13 @@ from gateway.agent.http import ClientCertificate, Http
 from gateway.agent.iwa_client import Asked as Bound
 from gateway.agent.iwa_client import IwaClient
 from gateway.agent.keys.file import FileKey, FileKeys
-from gateway.agent.negotiate import channel_binding, negotiate_token, no_ticket, offers_negotiate
+from gateway.agent.negotiate import negotiate_token, no_ticket, offers_negotiate
 from gateway.agent.ocsp import OcspInvalid, ocsp_request, standing_of
 from gateway.agent.org_client import CertificateWanted, OrgClient
 from gateway.agent.plan import Standing
 from gateway.agent.refusal import Refused
 from gateway.agent.trace import PrintedTrace, decoded_token, masked_header, shown_body
+from gateway.enrollment.channel_bindings import request_binding, tls_server_end_point
 from gateway.model.issued import RevocationReason
 from gateway.pki.certificate import Certificate
 from gateway.pki.certification_request import parse_certification_request
@@ -365,8 +365,8 @@ def test_ocsp_by_a_weak_hash_does_not_count() -> None:
 class Conversation:
     """Sends `ticket`, and wants `proof`."""
 
-    def __init__(self, host: str, peer_certificate_der: bytes | None) -> None:
-        self.host, self.peer_certificate_der = host, peer_certificate_der
+    def __init__(self, host: str, bindings: bytes | None) -> None:
+        self.host, self.bindings = host, bindings
 
     def first(self) -> bytes:
         return b"ticket"
@@ -393,8 +393,8 @@ def test_both_steps_negotiate_and_bind_what_they_ask_for(tls: tuple[CredentialFi
     credential, ca_file = tls
     conversations: list[Conversation] = []
 
-    def start(host: str, peer_certificate_der: bytes | None) -> Conversation:
-        conversations.append(Conversation(host, peer_certificate_der))
+    def start(host: str, bindings: bytes | None) -> Conversation:
+        conversations.append(Conversation(host, bindings))
         return conversations[-1]
 
     def answer(asked: Asked) -> Answer:
@@ -409,7 +409,23 @@ def test_both_steps_negotiate_and_bind_what_they_ask_for(tls: tuple[CredentialFi
     device = {"nonce": "n0nce", "key_thumbprint": "k" * 43}
     assert paths == [("/iwa/device", device)] * 2 + [("/iwa/user", {**device, "device_token": "device!"})] * 2
     leaf = x509.load_pem_x509_certificate(credential.certificate.read_bytes()).public_bytes(Encoding.DER)
-    assert [(each.host, each.peer_certificate_der) for each in conversations] == [("localhost", leaf)] * 2
+    bound = tls_server_end_point(leaf)
+    assert [(each.host, each.bindings) for each in conversations] == [("localhost", bound)] * 2
+
+
+def test_without_tls_the_ticket_is_bound_to_the_step_the_nonce_and_the_key() -> None:
+    bound: list[bytes | None] = []
+
+    def start(host: str, bindings: bytes | None) -> Conversation:
+        bound.append(bindings)
+        return Conversation(host, bindings)
+
+    def answer(asked: Asked) -> Answer:
+        return iwa(Answer(200, b'{"device_token": "device!"}', PROOF))(asked)
+
+    with asking(answer) as (server, http, _):
+        IwaClient(http, f"{server.url}/iwa").device_token(BOUND, start)
+    assert bound == [request_binding("device", BOUND.nonce, BOUND.key_thumbprint)]
 
 
 @pytest.mark.parametrize(
@@ -454,21 +470,6 @@ def test_the_ticket_is_not_sent_before_it_is_asked_for() -> None:
 def test_what_www_authenticate_says(header: str | None, token: bytes | None, offered: bool) -> None:
     assert negotiate_token(header) == token
     assert offers_negotiate(header) is offered
-
-
-def test_the_binding_is_the_hash_of_the_signatures_own_algorithm() -> None:
-    """RFC 5929 §4.1; each name is that of the signature's hash."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "iwa")])
-    for algorithm in (hashes.SHA256(), hashes.SHA384(), hashes.SHA512()):
-        certificate = (
-            x509.CertificateBuilder(name, name, key.public_key(), 1, NOW, NOW + timedelta(1))
-            .sign(key, algorithm)
-            .public_bytes(Encoding.DER)
-        )
-        digest = hashes.Hash(algorithm)
-        digest.update(certificate)
-        assert channel_binding(certificate) == b"tls-server-end-point:" + digest.finalize()
 
 
 @pytest.mark.parametrize(
