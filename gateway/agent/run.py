@@ -17,7 +17,7 @@ from typing import Final, assert_never
 
 from gateway.agent.discovery import AttestationRule, Discovery
 from gateway.agent.enrolled import Enrolled, chain_of
-from gateway.agent.keys.device_key import DeviceKey, KeyFailed, new_key_name
+from gateway.agent.keys.device_key import DeviceKey, KeyFailed, TokenKey, new_key_name
 from gateway.agent.keys.keepers import Keepers
 from gateway.agent.plan import (
     Circumstances,
@@ -294,6 +294,8 @@ class Run:
             return
         credential = Credential(certificate.der, tuple(each.der for each in chain), key.place)
         with at_step(5):
+            if isinstance(key, TokenKey):
+                key.keep_certificate(certificate.der)
             changes = self._platform.install(credential)
             self._tell(changes)
             if changes and not any(each.done for each in changes):

@@ -11,11 +11,16 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 from support.needed_parts import needs_program
+from support.pki import Authority
 from support.softhsm import MODULE, PIN, SoftHsm, make_token
 
+from gateway.agent.commands import SystemCommands
 from gateway.agent.keys.device_key import KeyFailed
 from gateway.agent.keys.pkcs11 import Pkcs11Keys, key_id_of
+from gateway.agent.platform import Credential, StoreKind
+from gateway.agent.stores.nss import NssDatabase
 
 pytestmark = [pytest.mark.real, needs_program("softhsm2-util")]
 
@@ -114,6 +119,26 @@ def test_what_is_wrong_with_the_pin_or_the_module_is_said_in_words(
         Pkcs11Keys(MODULE, token.label, str(pin)).names()
     with pytest.raises(KeyFailed, match=r"missing\.so"):
         Pkcs11Keys(f"{tmp_path}/missing.so").names()
+
+
+@needs_program("certutil", "modutil")
+def test_nss_pairs_it_with_the_certificate_that_the_agent_puts_into_the_token(
+    keys: Pkcs11Keys, tmp_path: Path
+) -> None:
+    key = keys.create("pkcs11-1")
+    authority = Authority.create_root("Token test authority")
+    issued = authority.issue_client("urn:device:1", "alice@example.test", key=key)  # type: ignore[arg-type]
+    certificate = issued.certificate.public_bytes(Encoding.DER)
+    (tmp_path / ".pki").mkdir()
+    database = NssDatabase(tmp_path / ".pki" / "nssdb", StoreKind.NSS, SystemCommands())
+    assert database.install(Credential(certificate, (), key.place))
+    assert not database.install(Credential(certificate, (), key.place)), "it is there already"
+    assert {each.certificate_der for each in database.find(["Token test authority"])} == {certificate}
+    listed = subprocess.run(
+        ["certutil", "-L", "-d", f"sql:{tmp_path}/.pki/nssdb", "-h", "card", "-f", str(keys.pin_file)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "u,u,u" in listed.stdout, "NSS has paired key and certificate"
 
 
 def test_the_id_is_the_one_of_the_public_point() -> None:

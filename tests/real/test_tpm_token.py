@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_der_public_key
+from cryptography.hazmat.primitives.serialization import Encoding, load_der_public_key
 from support import swtpm
 from support.needed_parts import needs_program
+from support.pki import Authority
 from support.swtpm import SwTpm
 
 from gateway.agent.commands import Finished
@@ -83,6 +84,22 @@ def test_a_second_key_goes_into_the_same_token_and_each_is_taken_out_alone(
     assert "CKA_LABEL: tpm-2" in listed.stdout
     assert "CKA_LABEL: tpm-1" not in listed.stdout
     assert person.open("tpm-1") is None
+
+
+def test_its_certificate_stands_beside_it_and_a_new_one_takes_its_place(
+    person: TpmKeys, tmp_path: Path
+) -> None:
+    key = person.create("tpm-1")
+    authority = Authority.create_root("Token test authority")
+    for _ in range(2):
+        issued = authority.issue_client("urn:device:1", "a@example.test", key=key)  # type: ignore[arg-type]
+        key.keep_certificate(issued.certificate.public_bytes(Encoding.DER))
+    listed = subprocess.run(
+        ["tpm2_ptool", "listobjects", "--label", TOKEN_LABEL, "--path", str(tmp_path / "store")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert listed.stdout.count("CKO_CERTIFICATE") == 1
+    person.delete("tpm-1")
 
 
 class Failing:

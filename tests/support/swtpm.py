@@ -11,12 +11,14 @@ client at a time, and holds three objects, as a TPM without resource manager doe
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from support.processes import ChildProcess, program
+
+from gateway.agent.commands import SECONDS, Finished, SystemCommands
 
 _SETUP_SECONDS = 30.0
 _TOOLS = ("tpm2_create", "tpm2_createprimary", "tpm2_load", "tpm2_unseal", "tpm2_readpublic", "tpm2_getcap")
@@ -32,6 +34,17 @@ class Vendor:
     def pem(self) -> bytes:
         """The authority that certifies. These TPMs do not bring it along, so that the root would not do."""
         return (self.directory / "issuercert.pem").read_bytes()
+
+
+@dataclass(frozen=True)
+class FlushingCommands:
+    """Programs of which each finds an empty TPM, as with the resource manager of the kernel."""
+
+    tpm: "SwTpm"
+
+    def run(self, arguments: Sequence[str], *, given: bytes = b"", seconds: float = SECONDS) -> Finished:
+        self.tpm.flush()
+        return SystemCommands().run(arguments, given=given, seconds=seconds)
 
 
 @dataclass
@@ -55,6 +68,13 @@ class SwTpm:
             wrapper.write_text(f'#!/bin/sh\n{first}\nexec {real} "$@"\n')
             wrapper.chmod(0o755)
         return os.pathsep.join((str(tools), os.environ.get("PATH", os.defpath)))
+
+    def flush(self) -> None:
+        """Let go of all objects that programs have left in the TPM when they ended."""
+        environment = {**os.environ, "TPM2TOOLS_TCTI": self.tcti}
+        subprocess.run(
+            [str(program("tpm2_flushcontext")), "-t"], env=environment, capture_output=True, check=True
+        )
 
     @property
     def environment(self) -> dict[str, str]:

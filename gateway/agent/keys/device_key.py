@@ -67,6 +67,15 @@ class AttestableKey(Protocol):
         ...
 
 
+@runtime_checkable
+class TokenKey(Protocol):
+    """A key beside which its certificate has to stand before a browser's own database can know of it."""
+
+    def keep_certificate(self, certificate_der: bytes) -> None:
+        """In the place of one that is there already. Raises KeyFailed."""
+        ...
+
+
 class KeyKeeper(Protocol):
     """Makes keys and finds them again. All calls may raise KeyFailed."""
 

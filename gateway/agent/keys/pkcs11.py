@@ -38,7 +38,7 @@ class Pkcs11Keys:
     def __init__(self, module: str, token: str | None = None, pin_file: str | None = None) -> None:
         self.module = module
         self._token = token
-        self._pin_file = pin_file
+        self.pin_file = pin_file
 
     def create(self, name: str) -> "Pkcs11Key":
         with self.session(write=True) as session:
@@ -118,7 +118,7 @@ class Pkcs11Keys:
         except pkcs11.exceptions.PinIncorrect:
             raise KeyFailed(
                 f"{self.module}: the token does not take the PIN",
-                f"See {self._pin_file}." if self._pin_file else "Set Pkcs11PinFile.",
+                f"See {self.pin_file}." if self.pin_file else "Set Pkcs11PinFile.",
             ) from None
         except (pkcs11.PKCS11Error, RuntimeError) as error:
             raise KeyFailed(f"{self.module}: {str(error) or type(error).__name__}") from error
@@ -133,9 +133,9 @@ class Pkcs11Keys:
         raise KeyFailed(f"{self.module}: has {what}{named}", remedy)
 
     def _pin(self) -> str:
-        if self._pin_file is None:
+        if self.pin_file is None:
             return ""
-        path = Path(self._pin_file)
+        path = Path(self.pin_file)
         try:
             content = read_private(path)
         except FileRefused as refused:
@@ -157,7 +157,7 @@ class Pkcs11Keys:
         key = load_der_public_key(encode_ec_public_key(public))
         if not isinstance(key, EllipticCurvePublicKey) or not isinstance(key.curve, SECP256R1):
             raise KeyFailed(f"{self.module}: the key {name} is not on P-256")
-        pin = self._pin() if self._pin_file else ""
+        pin = self._pin() if self.pin_file else ""
         return Pkcs11Key(name, self, key, ModuleKey(Path(self.module), token_label, key_id_of(key), pin))
 
 

@@ -70,7 +70,7 @@ class TpmKeys:
             raise KeyFailed(str(refused)) from None
         except OSError as error:
             raise KeyFailed(f"{path}: cannot be written: {error.strerror}") from None
-        key = TpmKey(name, path, content, self._tcti)
+        key = TpmKey(name, path, content, self._tcti, self._token)
         key.in_token = self._entered(key, path)
         return key
 
@@ -84,7 +84,7 @@ class TpmKeys:
             raise KeyFailed(f"{path}: cannot be read: {error.strerror}") from None
         if content is None:
             return None
-        key = TpmKey(name, path, content, self._tcti)
+        key = TpmKey(name, path, content, self._tcti, self._token)
         key.in_token = self._mark(name).exists()
         return key
 
@@ -124,13 +124,16 @@ class TpmKeys:
 
 
 class TpmKey:
-    """A `DeviceKey` and an `AttestableKey`."""
+    """A `DeviceKey`, an `AttestableKey` and a `TokenKey`. ``in_token``: browsers find it."""
 
-    def __init__(self, name: str, path: Path, content: bytes, tcti: str) -> None:
+    def __init__(
+        self, name: str, path: Path, content: bytes, tcti: str, token: TpmToken | None = None
+    ) -> None:
         """``content`` is that of the key's file."""
         self.name = name
         self._path = path
         self._tcti = tcti
+        self._token = token
         self.in_token = False
         _library()
         from tpm2_pytss.tsskey import TSSPrivKey
@@ -172,6 +175,10 @@ class TpmKey:
 
     def certification_request(self) -> bytes:
         return certification_request(self)
+
+    def keep_certificate(self, certificate_der: bytes) -> None:
+        if self._token is not None and self.in_token:
+            self._token.keep_certificate(self.name, certificate_der)
 
     def attestation_request(self, nonce: str) -> dict[str, Any]:
         """Shows the TPM's own certificate, and an attestation key that is made for this."""

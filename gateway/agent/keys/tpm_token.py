@@ -9,8 +9,12 @@ is no token, and browsers do not find the key.
 import os
 import re
 import secrets
+import tempfile
 from pathlib import Path
 from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.agent.commands import Commands, SystemCommands
 from gateway.agent.keys.device_key import KeyFailed
@@ -54,18 +58,33 @@ class TpmToken:
             raise KeyFailed(str(failed), failed.remedy or _REMEDY) from failed
         return place_of(module, key_id)
 
+    def keep_certificate(self, name: str, certificate_der: bytes) -> None:
+        """Beside the key of this name, for which browsers look by it. Raises KeyFailed."""
+        pem = x509.load_der_x509_certificate(certificate_der).public_bytes(Encoding.PEM)
+        try:
+            self._delete(name, "CKO_CERTIFICATE")
+            with tempfile.NamedTemporaryFile(suffix=".pem") as file:
+                file.write(pem)
+                file.flush()
+                given = ["--label", TOKEN_LABEL, "--key-label", name]
+                self._run("addcert", *given, file.name)
+        except PlatformFailed as failed:
+            raise KeyFailed(str(failed), failed.remedy) from failed
+
     def remove(self, name: str) -> None:
-        """A key that is not there is no error. Raises KeyFailed."""
+        """Key and certificate. A key that is not there is no error. Raises KeyFailed."""
         if not (self._store / _STORE).exists():
             return
         try:
-            listing = self._run("listobjects", "--label", TOKEN_LABEL)
-            for part in listing.split("- CKA_CLASS:"):
-                found = _OBJECT_ID.search(part)
-                if found is not None and f"\n  CKA_LABEL: {name}\n" in part:
-                    self._run("objdel", found[1])
+            self._delete(name)
         except PlatformFailed as failed:
             raise KeyFailed(str(failed), failed.remedy) from failed
+
+    def _delete(self, name: str, kind: str = "") -> None:
+        for part in self._run("listobjects", "--label", TOKEN_LABEL).split("- CKA_CLASS: ")[1:]:
+            found = _OBJECT_ID.search(part)
+            if found is not None and part.startswith(kind) and f"\n  CKA_LABEL: {name}\n" in part:
+                self._run("objdel", found[1])
 
     def _see_to_token(self) -> None:
         """Make store and token where they are not there yet. The store may have the person's other tokens."""

@@ -95,7 +95,9 @@ class NssDatabase:
             case KeyFile(path):
                 self._import(credential, path)
             case ModuleKey() as key:
-                self._pair(credential, key)
+                paired = self._pair(credential, key)
+                if key.pin:  # NSS shows such a key to nobody before it was told the PIN
+                    return paired
             case _:
                 raise PlatformFailed(f"{self.directory}: cannot use a key that another store keeps")
         if self._ask("keys", [credential.certificate_der]) != [True]:
@@ -112,7 +114,7 @@ class NssDatabase:
             )
 
     def _certificates(self) -> list[tuple[str, bytes]]:
-        listing = self._check(self._run("certutil", "-L"), "cannot be read")
+        listing = self._check(self._run("certutil", "-L", "-h", "all"), "cannot be read")
         rows = (_ROW.fullmatch(line) for line in listing.output.decode(errors="replace").splitlines()[4:])
         nicknames = list(dict.fromkeys(row["nickname"] for row in rows if row is not None))
         found: list[tuple[str, bytes]] = []
@@ -146,13 +148,16 @@ class NssDatabase:
                 "does not take the certificate",
             )
 
-    def _pair(self, credential: Credential, key: ModuleKey) -> None:
-        """The key stays where it is; the certificate goes into its token, where NSS pairs them."""
+    def _pair(self, credential: Credential, key: ModuleKey) -> bool:
+        """The key stays where it is; the certificate goes into its token, where NSS pairs them. False where
+        it is there already."""
         modules = self._check(self._run_modutil("-list"), "cannot be read").output.decode(errors="replace")
         if str(key.module) not in modules:
             name = f"{NICKNAME} ({key.module.name})"
             added = self._run_modutil("-add", name, "-libfile", str(key.module))
             self._check(added, f"does not take the module {key.module}")
+        if any(der == credential.certificate_der for _, der in self._certificates()):
+            return False
         contents = {"certificate.der": credential.certificate_der, "pin": key.pin.encode() + b"\n"}
         with _private_files(contents) as files:
             # NSS gives the certificate the id that it computes of its public key: the key must have it, too.
@@ -162,6 +167,7 @@ class NssDatabase:
                 self._run("certutil", *into_token, *file),
                 f"the token {key.token_label!r} does not take the certificate",
             )
+        return True
 
     def _run(self, program: str, *arguments: str) -> Finished:
         return self._commands.run([program, "-d", f"sql:{self.directory}", *arguments])
