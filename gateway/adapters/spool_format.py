@@ -21,12 +21,16 @@ SPOOL_DIRECTORY: Final = "spool"
 SUFFIX: Final = ".spool"
 UNFINISHED_SUFFIX: Final = ".new"
 DAMAGED_SUFFIX: Final = ".damaged"
+DONE_SUFFIX: Final = ".done"
 HEADER: Final = struct.Struct(">II")
 # An event has some 500 bytes; with the longest names that are kept, in the costliest script, 250 KB. More is
 # a sign of damage.
 MAX_RECORD_BYTES: Final = 262_144
 
 _NAME: Final = re.compile(r"([0-9a-f]{24})-([0-9]{8})\.spool")
+_OVER: Final = re.compile(
+    rf"([0-9a-f]{{24}})-[0-9]{{8}}\.spool({re.escape(DAMAGED_SUFFIX)}|{re.escape(DONE_SUFFIX)})"
+)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -55,6 +59,19 @@ def segments(spool: Path) -> list[Segment]:
             if match is not None:
                 found.append(Segment(match[1], int(match[2]), path))
     return sorted(found)
+
+
+def runs_that_are_over(spool: Path) -> dict[str, list[Path]]:
+    """Of each run whose last segment was read to its end, or is damaged, the files that are left and of no
+    use to anybody. Raises OSError."""
+    over: dict[str, list[Path]] = {}
+    for path in spool.glob("*/*"):
+        match = _OVER.fullmatch(path.name)
+        if match is not None:
+            over.setdefault(match[1], []).extend([path] if match[2] == DONE_SUFFIX else [])
+    for segment in segments(spool):
+        over.pop(segment.run, None)
+    return over
 
 
 def framed(record: bytes) -> bytes:

@@ -6,7 +6,8 @@ store.
     reader.release(batch)                        only then: segments that were read to their end are deleted
 
 Whoever is killed in between reads again from the positions that the store has: each record is in the log
-once.
+once. The last segment of a run gets another name first, and is deleted when the run's position is forgotten:
+so that one who is killed before that leaves something by which the next one knows what to forget.
 """
 
 import contextlib
@@ -19,6 +20,7 @@ from typing import Final, Protocol
 
 from gateway.adapters.spool_format import (
     DAMAGED_SUFFIX,
+    DONE_SUFFIX,
     MAX_RECORD_BYTES,
     SPOOL_DIRECTORY,
     UNFINISHED_SUFFIX,
@@ -26,6 +28,7 @@ from gateway.adapters.spool_format import (
     Segment,
     is_written,
     records,
+    runs_that_are_over,
     segments,
 )
 
@@ -90,7 +93,7 @@ class SpoolReader:
         self._root = Path(keys_directory, SPOOL_DIRECTORY)
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = -1
-        self._gone: set[str] = set()
+        self._over: dict[str, list[Path]] | None = None  # None: not looked for yet
 
     def claim(self) -> bool:
         """Become the one reader of these spools; False while another process is. Raises OSError."""
@@ -113,6 +116,8 @@ class SpoolReader:
     def read(self, position_of: Callable[[str], Position | None], limit: int = MAX_BATCH_RECORDS) -> Batch:
         """What is there now, at most ``limit`` records. Changes no file. Raises OSError."""
         batch = Batch()
+        if self._over is None:
+            self._over = runs_that_are_over(self._root)
         positions: dict[str, Position | None] = {}
         stopped: set[str] = set()  # runs that have to go on with the next batch
         for segment in segments(self._root):
@@ -132,19 +137,32 @@ class SpoolReader:
                 stopped.add(segment.run)
             if len(batch.records) >= limit:
                 break
-        batch.forgotten.extend(self._gone)
+        batch.forgotten.extend(self._over)
         return batch
 
     def release(self, batch: Batch) -> None:
         """After the transaction: delete what is in the log to its end. Raises OSError."""
-        self._gone.difference_update(batch.forgotten)
+        over = {} if self._over is None else self._over
+        for run in batch.forgotten:
+            for path in over.get(run, ()):
+                path.unlink(missing_ok=True)
+            over.pop(run, None)
+        if not batch.finished and not batch.damaged:
+            return
+        taken = {segment.path for segment in (*batch.finished, *batch.damaged)}
+        going_on = {segment.run for segment in segments(self._root) if segment.path not in taken}
         for segment in batch.damaged:
-            segment.path.rename(segment.path.with_name(segment.path.name + DAMAGED_SUFFIX))
+            segment.path.rename(_suffixed(segment.path, DAMAGED_SUFFIX))
+            if segment.run not in going_on:
+                over.setdefault(segment.run, [])
         for segment in batch.finished:
-            segment.path.unlink(missing_ok=True)
-        if batch.finished or batch.damaged:
-            left = {segment.run for segment in segments(self._root)}
-            self._gone.update({segment.run for segment in (*batch.finished, *batch.damaged)} - left)
+            if segment.run in going_on:
+                segment.path.unlink(missing_ok=True)
+                continue
+            done = _suffixed(segment.path, DONE_SUFFIX)
+            with contextlib.suppress(FileNotFoundError):
+                segment.path.rename(done)
+            over.setdefault(segment.run, []).append(done)
 
     def tidy(self, now: float) -> None:
         """Delete what workers left that were killed while they began a segment. Raises OSError."""
@@ -195,3 +213,7 @@ class SpoolReader:
             if at == before:
                 break
         return at, False
+
+
+def _suffixed(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)

@@ -25,6 +25,7 @@ from gateway.model.org import (
 from gateway.services.enrollment_codes import new_code
 from gateway.system_log.administration import device_event, user_event
 from gateway.system_log.catalog import EventType
+from gateway.system_log.enrollment_events import enrollment_code_created
 
 _LONGEST: Final = timedelta(days=36_500)
 
@@ -71,8 +72,11 @@ def enrollment_code(
     with open_ca(config_path) as opened:
         device, user = people(opened, login, device_name, platform, create=create)
         secret = load_or_create_keys(opened.settings.keys_directory).master_secret
-        until = opened.occasion().at + lifetime
+        occasion = opened.occasion()
+        until = occasion.at + lifetime
         code = new_code(secret, device.id, None if user is None else user.id, until, opened.randomness)
+        with opened.store.begin() as work:
+            work.log_event(enrollment_code_created(occasion, device, user, until))
     if as_json:
         print_json({"code": code, "until": moment(until), "deviceId": device.id})
     else:

@@ -83,6 +83,7 @@ class EventType(StrEnum):
     SETTING_CHANGED = "devicetrust.setting.update"
     CONFIGURATION_IMPORTED = "devicetrust.configuration.import"
     LOG_TRIMMED = "devicetrust.log.trim"
+    ENROLLMENT_CODE_CREATED = "devicetrust.enrollment_code.create"
     # Integrated Windows Authentication.
     IWA_AUTHENTICATED = "user.authentication.auth_via_iwa"
     IWA_CREATED = "system.iwa.create"
@@ -148,6 +149,7 @@ DISPLAY_MESSAGES: Final[Mapping[EventType, str]] = {
     EventType.SETTING_CHANGED: "Update setting",
     EventType.CONFIGURATION_IMPORTED: "Import configuration",
     EventType.LOG_TRIMMED: "Remove old events from the System Log",
+    EventType.ENROLLMENT_CODE_CREATED: "Create enrollment code",
     EventType.IWA_AUTHENTICATED: "Authenticate user via IWA",
     EventType.IWA_CREATED: "Create IWA agent",
     EventType.IWA_UPDATED: "Update IWA agent",

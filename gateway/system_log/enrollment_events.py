@@ -5,6 +5,7 @@ Only what a registered IWA web app has signed makes an event: strangers could el
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Final
 
 from gateway.model.iwa import Iwa
@@ -53,6 +54,22 @@ def iwa_event(
         event_type,
         target,
         debug_data={"online": iwa.online, "primary": iwa.is_primary, "lastSeen": iwa.last_seen},
+    )
+
+
+def enrollment_code_created(
+    occasion: Occasion, device: Device, user: User | None, until: datetime
+) -> LogEvent:
+    """Somebody made a code with which this device may enroll, once and until then."""
+    targets = [device_target(device)]
+    if user is not None:
+        targets.append(user_target(user))
+    return event(
+        occasion,
+        EventType.ENROLLMENT_CODE_CREATED,
+        *targets,
+        device=logged_device(device),
+        debug_data={"deviceId": device.id, "until": until},
     )
 
 

@@ -31,7 +31,7 @@ class Log:
         self.places += [record.place for record in batch.records]
         self.positions.update(batch.positions)
         for run in batch.forgotten:
-            del self.positions[run]
+            self.positions.pop(run, None)  # who was killed before deleting forgets it again
 
     def take(self, reader: SpoolReader, limit: int = 500) -> Batch:
         batch = reader.read(self.positions.get, limit)
@@ -216,7 +216,7 @@ def test_what_a_worker_left_that_was_killed_at_its_start_is_tidied_away(keys: Pa
 
 
 _STEPS = st.lists(
-    st.sampled_from(["write", "two", "end", "take", "read", "commit", "torn"]) | st.integers(1, 4),
+    st.sampled_from(["write", "two", "end", "take", "taken", "read", "commit", "torn"]) | st.integers(1, 4),
     max_size=60,
 )
 
@@ -226,8 +226,8 @@ _STEPS = st.lists(
 def test_whatever_ends_in_between_each_record_is_read_once(
     tmp_path_factory: pytest.TempPathFactory, steps: list[str | int], seed: int
 ) -> None:
-    """``read`` reads and is killed; ``commit`` is killed before it deletes; ``torn`` kills the worker within
-    a write; a number is how many records the next batches have at most."""
+    """``read`` reads and is killed; ``commit`` is killed before it deletes, ``taken`` afterwards; ``torn``
+    kills the worker within a write; a number is how many records the next batches have at most."""
     keys, chance = tmp_path_factory.mktemp("keys"), random.Random(seed)
     log, reader, run, limit, told = Log(), SpoolReader(str(keys)), 1, 500, []
     written = spool(keys, now_ns=run)
@@ -246,8 +246,10 @@ def test_whatever_ends_in_between_each_record_is_read_once(
                 written.close()
                 run += 1
                 written = spool(keys, slot=chance.randrange(1, 3), now_ns=run)
-            case "take":
+            case "take" | "taken":
                 log.take(reader, limit)
+                if step == "taken":
+                    reader = SpoolReader(str(keys))
             case "read":
                 reader.read(log.positions.get, limit)
                 reader = SpoolReader(str(keys))
@@ -258,6 +260,10 @@ def test_whatever_ends_in_between_each_record_is_read_once(
     log.take_all(reader, limit)
     assert log.records == told
     assert len(set(log.places)) == len(told)
+    for _ in range(3):
+        log.take(reader, limit)
+    assert log.positions == {}
+    assert list(keys.rglob("*.spool*")) == []
 
 
 @given(

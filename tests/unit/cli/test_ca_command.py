@@ -318,6 +318,13 @@ def test_an_enrollment_code_is_for_one_device_and_ends(ready):
         read_code(secret, made["code"], now + timedelta(minutes=10))
     with pytest.raises(CodeRefused):
         read_code(b"another gateway's secret", made["code"], now)
+    store = ready.store()
+    with store.read() as view:
+        event = json.loads(list(view.log.rows())[-1].event_json)
+    store.close()
+    assert event["eventType"] == "devicetrust.enrollment_code.create"
+    assert [target["type"] for target in event["target"]] == ["Device", "User"]
+    assert made["code"] not in json.dumps(event)
 
 
 def found(site: Site, at: datetime) -> set[str]:

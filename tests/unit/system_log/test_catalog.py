@@ -7,6 +7,7 @@ from itertools import count
 
 import pytest
 from okta.models.log_event import LogEvent as SdkLogEvent
+from support.org_values import an_iwa
 
 from gateway.model.issued import (
     AuthorityKind,
@@ -34,6 +35,7 @@ from gateway.model.org import (
 )
 from gateway.system_log import administration as admin
 from gateway.system_log import certificate_events as certificates
+from gateway.system_log import enrollment_events as enrollments
 from gateway.system_log.catalog import DISPLAY_MESSAGES, EventType, Occasion, job
 from gateway.system_log.wire import to_okta
 
@@ -71,6 +73,7 @@ POLICY = StoredPolicy(
     "rst1", "wiki", "Trusted only", {}, PolicySource.EDITED, None, Lifecycle.ACTIVE, 1, NOON, NOON
 )
 ZONE = StoredZone("nzo1", "office", {}, Lifecycle.ACTIVE, NOON, NOON)
+IWA = an_iwa()
 TOKEN = ApiToken("00T1", "siem", TokenScope.READ, b"s" * 32, "root@example.test", NOON)
 
 
@@ -80,6 +83,12 @@ def occasion() -> Occasion:
 
 
 Make = Callable[[Occasion], LogEvent]
+
+
+def _iwa_event(kind: EventType) -> Make:
+    return lambda o: enrollments.iwa_event(o, kind, IWA, changed_from={"url": "a"}, changed_to={"url": "b"})
+
+
 EVENTS: list[tuple[str, str, Make]] = [
     (
         "user.credential.enroll",
@@ -188,6 +197,27 @@ EVENTS: list[tuple[str, str, Make]] = [
         "Remove old events from the System Log",
         lambda o: admin.log_trimmed(o, 7, b"h" * 32, 7),
     ),
+    (
+        "devicetrust.enrollment_code.create",
+        "Create enrollment code",
+        lambda o: enrollments.enrollment_code_created(o, DEVICE, USER, NOON),
+    ),
+    (
+        "user.authentication.auth_via_iwa",
+        "Authenticate user via IWA",
+        lambda o: enrollments.authenticated_via_iwa(o, IWA, "alice@CORP", USER, DEVICE, seen={"sid": "S-1"}),
+    ),
+    *(
+        (name, message, _iwa_event(kind))
+        for kind, name, message in (
+            (EventType.IWA_CREATED, "system.iwa.create", "Create IWA agent"),
+            (EventType.IWA_UPDATED, "system.iwa.update", "Update IWA agent"),
+            (EventType.IWA_REMOVED, "system.iwa.remove", "Remove IWA agent"),
+            (EventType.IWA_WENT_ONLINE, "system.iwa.go_online", "IWA agent went online"),
+            (EventType.IWA_WENT_OFFLINE, "system.iwa.go_offline", "IWA agent went offline"),
+            (EventType.IWA_PROMOTED, "system.iwa.promote_primary", "Promote IWA agent to primary"),
+        )
+    ),
 ]
 
 
@@ -238,3 +268,16 @@ def test_what_failed_is_a_warning_and_the_rest_information() -> None:
 def test_what_the_gateway_does_by_itself_is_a_job_of_the_system() -> None:
     event = admin.log_trimmed(job(NOON, lambda: "uuid", "retention"), 7, b"h" * 32, 7)
     assert (event.actor.type, event.transaction.type.value) == ("SystemPrincipal", "JOB")
+
+
+def test_who_was_refused_is_named_though_the_org_does_not_know_them() -> None:
+    wire = to_okta(
+        enrollments.authenticated_via_iwa(
+            occasion(), IWA, "eve@CORP", None, None, refusal="USER_UNKNOWN", seen={"detail": "login eve"}
+        )
+    )
+    assert wire["outcome"] == {"result": "FAILURE", "reason": "USER_UNKNOWN"}
+    assert wire["severity"] == "WARN"
+    assert wire["actor"]["alternateId"] == "eve@CORP"
+    assert [target["type"] for target in wire["target"]] == ["IwaAgent"]
+    assert wire["debugContext"]["debugData"]["detail"] == "login eve"
