@@ -11,7 +11,7 @@ So a certificate is given up only after a better one is where browsers find it.
 
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final, assert_never
 
@@ -19,6 +19,7 @@ from gateway.agent.discovery import AttestationRule, Discovery
 from gateway.agent.enrolled import Enrolled, chain_of
 from gateway.agent.keys.device_key import DeviceKey, KeyFailed, TokenKey, new_key_name
 from gateway.agent.keys.keepers import Keepers
+from gateway.agent.outcome import Outcome, RunOptions, failed, told_certificate, told_refusal
 from gateway.agent.plan import (
     Circumstances,
     Enroll,
@@ -54,23 +55,6 @@ from gateway.pki.certificate import Certificate
 _NOTABLE_SKEW: Final = timedelta(minutes=2)
 
 
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    force: bool = False
-    code: str | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a run ended. ``refusal`` is why there is no (new) certificate; ``got_one``: a new one was installed
-    or at least received."""
-
-    ending: Ending
-    sentence: str
-    refusal: Refusal | None = None
-    got_one: bool = False
-
-
 class Run:
     """One run. The caller holds the vault's lock. ``chance`` is in [0, 1), for the next run's time."""
 
@@ -99,11 +83,11 @@ class Run:
         try:
             outcome = self._find_and_act(options)
         except Refused as error:
-            outcome = self._off_the_network(error.refusal) or _failed(error.refusal)
+            outcome = self._off_the_network(error.refusal) or failed(error.refusal)
         except KeyFailed as error:
-            outcome = _failed(Refusal(LocalRefusal.KEY_FAILED.value, str(error), error.remedy))
+            outcome = failed(Refusal(LocalRefusal.KEY_FAILED.value, str(error), error.remedy))
         except PlatformFailed as error:
-            outcome = _failed(
+            outcome = failed(
                 Refusal(
                     LocalRefusal.STORE_FAILED.value,
                     str(error),
@@ -113,7 +97,7 @@ class Run:
                 )
             )
         except VaultFailed as error:
-            outcome = _failed(Refusal(LocalRefusal.STORE_FAILED.value, str(error)))
+            outcome = failed(Refusal(LocalRefusal.STORE_FAILED.value, str(error)))
         self._remember(outcome)
         self._log(outcome, before)
         return outcome
@@ -184,17 +168,22 @@ class Run:
         *,
         forced: bool,
     ) -> Outcome:
-        key = self._keepers.for_new_keys().create(new_key_name(self._keepers.for_new_keys().storage))
+        keeper = self._keepers.for_new_keys()
+        name = new_key_name(keeper.storage)
+        self._vault.begin(name)
+        key = keeper.create(name)
         self._means.trace.note(f"a new key, kept in: {key.storage}")
         try:
             enrolled, account = self._got(steps, key, plan, options, former, forced=forced)
         except (Refused, KeyFailed):
-            self._forget_key(key.name)
+            self._forget_key(name)
+            self._vault.end(name)
             raise
-        self._vault.save_certificate(key.name, enrolled.certificate, enrolled.chain)
+        self._vault.save_certificate(name, enrolled.certificate, enrolled.chain)
+        self._vault.end(name)
         self._state = replace(
             self._state,
-            key_name=key.name,
+            key_name=name,
             thumbprint=enrolled.certificate.thumbprint,
             not_after=enrolled.certificate.not_after,
             renew_from=enrolled.renew_from or renew_from(enrolled.certificate, steps.discovery.renew_before),
@@ -214,7 +203,7 @@ class Run:
                 Remove(former, f"certificate {former.certificate.serial_number:x} is replaced", True)
             )
         self._remove(removals, found)
-        return Outcome(Ending.FINE, _told(enrolled), got_one=True)
+        return Outcome(Ending.FINE, told_certificate(enrolled), got_one=True)
 
     def _got(
         self,
@@ -321,8 +310,8 @@ class Run:
             for name in self._vault.names():
                 certificates = self._vault.certificate(name)
                 if certificates and certificates[0].thumbprint == thumbprint:
-                    self._vault.remove_certificate(name)
                     self._forget_key(name)
+                    self._vault.remove_certificate(name)
                     if self._state.key_name == name:
                         self._state = without_certificate(self._state)
 
@@ -333,15 +322,15 @@ class Run:
             self._say(f"{entry.store}: {entry.handle} was not removed: {error}")
 
     def _remove_keys_without_certificate(self) -> None:
-        """Of runs that were interrupted. A key is younger than its certificate, and useless without."""
-        known = set(self._vault.names())
-        for keeper in self._keepers.all():
-            for name in keeper.names() - known:
+        """Of runs that were interrupted."""
+        for name in self._vault.begun():
+            if name not in self._vault.names():
                 self._say(f"the key {name} of an interrupted run is removed")
-                keeper.delete(name)
+                self._forget_key(name)
+            self._vault.end(name)
 
     def _forget_key(self, name: str) -> None:
-        with contextlib.suppress(KeyFailed):  # it is removed by the next run
+        with contextlib.suppress(KeyFailed):  # the token is not there, say: the key is worth nothing anyway
             self._keepers.of(name).delete(name)
 
     def _note_skew(self, discovery: Discovery) -> None:
@@ -389,24 +378,3 @@ class Run:
                 self._platform.log_event(level, told_refusal(outcome.refusal))
         elif before.refusal is not None:
             self._platform.log_event(EventLevel.INFORMATION, outcome.sentence)
-
-
-def told_refusal(refusal: Refusal) -> str:
-    """A refusal in one line, for logs and people."""
-    step = f" (step {refusal.step})" if refusal.step is not None else ""
-    return f"{refusal.code}{step}: {refusal.message}" + (f" {refusal.remedy}" if refusal.remedy else "")
-
-
-def _failed(refusal: Refusal) -> Outcome:
-    ending = Ending.PASSES if refusal.transient else Ending.NEEDS_SOMEBODY
-    return Outcome(ending, f"{refusal.code}: {refusal.message}", refusal)
-
-
-def _told(enrolled: Enrolled) -> str:
-    certificate = enrolled.certificate
-    whose = f" for {enrolled.login}" if enrolled.login else ""
-    kind = ", its key verified to be in a TPM" if enrolled.hardware_key else ""
-    return (
-        f"certificate {certificate.serial_number:x}{whose} is installed, "
-        f"good until {certificate.not_after:%Y-%m-%d}{kind}"
-    )

@@ -2,6 +2,7 @@
 
     keys/NAME.key           private keys (other storages keep theirs themselves)
     certificates/NAME.pem   the certificate of the key NAME, and its issuers
+    begun/NAME              a key that is being made, and has no certificate yet
     state.json              what is remembered from run to run
     lock                    held by the run that is at work
 
@@ -61,6 +62,21 @@ class Vault:
     def save_state(self, state: State) -> None:
         self._write(self.directory / "state.json", write_state(state))
 
+    def begin(self, name: str) -> None:
+        """Before a key is made: so that a run that is interrupted leaves none behind. What a token of several
+        persons holds does not tell whose it is; this does."""
+        self._make_directory(self._begun)
+        self._write(self._begun / name, b"")
+
+    def end(self, name: str) -> None:
+        """It has its certificate, or is gone."""
+        self._remove(self._begun / name)
+
+    def begun(self) -> tuple[str, ...]:
+        if not self._begun.is_dir():
+            return ()
+        return tuple(sorted(path.name for path in self._begun.iterdir() if not path.name.startswith(".")))
+
     def names(self) -> tuple[str, ...]:
         """Of the keys whose certificates are here."""
         return tuple(sorted(path.stem for path in self._certificates.glob(f"*{_SUFFIX}")))
@@ -77,24 +93,33 @@ class Vault:
             return ()
 
     def save_certificate(self, name: str, certificate: Certificate, chain: tuple[Certificate, ...]) -> None:
-        try:
-            make_directory(self._certificates)
-        except FileRefused as error:
-            raise VaultFailed(str(error)) from None
-        except OSError as error:
-            raise VaultFailed(f"{self._certificates}: {error.strerror}") from None
+        self._make_directory(self._certificates)
         self._write(self.certificate_file(name), pem_of([certificate, *chain]))
 
     def remove_certificate(self, name: str) -> None:
-        path = self.certificate_file(name)
-        try:
-            remove_file(path)
-        except OSError as error:
-            raise VaultFailed(f"{path}: cannot be removed: {error.strerror}") from None
+        self._remove(self.certificate_file(name))
 
     @property
     def _certificates(self) -> Path:
         return self.directory / "certificates"
+
+    @property
+    def _begun(self) -> Path:
+        return self.directory / "begun"
+
+    def _make_directory(self, directory: Path) -> None:
+        try:
+            make_directory(directory)
+        except FileRefused as error:
+            raise VaultFailed(str(error)) from None
+        except OSError as error:
+            raise VaultFailed(f"{directory}: {error.strerror}") from None
+
+    def _remove(self, path: Path) -> None:
+        try:
+            remove_file(path)
+        except OSError as error:
+            raise VaultFailed(f"{path}: cannot be removed: {error.strerror}") from None
 
     def _read(self, path: Path) -> bytes | None:
         try:

@@ -20,6 +20,7 @@ from gateway.agent.keys.file import FileKey, FileKeys
 from gateway.agent.keys.keepers import ConfiguredKeepers
 from gateway.agent.negotiate import StartConversation
 from gateway.agent.org_client import CertificateWanted, OrgClient
+from gateway.agent.outcome import Outcome, RunOptions
 from gateway.agent.plan import Standing
 from gateway.agent.platform import (
     EVENT_ID,
@@ -34,7 +35,7 @@ from gateway.agent.platform import (
     StoreKind,
 )
 from gateway.agent.refusal import LocalRefusal, Refusal, Refused
-from gateway.agent.run import Outcome, Run, RunOptions
+from gateway.agent.run import Run
 from gateway.agent.settings import Settings
 from gateway.agent.steps import Means
 from gateway.agent.trace import NoTrace
@@ -281,6 +282,12 @@ class CountedVault(Vault):
         self._effects.around(
             "save the certificate", lambda: Vault.save_certificate(self, name, certificate, chain)
         )
+
+    def begin(self, name: str) -> None:
+        self._effects.around("begin", lambda: Vault.begin(self, name))
+
+    def end(self, name: str) -> None:
+        self._effects.around("end", lambda: Vault.end(self, name))
 
     def remove_certificate(self, name: str) -> None:
         self._effects.around("remove the certificate", lambda: Vault.remove_certificate(self, name))

@@ -95,7 +95,7 @@ class KeyKeeper(Protocol):
         ...
 
     def names(self) -> frozenset[str]:
-        """Of all keys that this keeper made for this user of this computer."""
+        """Of all keys of agents that are kept there: in a token that several share, also of others."""
         ...
 
 

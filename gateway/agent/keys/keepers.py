@@ -21,9 +21,6 @@ PLATFORM_STORAGE: Final = "platform"
 class Keepers(Protocol):
     def for_new_keys(self) -> KeyKeeper: ...
     def of(self, name: str) -> KeyKeeper: ...
-    def all(self) -> tuple[KeyKeeper, ...]:
-        """Those that can be asked for their keys without anything being installed for them."""
-        ...
 
 
 class ConfiguredKeepers:
@@ -53,11 +50,6 @@ class ConfiguredKeepers:
         if make is None:
             raise KeyFailed(f"this agent has no key storage {kind!r}")
         return make()
-
-    def all(self) -> tuple[KeyKeeper, ...]:
-        configured = self._settings.key_storage
-        others = () if configured in (None, KeyStorage.FILE) else (self.for_new_keys(),)
-        return (self._files(), *others)
 
     def _files(self) -> KeyKeeper:
         return FileKeys(self._directory / "keys")

@@ -18,7 +18,7 @@ from gateway.agent.vault import Vault
 MAX_CODE_CHARACTERS: Final = 1_024
 
 if TYPE_CHECKING:
-    from gateway.agent.run import Outcome
+    from gateway.agent.outcome import Outcome
 
 
 def run_user(*, force: bool, code: str | None, scheduled: bool, debug: bool) -> int:
@@ -30,7 +30,7 @@ def run_user(*, force: bool, code: str | None, scheduled: bool, debug: bool) -> 
         return EXIT_OK
     # Only now: what asks servers takes longer to load than to find out, each half hour, that nothing is due.
     from gateway.agent.assembly import assembled_run
-    from gateway.agent.run import RunOptions
+    from gateway.agent.outcome import RunOptions
 
     if code == "-":
         code = sys.stdin.readline(MAX_CODE_CHARACTERS).strip()

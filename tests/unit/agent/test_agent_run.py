@@ -327,6 +327,17 @@ def test_a_clock_that_is_wrong_is_told(world: AgentWorld) -> None:
     assert "the clock of this computer is 420 seconds ahead of the organization's" in world.said
 
 
+def test_a_key_that_somebody_else_made_in_the_same_place_is_left_alone(world: AgentWorld) -> None:
+    """As in a token that several persons share."""
+    (theirs := world.computer.data_directory / "keys").mkdir(parents=True, mode=0o700)
+    world.computer.data_directory.chmod(0o700)
+    (theirs / "file-theirs.key").touch(0o600)
+    world.run()
+    world.run(force=True)
+    assert len(world.keys) == 2
+    assert "file-theirs" in world.keys
+
+
 def test_two_runs_never_work_at_once(world: AgentWorld) -> None:
     world.run()
     with world.vault.locked(), pytest.raises(AlreadyRunning), Vault(world.vault.directory).locked():
@@ -398,6 +409,7 @@ def test_a_run_that_is_killed_anywhere_leaves_what_worked_and_is_finished_by_the
         assert kept.thumbprint == world.vault.state().thumbprint
         assert len(world.vault.names()) == len(world.keys) == 1, f"killed at {what}: something was left over"
         assert len(world.computer.stores[STORE]) == 1
+        assert world.vault.begun() == ()
 
 
 def _works(world: AgentWorld) -> bool:
