@@ -163,3 +163,24 @@ def test_a_configuration_that_cannot_be_read_is_no_result(
 ) -> None:
     assert run(["doctor", "-c", str(tmp_path / "nowhere.yaml")]) == 2
     assert "nowhere.yaml" in capsys.readouterr().err
+
+
+def test_without_a_store_the_files_count_and_a_listener_behind_a_load_balancer_is_looked_at_all_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = Site(tmp_path)
+    with two_apps(site) as configuration:
+        configuration["listen"]["proxy_protocol"] = True
+        configuration["trusted_proxies"] = ["127.0.0.1"]
+        (tmp_path / "open.yaml").write_text(yaml.safe_dump(LETS_ALL_IN))
+        configuration["apps"][1]["policy"] = "open.yaml"
+        with gateway_process(configuration, tmp_path) as gateway:
+            doctored = Doctored(site, gateway, Api(site, ""), capsys)
+            seen = doctored.seen()
+    assert seen["org process"][0] == "skipped"
+    assert seen["certificate of sso.example.test"][0] == "ok"
+    assert seen["asks for a device's certificate"] == ("ok", "of Corp root, Corp devices")
+    assert seen["Wiki"][0] == "ok"
+    assert seen["Payroll"] == ("failed", "no active rule denies devices that are not trusted")
+    seen = doctored.seen()  # and with nobody there
+    assert seen["certificate of sso.example.test"][0] == "skipped"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from support.iwa_process import IwaProcess
-from support.kerberos import CORP, Forests, missing_parts, run_at
+from support.kerberos import CORP, PARTNER, Forests, missing_parts, run_at
 from support.needed_parts import needs, needs_program
 from support.processes import free_port
 
@@ -28,14 +28,14 @@ def forests() -> Iterator[Forests]:
         yield forests
 
 
-def own_iwa(forests: Forests, directory: Path, **changes: Any) -> IwaProcess:
-    directory.mkdir()
-    keytab = directory / "iwa.keytab"
+def own_iwa(forests: Forests, place: Path, **changes: Any) -> IwaProcess:
+    place.mkdir()
+    keytab = place / "iwa.keytab"
     shutil.copyfile(forests.iwa_keytab, keytab)
     keytab.chmod(0o600)
     iwa = IwaProcess(
         forests,
-        directory,
+        place,
         org_url=f"https://localhost:{free_port()}",  # nobody is there
         changes={"kerberos": {"keytab": str(keytab)}, **changes},
     )
@@ -80,6 +80,7 @@ def test_a_fresh_keytab_opens_the_ticket_that_the_kdc_gives_and_a_stale_one_does
     assert found["HTTPS certificate"][0] == "warning"
     assert found["org is reached"][0] == "failed"
     assert found["replay cache"][0] == "ok"
+    assert found[f"KDC of {CORP}"] == ("ok", "answers")
 
     forests.corp.service_keytab(SERVICE, new=False)  # a second ktadd: new keys, and not in this keytab
     found = seen(iwa, forests.corp.log_in("alice"))
@@ -115,3 +116,25 @@ def test_a_keytab_that_others_may_read_is_not_used(forests: Forests, tmp_path: P
     found = seen(iwa)
     assert found["keytab"][0] == "failed"
     assert "ticket for the service" not in found
+
+
+def test_a_realm_whose_kdc_does_not_answer_is_named_and_so_is_a_directory(
+    forests: Forests, tmp_path: Path
+) -> None:
+    realms = [{"realm": CORP, "login": "{name}@example.test"}, {"realm": PARTNER, "login": "principal"}]
+    password = tmp_path / "password"
+    password.touch(0o600)
+    password.write_text("secret")
+    directory = {
+        "realm": CORP,
+        "urls": [f"ldaps://127.0.0.1:{free_port()}"],
+        "base": "DC=corp,DC=example,DC=test",
+        "bind": {"user": "iwa", "password_file": str(password)},
+    }
+    iwa = own_iwa(forests, tmp_path / "iwa", realms=realms, directory=[directory])
+    forests.partner.stop()
+    found = seen(iwa)
+    assert found[f"KDC of {CORP}"] == ("ok", "answers")
+    assert found[f"KDC of {PARTNER}"] == ("failed", f"Cannot contact any KDC for realm '{PARTNER}'")
+    state, said = found[f"directory of {CORP}"]
+    assert (state, said.startswith("ldaps://127.0.0.1:")) == ("failed", True)

@@ -1,6 +1,7 @@
 """The IWA web app with a real Active Directory (Samba): a computer that adcli joined, people, and what the
 directory says of them although their tickets are still good."""
 
+import json
 import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from support.iwa_process import AUDIENCE, IWA_ID, IwaAnswer, IwaProcess
 from support.needed_parts import needs, needs_program
 from support.samba import BASE, COMPUTER, REALM, SERVICE_ACCOUNT, SambaDomain, missing_parts
 
+from gateway.cli.main import run
 from gateway.enrollment.parties import iwa_issuer
 from gateway.enrollment.tokens import UserToken, verify_user_token
 
@@ -219,3 +221,16 @@ def test_the_check_before_the_start_asks_the_directory(iwa: IwaProcess, samba: S
         assert "DC=other,DC=test" in done.stderr
     finally:
         iwa.write({"directory": [of_directory(samba)]})
+
+
+def test_the_doctor_sees_keytab_ticket_and_directory_of_a_real_domain(
+    iwa: IwaProcess, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(["doctor", "--iwa", str(iwa.file), "--json"])  # the org does not exist
+    checks = json.loads(capsys.readouterr().out)["checks"]
+    seen = {each["name"]: (each["state"], each["seen"]) for each in checks}
+    assert seen[f"KDC of {REALM}"] == ("ok", "answers")
+    assert seen["service principal in the keytab"][0] == "ok"
+    assert seen["newest key of the service in the keytab"][0] == "ok"
+    assert seen["ticket is accepted by the keytab"] == ("ok", "yes")
+    assert seen[f"directory of {REALM}"] == ("ok", "it takes us in, and knows the base")

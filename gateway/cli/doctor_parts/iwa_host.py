@@ -49,6 +49,7 @@ def iwa_probes(settings: IwaSettings) -> list[Probe]:
         Probe(ORG, lambda: ask_org(settings)),
         Probe(REPLAYS, lambda: [judge_replays(replay_directory(settings.keys))]),
         Probe(KERBEROS, lambda: kerberos_checks(settings)),
+        *(Probe(_realm_subject(each.realm), partial(_ask_realm, each.realm)) for each in settings.realms),
         *(Probe(_directory_subject(each), partial(ask_directory, each)) for each in settings.directories),
     ]
 
@@ -73,6 +74,18 @@ def kerberos_checks(settings: IwaSettings) -> Iterator[Check]:
     yield from trial.judge_keytab(settings.keytab, entries, host, component)
     tried = trial.try_ticket(settings.keytab, entries, host, settings.service)
     yield from trial.judge_ticket(tried, entries, f"{component}/{host}")
+
+
+def _realm_subject(realm: str) -> Subject:
+    return Subject(CheckGroup.IWA, f"KDC of {realm}")
+
+
+def _ask_realm(realm: str) -> Iterator[Check]:
+    try:
+        from gateway.cli.doctor_parts import kerberos_trial as trial
+    except ImportError:
+        return  # which the check of Kerberos says
+    yield trial.judge_realm(_realm_subject(realm), trial.ask_realm(realm))
 
 
 def judge_running(settings: IwaSettings, about: AboutSeen) -> Check:

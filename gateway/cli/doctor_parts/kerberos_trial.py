@@ -5,6 +5,7 @@ The KDC seals it with the newest key that it has of the service; so the ticket t
 the keytab is held against it.
 """
 
+import secrets
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import gssapi
+from gssapi.raw import acquire_cred_with_password
 from gssapi.raw.misc import GSSError
 
 from gateway.adapters.kerberos import KerberosTickets
@@ -39,6 +41,8 @@ _SPN_HELPS: Final = (
     "knows it under the name of url, not of an alias"
 )
 _REKEY: Final = "write the keytab anew: ktpass, samba-tool domain exportkeytab, adcli update, or ktadd"
+_UNREACHED: Final = ("cannot contact", "unreachable", "cannot find kdc")
+_NETWORK: Final = "see the realm's KDCs in krb5.conf or DNS, and port 88 on the way"
 _MAX_INITIATORS: Final = 4
 
 
@@ -126,10 +130,8 @@ def _no_ticket(tried: TicketTried, service: str) -> Check:
         return TICKET.failed(f"the KDC does not know {service}", _SPN_HELPS.format(service=service))
     if "clock skew" in low:
         return TICKET.failed(tried.trouble, EXPLANATIONS[EnrollmentRefusal.CLOCK_SKEW].remedy)
-    if "cannot contact" in low or "unreachable" in low or "cannot find kdc" in low:
-        return TICKET.failed(
-            tried.trouble, "see the realm's KDCs in krb5.conf or DNS, and port 88 on the way"
-        )
+    if any(words in low for words in _UNREACHED):
+        return TICKET.failed(tried.trouble, _NETWORK)
     return TICKET.failed(
         tried.trouble, "see krb5.conf, and with KRB5_TRACE=/dev/stderr what is asked of whom"
     )
@@ -185,8 +187,12 @@ def _first_message(name: str, credentials: Any) -> bytes | str:
     try:
         return context.step() or b""
     except GSSError as error:
-        said = error.get_all_statuses(error.min_code, False) if error.min_code else []
-        return " ".join("; ".join(said or [str(error)]).split())
+        return _words(error)
+
+
+def _words(error: GSSError) -> str:
+    said = error.get_all_statuses(error.min_code, False) if error.min_code else []
+    return " ".join("; ".join(said or [str(error)]).split())
 
 
 def _accepted(keytab: str, service: str, message: bytes) -> EnrollmentRefused | None:
@@ -199,6 +205,26 @@ def _accepted(keytab: str, service: str, message: bytes) -> EnrollmentRefused | 
         except KeyFileRefused as refused:
             return EnrollmentRefused(EnrollmentRefusal.UNAVAILABLE, str(refused))
     return None
+
+
+def ask_realm(realm: str) -> str:
+    """What its KDC says, in the library's words, of an account that is not there: it answers, or it does not.
+    It needs no credentials, and no trust between realms."""
+    nobody = gssapi.Name(f"devicetrust-doctor@{realm}", gssapi.NameType.kerberos_principal)
+    try:
+        acquire_cred_with_password(
+            nobody, secrets.token_urlsafe(16).encode(), usage="initiate", mechs=[gssapi.MechType.kerberos]
+        )
+    except GSSError as error:
+        return _words(error)
+    return ""
+
+
+def judge_realm(subject: Subject, said: str) -> Check:
+    low = said.lower()
+    if any(words in low for words in _UNREACHED):
+        return subject.failed(said, _NETWORK)
+    return subject.ok("answers")
 
 
 def unreadable_keytab(path: str, error: OSError | KeytabInvalid | KeyFileRefused) -> Check:

@@ -10,14 +10,17 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from gateway.agent.doctor.tls_look import LookFailed, TlsSeen, connect_to, tls_look
+from gateway.agent.doctor.tls_look import Connect, LookFailed, TlsSeen, connect_to, tls_look
 from gateway.cli.checks.finding import EXPIRING_WITHIN, when
 from gateway.model.checkup import Check, CheckGroup, Subject
 from gateway.model.settings import Address, GatewaySettings
+from gateway.proxy.proxy_protocol import SIGNATURE
 from gateway.tls.contexts import ServerCertificate
 
 NAMES: Final = Subject(CheckGroup.HANDSHAKE, "names in DNS")
 CLIENT_CERTIFICATE: Final = Subject(CheckGroup.HANDSHAKE, "asks for a device's certificate")
+# The PROXY protocol, version 2, command LOCAL, and no address.
+_LOCAL_HEADER: Final = SIGNATURE + b"\x20\x00\x00\x00"
 _ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1", "*": "127.0.0.1"}  # noqa: S104 - where to connect instead
 
 
@@ -33,9 +36,20 @@ def hosts_to_try(settings: GatewaySettings) -> tuple[str, ...]:
 def look_at(settings: GatewaySettings, host: str) -> TlsSeen:
     """At this machine's first listener. Raises LookFailed."""
     place = own_place(settings)
-    if settings.proxy_protocol:
-        raise LookFailed("the listener takes connections of the load balancer only (proxy_protocol)")
-    return tls_look(connect_to(place.host, place.port), host)
+    return tls_look(
+        _for_itself(place) if settings.proxy_protocol else connect_to(place.host, place.port), host
+    )
+
+
+def _for_itself(place: Address) -> Connect:
+    """As a load balancer connects for itself, to see whether somebody is there."""
+
+    def connect() -> socket.socket:
+        wire = connect_to(place.host, place.port)()
+        wire.sendall(_LOCAL_HEADER)
+        return wire
+
+    return connect
 
 
 def own_place(settings: GatewaySettings) -> Address:
@@ -117,6 +131,12 @@ def judge_listener(
             seen = look_at(settings, host)
         except LookFailed as failed:
             seen = failed
+        if settings.proxy_protocol and isinstance(seen, LookFailed):
+            yield Subject(CheckGroup.HANDSHAKE, f"certificate of {host}").skipped(
+                f"{seen}; the listener is for the load balancer (proxy_protocol)",
+                "look from outside: devicetrust-agent doctor",
+            )
+            continue
         yield judge_host(host, seen, ours, datetime.now(UTC))
         if number == 1:
             yield judge_client_authorities(seen, expected)

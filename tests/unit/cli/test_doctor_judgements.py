@@ -21,6 +21,7 @@ from gateway.cli.doctor_parts.kerberos_trial import (
     TicketTried,
     judge_freshness,
     judge_keytab,
+    judge_realm,
     judge_ticket,
 )
 from gateway.cli.doctor_parts.listener import judge_client_authorities, judge_host
@@ -31,7 +32,7 @@ from gateway.cli.doctor_parts.web_apps import AboutSeen, judge_about, judge_regi
 from gateway.config.iwa_load import iwa_settings_from
 from gateway.config.marked_yaml import load_marked
 from gateway.enrollment.service_tickets import SealedTicket
-from gateway.model.checkup import CheckState
+from gateway.model.checkup import CheckGroup, CheckState, Subject
 from gateway.model.iwa import Iwa, IwaStatus
 from gateway.policy.rules import compile_policy
 from gateway.tls.contexts import ServerCertificate
@@ -283,3 +284,15 @@ def test_a_ticket_that_cannot_be_had_says_whose_fault_it_is(
 ) -> None:
     (check,) = judge_ticket(TicketTried(trouble=trouble), [], "HTTP/iwa.test")
     assert (check.state, does in check.do) == (state, True), check
+
+
+@pytest.mark.parametrize(
+    ("said", "state"),
+    [
+        ("Client 'devicetrust-doctor@R' not found in Kerberos database", OK),
+        ("Cannot contact any KDC for realm 'R'", FAILED),
+        ('Cannot find KDC for realm "R"', FAILED),
+    ],
+)
+def test_a_kdc_that_knows_nobody_of_that_name_answers(said: str, state: CheckState) -> None:
+    assert judge_realm(Subject(CheckGroup.IWA, "KDC of R"), said).state is state
