@@ -196,6 +196,24 @@ def explain(code: str | None, as_json: bool) -> None:
         click.echo(f"{each['code']}: {each['message']}\n  {each['remedy']}\n  {again}")
 
 
+@iwa.command(
+    epilog="""\b
+Example:
+  devicetrust iwa schema > iwa.schema.json
+\b
+Then write this as the first line of iwa.yaml, and an editor with YAML support
+completes keys and explains them:
+  # yaml-language-server: $schema=iwa.schema.json
+"""
+)
+def schema() -> None:
+    """Print the JSON Schema of iwa.yaml."""
+    from gateway.config.iwa_schema import IwaFile
+    from gateway.config.schema import json_schema
+
+    click.echo(json.dumps(json_schema(IwaFile, "iwa.yaml"), indent=2))
+
+
 for _command in (list_command, promote_command, enable_command, disable_command, remove_command):
     iwa.add_command(_command)
 

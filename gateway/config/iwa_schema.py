@@ -183,7 +183,7 @@ class IwaFile(_Section):
     org: OrgSection = Field(description="The organization.")
     listen: ListenSection = Field(description="Where it listens.")
     url: OwnUrl = Field(description="The address that agents are told.")
-    kerberos: KerberosSection = Field(description="How tickets are accepted.")
+    kerberos: KerberosSection = Field(description="Which Kerberos tickets are accepted, and how.")
     realms: list[RealmSection] = Field(
         min_length=1, max_length=200, description="Whose tickets are accepted. No others are."
     )

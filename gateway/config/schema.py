@@ -618,7 +618,7 @@ class _EditorSchema(GenerateJsonSchema):
                 return super().encode_default(dft)
 
 
-def json_schema() -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of gateway.yaml, for editors."""
-    schema = GatewayFile.model_json_schema(schema_generator=_EditorSchema)
-    return {"$schema": GenerateJsonSchema.schema_dialect, **schema, "title": "gateway.yaml"}
+def json_schema(file: type[BaseModel] = GatewayFile, title: str = "gateway.yaml") -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a file, for editors."""
+    schema = file.model_json_schema(schema_generator=_EditorSchema)
+    return {"$schema": GenerateJsonSchema.schema_dialect, **schema, "title": title}

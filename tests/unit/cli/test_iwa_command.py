@@ -82,6 +82,15 @@ def test_every_code_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
     assert "NOTHING: no such code" in capsys.readouterr().err
 
 
+def test_every_key_of_the_file_is_explained_to_editors(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["iwa", "schema"]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    assert schema["title"] == "iwa.yaml"
+    for part in (schema, *schema["$defs"].values()):
+        assert all("description" in key for key in part["properties"].values())
+    assert schema["$defs"]["DirectorySection"]["properties"]["timeout"]["default"] == "5s"
+
+
 @pytest.fixture
 def iwa_yaml(tmp_path: Path) -> str:
     (tmp_path / "iwa.yaml").write_text(IWA_YAML)
