@@ -8,14 +8,17 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from support.authority_site import KeysInMemory
 from support.enrollment import ALICE, COMPUTER, REALM, MadeUpIwa
 from support.enrollment_world import EnrollmentWorld, csr_pem, enrollment_world, new_key
 
 from gateway.enrollment.tokens import DomainAccount
-from gateway.model.issued import CertificateStatus, RevocationReason
+from gateway.model.issued import AuthorityRecord, AuthorityStatus, CertificateStatus, RevocationReason
 from gateway.model.org import DeviceStatus, SettingName, UserSource, UserStatus
 from gateway.model.settings import AttestationMode
+from gateway.pki.signer import Signer
 from gateway.services.renewing import certificate_seen
+from gateway.services.revoking import deactivate_user, revoke
 
 BOB = DomainAccount(f"bob@{REALM}", REALM, "bob@example.test", "S-1-5-21-1-2-3-1107")
 OTHER_COMPUTER = DomainAccount(f"WS-2$@{REALM}", REALM, "ws-2.corp.example.test", "S-1-5-21-1-2-3-1108")
@@ -111,6 +114,16 @@ async def another_key(org: EnrollmentWorld, iwa: MadeUpIwa) -> None:
     await org.do("POST", "/api/v1/iwas", MadeUpIwa(iwa.name).registration())
 
 
+def switched_off_in_the_file(org: EnrollmentWorld, iwa: MadeUpIwa) -> None:
+    org.terms[0] = replace(org.terms[0], device_trust_enabled=False)
+
+
+def no_authority(org: EnrollmentWorld, iwa: MadeUpIwa) -> None:
+    with org.store.begin() as work:
+        for authority in work.authorities.all():
+            work.authorities.set_status(authority.id, AuthorityStatus.RETIRED)
+
+
 def attestation_required(org: EnrollmentWorld, iwa: MadeUpIwa) -> None:
     org.set_terms(attestation=AttestationMode.REQUIRED)
 
@@ -123,6 +136,8 @@ Before = Callable[[EnrollmentWorld, MadeUpIwa], Awaitable[None] | None]
     [
         (read_only, 503, "READ_ONLY"),
         (switched_off, 403, "DEVICE_TRUST_DISABLED"),
+        (switched_off_in_the_file, 403, "DEVICE_TRUST_DISABLED"),
+        (no_authority, 503, "NO_AUTHORITY"),
         (change_user(status=UserStatus.DEPROVISIONED), 403, "USER_INACTIVE"),
         (change_user(status=UserStatus.SUSPENDED), 403, "USER_INACTIVE"),
         (change_user(source=UserSource.LOCAL), 403, "USER_NOT_FROM_DIRECTORY"),
@@ -405,3 +420,56 @@ async def test_names_in_the_request_are_not_read(org: EnrollmentWorld, iwa: Made
     certificate = x509.load_pem_x509_certificate(done.answer["certificate"].encode())
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert names.get_values_for_type(x509.DNSName) == []
+
+
+async def test_certificates_on_hold_count_for_what_a_device_may_have(
+    org: EnrollmentWorld, iwa: MadeUpIwa
+) -> None:
+    org.set_terms(max_per_hour=100)
+    for _ in range(3):
+        done = await org.enrolled(iwa)
+        with org.store.begin() as work:
+            row = work.certificates.by_thumbprint(done.thumbprint)
+            assert row is not None
+            revoke(work, [row], RevocationReason.CERTIFICATE_HOLD, org.site_now().occasion())
+    status, answer = await org.ask_for_certificate(iwa, new_key())
+    assert (status, answer["code"]) == (409, "TOO_MANY_CERTIFICATES")
+    assert org.events()[-1] == "pki.cert.issue"
+
+
+async def test_a_person_who_is_deactivated_meanwhile_gets_none(
+    org: EnrollmentWorld, iwa: MadeUpIwa, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the two transactions, while the key signs."""
+    signer = org.keys.signer
+
+    def deactivate_first(_: KeysInMemory, authority: AuthorityRecord) -> Signer:
+        with org.store.begin() as work:
+            user = work.users.by_login(ALICE.login)
+            assert user is not None
+            deactivate_user(work, user, org.site_now().occasion())
+        return signer(authority)
+
+    monkeypatch.setattr(KeysInMemory, "signer", deactivate_first)
+    status, answer = await org.ask_for_certificate(iwa, new_key())
+    assert (status, answer["code"]) == (503, "UNAVAILABLE")
+    with org.store.read() as view:
+        (row,) = view.certificates.page()
+    assert row.status is CertificateStatus.REVOKED
+
+
+async def test_without_a_store_the_agent_is_told_to_come_again(org: EnrollmentWorld, iwa: MadeUpIwa) -> None:
+    key = new_key()
+    token = iwa.user_token(await org.nonce(), key.public_key(), now=org.clock.now())
+    org.store.engine.dispose()
+    (Path(org.store.address.sqlite_file or "")).write_bytes(b"no store" * 1_000)
+    status, answer = await org.ask_for_certificate(iwa, key, token)
+    assert (status, answer["code"], answer["transient"]) == (503, "UNAVAILABLE", True)
+
+
+async def test_one_that_is_registered_without_realms_vouches_for_any(
+    org: EnrollmentWorld, iwa: MadeUpIwa
+) -> None:
+    await org.do("PUT", f"/api/v1/iwas/{iwa.id}", iwa.registration() | {"realms": []})
+    elsewhere = replace(COMPUTER, principal="WS-1$@OTHER", realm="OTHER")
+    assert (await org.enrolled_with(iwa, device=elsewhere))[0] == 200
