@@ -12,6 +12,7 @@ import pytest
 from support.iwa_process import AUDIENCE, IWA_ID, IwaAnswer, IwaProcess
 from support.kerberos import CORP, PARTNER, Forests, missing_parts, run_at
 from support.needed_parts import needs, needs_program
+from support.processes import http_get
 
 from gateway.enrollment.channel_bindings import request_binding
 from gateway.enrollment.parties import iwa_issuer
@@ -202,6 +203,7 @@ def test_a_renewed_keytab_is_noticed_and_an_open_one_refused(kerberos: Forests, 
         answer = device_step(iwa, kerberos.corp.log_in_computer("ws1"))
         assert (answer.status, answer.code) == (503, "UNAVAILABLE")
         assert "is open to its group or others (mode 0640)" in answer.json["detail"]
+        assert "mode 0640" in http_get(iwa.metrics_port, "/readyz")[1].decode()
         new = kerberos.corp.service_keytab("HTTP/localhost", new=False)
         shutil.copy(new, kerberos.iwa_keytab)  # for the tests that come behind this one
         ticket = kerberos.corp.log_in_computer("ws1")
@@ -209,6 +211,7 @@ def test_a_renewed_keytab_is_noticed_and_an_open_one_refused(kerberos: Forests, 
         assert "keytab is likely out of date" in device_step(iwa, ticket).json["detail"]
         new.replace(keytab)
         assert device_step(iwa, ticket).code == "ok"
+        assert "mode 0640" not in http_get(iwa.metrics_port, "/readyz")[1].decode()
 
 
 def test_without_a_registration_it_waits_for_one(kerberos: Forests, tmp_path: Path) -> None:

@@ -49,6 +49,9 @@ _HEADERS: Final = (
     ("X-Content-Type-Options", "nosniff"),
 )
 _NO_TICKET: Final = "no ticket was sent"
+# Of the keytab and of the directory, not of whoever asks.
+_OUR_PROBLEMS: Final = (EnrollmentRefusal.UNAVAILABLE, EnrollmentRefusal.DIRECTORY_UNAVAILABLE)
+_MAX_PROBLEM_CHARACTERS: Final = 250
 
 _logger = logging.getLogger("gateway.defect")
 
@@ -97,6 +100,7 @@ class IwaApp:
         self._metrics = metrics
         self._log = log
         self._limiter = RateLimiter()
+        self.problem = ""  # why the last step could not be taken, as long as none could
         self.began: Callable[[Any], None] = lambda _: None
         self.ended: Callable[[Any], None] = lambda _: None
         self.server = web.Server(
@@ -229,6 +233,11 @@ class IwaApp:
         self._metrics.seconds.labels(exchange.step).observe(seconds)
         if exchange.is_asked:
             return
+        if refusal is not None and refusal.reason in _OUR_PROBLEMS:
+            said = f"{refusal.reason}: {refusal.detail}"[:_MAX_PROBLEM_CHARACTERS]
+            self.problem = "".join(character if character.isprintable() else " " for character in said)
+        elif exchange.vouched is not None:
+            self.problem = ""
         account, vouched, ticket = exchange.account, exchange.vouched, exchange.ticket
         refusal = refusal or looked
         self._log.note(

@@ -195,12 +195,13 @@ class IwaProcess:
         return [f"not registered: {self._registration.problem}"]
 
     def _degraded(self) -> list[str]:
-        return [self._reporting.problem] if self._reporting.problem else []
+        return [problem for problem in (self._reporting.problem, self._app.problem) if problem]
 
     def _health(self) -> Mapping[str, HealthValue]:
         certificate = self._in_force.certificate
         return {
-            "status": "ok",
+            "status": "degraded" if self._app.problem else "ok",
+            "problem": self._app.problem or None,
             "started": self._started.isoformat(timespec="seconds"),
             "connections": len(self._connections),
             **({} if certificate is None else {"certificate_ends": certificate.not_after.isoformat()}),
