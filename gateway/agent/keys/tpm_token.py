@@ -9,6 +9,7 @@ is no token, and browsers do not find the key.
 import os
 import re
 import secrets
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Final
@@ -48,7 +49,7 @@ class TpmToken:
         """Let browsers use the key in this file; None where nothing is installed by which they could. Raises
         KeyFailed."""
         module = module_path()
-        if module is None:
+        if module is None or shutil.which(_PTOOL) is None:
             return None
         try:
             self._see_to_token()
