@@ -161,14 +161,15 @@ def company(
     domain: Forests | SambaDomain,
     directory: Path,
     *,
+    user: User | None = None,
     iwas: Sequence[str] = ("hq-1", "branch-1"),
     iwa_changes: Mapping[str, Any] | None = None,
     **enrollment: Any,
 ) -> Iterator[Company]:
-    """Everything but workstations. The identity provider signs alice@example.test on at the app. The first
+    """Everything but workstations. The identity provider signs ``user`` on at the app. The first
     of ``iwas`` is the primary; ``iwa_changes`` are keys of their iwa.yaml, ``enrollment`` such of
     device_trust.enrollment."""
-    user = User()
+    user = user or User()
     with ExitStack() as stack:
         peers = stack.enter_context(Peers())
         site = Site(directory, user=user.name)
