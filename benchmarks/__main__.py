@@ -10,6 +10,7 @@ from typing import Final
 from benchmarks import (
     bodies,
     crl_load,
+    enrollment,
     http2_request,
     idle_memory,
     issue,
@@ -89,6 +90,7 @@ def _workloads(site: Site, load: Load, *, quick: bool) -> Mapping[str, Callable[
                 site, load, seconds=1, connections=100, repetitions=1
             ),
             "issue": lambda: issue.run(site.directory, load, certificates=60, repetitions=1),
+            "enrollment": lambda: enrollment.run(site.directory, load, people=16, tickets=200, repetitions=1),
             "revoke_to_closed": lambda: revoke_to_closed.run(
                 site.directory, load, connections=500, devices=10, revocations=5, repetitions=1
             ),
@@ -111,6 +113,7 @@ def _workloads(site: Site, load: Load, *, quick: bool) -> Mapping[str, Callable[
         "revocation": lambda: revocation.run(site, load, connections=5_000, repetitions=2),
         "worker_scaling": lambda: worker_scaling.run(site, load, seconds=2, connections=300, repetitions=3),
         "issue": lambda: issue.run(site.directory, load, certificates=400, repetitions=3),
+        "enrollment": lambda: enrollment.run(site.directory, load, people=200, tickets=2_000, repetitions=3),
         "revoke_to_closed": lambda: revoke_to_closed.run(
             site.directory, load, connections=5_000, devices=50, revocations=49, repetitions=2
         ),

@@ -33,6 +33,7 @@ _ROWS: Final = (
     ("http2_request", "GET, 10 at once on each connection", CPU, "Request, HTTP/2"),
     ("bodies", "100 MB down", CPU, "100 MB down"),
     ("bodies", "100 MB up", CPU, "100 MB up"),
+    ("enrollment", "a ticket accepted", CPU, "Kerberos ticket accepted"),
     ("idle_memory", "5,000 connections", "kib_each", "Memory of an idle connection"),
 )
 

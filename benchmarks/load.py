@@ -63,11 +63,9 @@ class Load:
         self._script.write_text(_WRK_SCRIPT)
         self._environment = {**os.environ, "OPENSSL_CONF": str(self._configuration)}
 
-    def run(self, task: str, **arguments: Any) -> dict[str, Any]:
-        """One task of `benchmarks.load_client`. Raises LoadFailed."""
-        output = self._output(
-            [sys.executable, "-m", "benchmarks.load_client"], json.dumps({"task": task, **arguments})
-        )
+    def run(self, task: str, *, module: str = "benchmarks.load_client", **arguments: Any) -> dict[str, Any]:
+        """One task of `benchmarks.load_client`, or of another module. Raises LoadFailed."""
+        output = self._output([sys.executable, "-m", module], json.dumps({"task": task, **arguments}))
         result: dict[str, Any] = json.loads(output)
         return result
 

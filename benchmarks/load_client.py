@@ -314,11 +314,16 @@ def _measured(
     return {"operations": len(waiting), "cpu_seconds": used, "elapsed_seconds": elapsed}, results
 
 
-def _context(certificate: str | None) -> ssl.SSLContext:
+def no_verification() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     context.minimum_version = ssl.TLSVersion.TLSv1_3
+    return context
+
+
+def _context(certificate: str | None) -> ssl.SSLContext:
+    context = no_verification()
     if certificate is not None:
         context.load_cert_chain(certificate)
     return context

@@ -51,12 +51,16 @@ def describe() -> Machine:
 def _peers() -> dict[str, str]:
     number = r"(\d+\.[\d.]*\d)"
     openssl = "OpenSSL " + _found(number, "openssl", "version")
-    mellon = _found(number, "dpkg-query", "-W", "-f", "${Version}", "libapache2-mod-auth-mellon")
+    mellon, gssapi = (
+        _found(number, "dpkg-query", "-W", "-f", "${Version}", f"libapache2-mod-auth-{name}")
+        for name in ("mellon", "gssapi")
+    )
     return {
         "nginx": f"{_found(number, 'nginx', '-v')} with {openssl}",
         "HAProxy": f"{_found(number, 'haproxy', '-v')} with {openssl}",
         "Caddy": f"{_found(number, 'caddy', 'version')} with Go's TLS",
-        "Apache": f"{_found(number, 'apache2', '-v')} with {openssl} and mod_auth_mellon {mellon}",
+        "Apache": f"{_found(number, 'apache2', '-v')} with {openssl}, mod_auth_mellon {mellon} and "
+        f"mod_auth_gssapi {gssapi}",
         "cfssl": _found(number, "cfssl", "version"),
         "PostgreSQL": _found(number, "psql", "--version"),
         "SQLite": sqlite3.sqlite_version,

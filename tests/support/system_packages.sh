@@ -17,7 +17,8 @@ tests)
             samba-ad-provision samba-dsdb-modules samba-vfs-modules simplesamlphp softhsm2 squid libstrongswan-standard-plugins
             strongswan-pki swtpm swtpm-tools systemd tinyproxy tpm2-tools util-linux" ;;
 bench) # peers and load generators
-    wanted="apache2 caddy golang-cfssl haproxy libapache2-mod-auth-mellon nghttp2-client nginx-light openssl postgresql
+    wanted="apache2 caddy golang-cfssl haproxy krb5-admin-server krb5-kdc krb5-user libapache2-mod-auth-gssapi
+            libapache2-mod-auth-mellon nghttp2-client nginx-light openssl postgresql
             util-linux wrk" ;;
 *)
     echo "usage: $0 python|tests|bench" >&2

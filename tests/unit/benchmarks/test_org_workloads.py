@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.enrollment import parts_of
 from benchmarks.issue import measure_use_case
 from benchmarks.million_certificates import issued_rows, measure_crls, ocsp_request
 from benchmarks.org_site import OrgSite, sqlite
@@ -65,3 +66,10 @@ def test_every_row_of_the_system_log_has_its_cpu_and_its_rate(tmp_path: Path) ->
             assert all(value > 0 for key in (CPU, RATE) for value in values[key])
     assert len(rows[0].sides) == 2
     assert all(len(row.sides[OURS][CPU]) == 1 for row in rows)
+
+
+def test_of_an_enrollment_the_time_of_the_org_is_told_from_that_of_the_workers() -> None:
+    used = {"iwa": 1.0, "gateway": 5.0, "org": 4.0}
+    parts = parts_of({"operations": 100, "elapsed_seconds": 2.0, "cpu_seconds": used}, 0.5)
+    wanted = {"iwa": 10_000, "org": 40_000, "worker": 10_000, "database": 5_000, CPU: 65_000, RATE: 50}
+    assert parts == pytest.approx(wanted)
