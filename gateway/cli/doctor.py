@@ -132,9 +132,10 @@ def _of_store(settings: GatewaySettings, path: str) -> Iterator[Check]:
     yield enablement.judge_switch(seen.device_trust_enabled, path)
     yield enablement.judge_read_only(seen)
     yield from enablement.judge_authority(seen, settings, now)
-    yield enablement.judge_people(seen, settings)
-    yield from web_apps.judge_registered(seen.iwas)
-    yield from _asked(seen)
+    if seen.iwas or any(each.builtin for each in settings.authorities):
+        yield enablement.judge_people(seen, settings)
+        yield from web_apps.judge_registered(seen.iwas)
+        yield from _asked(seen)
     yield from listener.judge_listener(settings, material.certificates, _names(material, seen))
     for each in seen.policies:
         yield judge_policy(each)

@@ -124,6 +124,14 @@ def _on_the_way(desk: Desk) -> None:
     assert "that is not the gateway's, issued by Inspection root" in failures[MTLS_HOST]
     assert failures["mTLS host asks for this certificate"].startswith("no, or without naming an authority")
 
+    other = Authority.create_root("Inspection root").issue_server(["sso.example.test"])
+    with TlsInspection.running(desk.site.https_port, other, desk.site.directory) as inspection:
+        desk.proxy.elsewhere["example.test"] = inspection.port
+        failures = desk.failures()
+        desk.proxy.elsewhere.clear()
+    assert failures["org is reached"].startswith("TLS_FAILED: the certificate of sso.example.test is not")
+    assert failures["org is reached"].endswith("(its certificate is by Inspection root)")
+
     desk.proxy.refused.add(MTLS_DOMAIN)
     failures = desk.failures()
     desk.proxy.refused.clear()

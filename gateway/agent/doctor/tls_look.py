@@ -45,11 +45,6 @@ class TlsSeen:
         return sha256(self.chain[0]).hexdigest()
 
     @property
-    def leaf(self) -> x509.Certificate:
-        """Raises ValueError for what is no certificate."""
-        return x509.load_der_x509_certificate(self.chain[0])
-
-    @property
     def issuer(self) -> str:
         return issuer_name(self.chain[0])
 
@@ -75,13 +70,15 @@ def tls_look(connect: Connect, server_name: str, shown: ShownFiles | None = None
         except SSL.Error as error:
             raise LookFailed(f"{shown.certificate} cannot be shown: {_reasons(error)}") from None
     connection = SSL.Connection(context, None)
-    connection.set_tlsext_host_name(server_name.encode("idna"))
     connection.set_connect_state()
     try:
+        connection.set_tlsext_host_name(server_name.encode("idna"))
         with connect() as wire:
             return _shaken(connection, wire, server_name, time.monotonic() + LOOK_SECONDS)
     except TimeoutError:
         raise LookFailed("it does not answer in time") from None
+    except UnicodeError:
+        raise LookFailed(f"{server_name!r} is no name of a host") from None
     except OSError as error:
         raise LookFailed(error.strerror or str(error)) from None
 
@@ -155,7 +152,10 @@ def _shaken(connection: SSL.Connection, wire: socket.socket, host: str, deadline
             refusal = "it ended the connection"
             break
         connection.bio_write(piece)
-    chain = connection.get_peer_cert_chain(as_cryptography=True) or []
+    try:
+        chain = connection.get_peer_cert_chain(as_cryptography=True) or []
+    except ValueError as error:
+        raise LookFailed(f"what it shows is no certificate: {error}") from None
     if not chain:
         raise LookFailed(refusal or "it showed no certificate")
     if not refusal:

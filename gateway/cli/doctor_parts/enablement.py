@@ -117,6 +117,8 @@ def judge_lists(seen: StoreSeen, settings: GatewaySettings, now: datetime) -> Ch
 
 
 def judge_people(seen: StoreSeen, settings: GatewaySettings) -> Check:
+    if not seen.iwas:
+        return PEOPLE.skipped("without an IWA web app nobody enrolls by the directory")
     active, known = seen.directory_users
     if active:
         return PEOPLE.ok(f"{active} of {known} are active")

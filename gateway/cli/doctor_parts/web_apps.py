@@ -39,9 +39,9 @@ class AboutSeen:
 
 
 def judge_registered(iwas: Sequence[Iwa]) -> Iterator[Check]:
-    """Disabled ones are named only where none is enabled."""
+    """Disabled ones are named only where none is enabled. An organization may do without."""
     if not iwas:
-        yield REGISTERED.failed("none", _NONE_HELPS)
+        yield REGISTERED.warning("none, so no computer of a domain enrolls by itself", _NONE_HELPS)
         return
     enabled = in_order(iwas)
     if not enabled:
@@ -110,6 +110,7 @@ def ask_about(url: str, ca_file: str | None = None) -> AboutSeen:
         with opener.open(Request(f"{url}/about"), timeout=_SECONDS) as response:  # noqa: S310 - of the store
             said = json.loads(response.read(_MAX_BYTES))
     except HTTPError as error:
+        error.close()
         return AboutSeen(trouble=f"it answers {error.code}")
     except URLError as error:
         return AboutSeen(trouble=str(getattr(error.reason, "strerror", None) or error.reason))

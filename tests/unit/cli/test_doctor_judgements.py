@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from support.org_values import an_iwa
+from support.org_values import an_authority, an_iwa
 from support.pki import Authority
 
 from gateway import __version__
@@ -15,7 +17,14 @@ from gateway.adapters.plugins import load_condition_parsers
 from gateway.agent.doctor.tls_look import LookFailed, TlsSeen
 from gateway.agent.keytab import KeytabEntry
 from gateway.cli.checks.finding import Finding, Severity
-from gateway.cli.doctor_parts.enablement import judge_configuration, judge_org_process, judge_switch
+from gateway.cli.doctor_parts.enablement import (
+    judge_authority,
+    judge_configuration,
+    judge_lists,
+    judge_org_process,
+    judge_people,
+    judge_switch,
+)
 from gateway.cli.doctor_parts.iwa_host import judge_clock, judge_listed
 from gateway.cli.doctor_parts.kerberos_trial import (
     TicketTried,
@@ -27,13 +36,15 @@ from gateway.cli.doctor_parts.kerberos_trial import (
 from gateway.cli.doctor_parts.listener import judge_client_authorities, judge_host
 from gateway.cli.doctor_parts.logged import judge_log
 from gateway.cli.doctor_parts.policies import judge_policy
-from gateway.cli.doctor_parts.store_seen import LogSeen, policy_seen
+from gateway.cli.doctor_parts.store_seen import LogSeen, StoreSeen, policy_seen
 from gateway.cli.doctor_parts.web_apps import AboutSeen, judge_about, judge_registered
 from gateway.config.iwa_load import iwa_settings_from
 from gateway.config.marked_yaml import load_marked
 from gateway.enrollment.service_tickets import SealedTicket
 from gateway.model.checkup import CheckGroup, CheckState, Subject
+from gateway.model.issued import AuthorityRecord, AuthorityStatus, PublishedCrl
 from gateway.model.iwa import Iwa, IwaStatus
+from gateway.model.settings import CaSettings, EnrollmentSettings
 from gateway.policy.rules import compile_policy
 from gateway.tls.contexts import ServerCertificate
 
@@ -73,7 +84,7 @@ def test_the_switch(enabled: bool, state: CheckState) -> None:
 @pytest.mark.parametrize(
     ("iwas", "expected"),
     [
-        ([], {"registered IWA web apps": FAILED}),
+        ([], {"registered IWA web apps": WARNING}),
         ([replace(IWA, status=IwaStatus.DISABLED)], {"registered IWA web apps": FAILED}),
         (
             [IWA],
@@ -296,3 +307,72 @@ def test_a_ticket_that_cannot_be_had_says_whose_fault_it_is(
 )
 def test_a_kdc_that_knows_nobody_of_that_name_answers(said: str, state: CheckState) -> None:
     assert judge_realm(Subject(CheckGroup.IWA, "KDC of R"), said).state is state
+
+
+AUTHORITY = an_authority(not_after=NOW + timedelta(days=1_500))
+EMPTY = StoreSeen(True, False, (AUTHORITY,), (), (IWA,), (), (1, 1), LogSeen(None, None, (), NOW))
+SETTINGS: Any = SimpleNamespace(
+    ca=CaSettings(), authorities=(SimpleNamespace(builtin=True),), enrollment=EnrollmentSettings()
+)
+
+
+@pytest.mark.parametrize(
+    ("authorities", "state"),
+    [
+        ((AUTHORITY,), OK),
+        ((), FAILED),
+        ((replace(AUTHORITY, status=AuthorityStatus.RETIRED),), FAILED),
+        ((replace(AUTHORITY, not_after=NOW),), FAILED),
+        ((replace(AUTHORITY, not_after=NOW + timedelta(days=300)),), WARNING),
+    ],
+)
+def test_an_authority_is_there_active_and_outlives_what_it_issues(
+    authorities: tuple[AuthorityRecord, ...], state: CheckState
+) -> None:
+    first, *_ = judge_authority(replace(EMPTY, authorities=authorities), SETTINGS, NOW)
+    assert (first.name, first.state) == ("authority that issues", state)
+
+
+def test_an_authority_of_others_is_not_ours_to_judge() -> None:
+    others: Any = SimpleNamespace(authorities=(SimpleNamespace(builtin=False, name="corp"),))
+    (check,) = judge_authority(EMPTY, others, NOW)
+    assert check.state is SKIPPED
+
+
+def a_list(hours: float) -> PublishedCrl:
+    """Valid for so much longer; lists live for a day, and are made anew at half of it."""
+    return PublishedCrl(AUTHORITY.id, 0, 1, NOW, NOW + timedelta(hours=hours), b"")
+
+
+@pytest.mark.parametrize(
+    ("crls", "state"),
+    [
+        ([], SKIPPED),
+        ([a_list(20), a_list(13)], OK),
+        ([a_list(20), a_list(11.9)], OK),
+        ([a_list(20), a_list(11)], WARNING),
+        ([a_list(20), a_list(0)], FAILED),
+        ([a_list(20), None], FAILED),
+    ],
+)
+def test_revocation_lists_are_published_and_fresh(crls: list[PublishedCrl | None], state: CheckState) -> None:
+    lists = tuple((AUTHORITY, shard, crl) for shard, crl in enumerate(crls))
+    assert judge_lists(replace(EMPTY, lists=lists), SETTINGS, NOW).state is state
+
+
+@pytest.mark.parametrize(
+    ("people", "iwas", "create", "state"),
+    [
+        ((2, 5), (IWA,), False, OK),
+        ((0, 5), (IWA,), False, FAILED),
+        ((0, 0), (IWA,), False, FAILED),
+        ((0, 0), (IWA,), True, OK),
+        ((0, 0), (), False, SKIPPED),
+    ],
+)
+def test_there_are_people_of_the_directory(
+    people: tuple[int, int], iwas: tuple[Iwa, ...], create: bool, state: CheckState
+) -> None:
+    settings: Any = SimpleNamespace(enrollment=EnrollmentSettings(create_users=create))
+    seen = replace(EMPTY, directory_users=people, iwas=iwas)
+    assert judge_people(seen, settings).state is state
