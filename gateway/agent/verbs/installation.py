@@ -3,7 +3,7 @@
 import contextlib
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
@@ -37,12 +37,13 @@ Examples:
 
 @click.command(epilog=_INSTALL_EPILOG)
 @click.argument("settings", nargs=-1, metavar="[NAME=VALUE]...")
-@click.option("--no-run", is_flag=True, help="Leave the first run to the schedule.")
+@click.option("--no-run", is_flag=True, help="Leave the first run to the schedule, and browsers as they are.")
 def install(settings: tuple[str, ...], no_run: bool) -> int:
     """Keep the settings, run at each login and every day, and run now.
 
-    As administrator it is for every person of this computer, with the computer's part, which is tried out;
-    else for yourself. How the first run ends is said, and is no part of the exit code: `verify` tells.
+    As administrator it is for every person of this computer: their browsers are set up, and the computer's
+    part is tried out; else for yourself. How the first run ends is said, and is no part of the exit code:
+    `verify` tells.
     """
     platform = this_platform()
     given: dict[str, str] = {}
@@ -65,16 +66,26 @@ def install(settings: tuple[str, ...], no_run: bool) -> int:
 
 def _first_run(platform: Platform) -> None:
     """A computer that is off the network now is installed all the same, and tries again by itself."""
-    try:
-        if platform.is_administrator:
-            from gateway.agent.verbs.device import run_device
+    if not platform.is_administrator:
+        from gateway.agent.verbs.user import run_user
 
-            click.echo("The computer's part, on trial:")
-            run_device(None, debug=False)
-        else:
-            from gateway.agent.verbs.user import run_user
-
+        with _complaining():
             run_user(force=False, code=None, scheduled=False, debug=False)
+        return
+    from gateway.agent.verbs.browser_setup import set_up_browsers_for_all
+    from gateway.agent.verbs.device import run_device
+
+    with _complaining():
+        _tell(set_up_browsers_for_all(platform))
+    click.echo("The computer's part, on trial:")
+    with _complaining():
+        run_device(None, debug=False)
+
+
+@contextlib.contextmanager
+def _complaining() -> Iterator[None]:
+    try:
+        yield
     except Refused as error:
         complain_of(error)
 

@@ -15,10 +15,11 @@ from support.own_authority import OwnAuthority
 from gateway.agent import this_computer
 from gateway.agent.cli import run
 from gateway.agent.commands import Finished
+from gateway.agent.discovery import Discovery
 from gateway.agent.platform import PlatformFailed
 from gateway.agent.platforms.linux import LinuxPlatform
 from gateway.agent.refusal import LocalRefusal
-from gateway.agent.verbs import device, installation, status, user, verify
+from gateway.agent.verbs import browser_setup, device, installation, status, user, verify
 
 URL = "OrgUrl=https://sso.example.test"
 
@@ -86,8 +87,35 @@ def test_the_first_run_is_tried_and_does_not_undo_the_installation(
     assert "UNREACHABLE" in said.err
     computer(administrator=True)
     monkeypatch.setattr(device, "run_device", off_the_network)
+    monkeypatch.setattr(browser_setup, "set_up_browsers_for_all", off_the_network)
     assert run(["install", URL]) == 0
-    assert "on trial" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "on trial" in said.out
+    assert len(said.err.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("setting", "set_up"), [("SkipBrowserSetup=false", True), ("SkipBrowserSetup=true", False)]
+)
+def test_an_administrator_sets_browsers_up_for_everybody_unless_that_is_skipped(
+    setting: str, set_up: bool, computer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = AgentWorld(tmp_path / "world").org.discovery()
+
+    class Org:
+        def __init__(self, *_: object) -> None: ...
+
+        def discovery(self) -> Discovery:
+            return told
+
+    computer(administrator=True)
+    monkeypatch.setattr(browser_setup, "OrgClient", Org)
+    monkeypatch.setattr(device, "run_device", lambda *_, **__: 0)
+    assert run(["install", URL, setting]) == 0
+    policy = tmp_path / "root/etc/chromium/policies/managed/zz-devicetrust.json"
+    assert policy.exists() is set_up
+    if set_up:
+        assert told.mtls_domain in policy.read_text()
 
 
 @pytest.mark.parametrize(
