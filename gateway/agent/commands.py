@@ -1,6 +1,7 @@
 """Programs of the system that the agent runs: one small port, so that every command line can be looked at in
 tests, also those of systems that the tests do not run on."""
 
+import os
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,7 +44,12 @@ class SystemCommands:
     def run(self, arguments: Sequence[str], *, given: bytes = b"", seconds: float = SECONDS) -> Finished:
         try:
             done = subprocess.run(  # noqa: S603 - fixed programs, and no shell
-                list(arguments), input=given, capture_output=True, timeout=seconds, check=False
+                list(arguments),
+                input=given,
+                capture_output=True,
+                timeout=seconds,
+                check=False,
+                env={**os.environ, "LC_ALL": "C.UTF-8"},
             )
         except FileNotFoundError:
             package = self._packages.get(arguments[0])
