@@ -129,7 +129,6 @@ def test_a_proxy_that_wants_a_login_is_told_of_in_a_sentence(kind: str, site: Si
                 except ProxyFailed as error:
                     answers[who] = str(error)
     assert f"the proxy {proxy.url} asks for a login (407)" in answers["nobody"]
-    assert "HttpProxy" in answers["nobody"]
     assert "refuses the user 'alice' or the password" in answers["wrong"]
     assert "wr0ng" not in answers["wrong"]
     assert json.loads(answers["alice"]) == {"client": ["ws1"]}
