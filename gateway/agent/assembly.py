@@ -3,6 +3,7 @@
 import contextlib
 import os
 import ssl
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from typing import Final
 import httpx
 
 from gateway import __version__
-from gateway.agent.device_part import DeviceRequest, ask_device_part
+from gateway.agent.device_part import DeviceRequest, ask_device_part, default_socket
 from gateway.agent.discovery import Iwa
 from gateway.agent.http import Http
 from gateway.agent.iwa_client import Asked, IwaClient
@@ -103,8 +104,9 @@ def means_of(
             trace.note(f"with the computer's keytab {settings.device_keytab}")
             computer = as_computer(settings.device_keytab, settings.device_principal)
             return iwa(found.url).device_token(asked, computer)
-        trace.note(f"asked of the device part at {settings.device_socket}")
-        return ask_device_part(settings.device_socket, DeviceRequest(found.url, asked))
+        address = settings.device_socket or default_socket(sys.platform)
+        trace.note(f"asked of the device part at {address}")
+        return ask_device_part(address, DeviceRequest(found.url, asked))
 
     return Means(
         org=OrgClient(lines.outside, settings.org_url),

@@ -27,6 +27,7 @@ from typing import Any, Final, Protocol
 
 from gateway.agent.iwa_client import Asked
 from gateway.agent.refusal import LocalRefusal, Refusal, Refused, refused
+from gateway.agent.settings import LOOPBACK
 from gateway.enrollment.claims import MAX_TEXT_CHARACTERS, THUMBPRINT_CHARACTERS
 
 MAX_LINE_BYTES: Final = 4_096
@@ -171,6 +172,10 @@ def listening(path: str | None) -> Iterator[tuple[socket.socket, bool]]:
         return
     if path is None:
         raise refused(LocalRefusal.NO_DEVICE_PART, "no socket was handed over, and none was named")
+    if path.startswith(f"{LOOPBACK}:"):
+        with _listening_at_loopback(path) as listener:
+            yield listener, False
+        return
     place = Path(path)
     with contextlib.suppress(FileNotFoundError):
         if stat.S_ISSOCK(place.lstat().st_mode):
@@ -194,17 +199,26 @@ def listening(path: str | None) -> Iterator[tuple[socket.socket, bool]]:
             place.unlink()
 
 
+def default_socket(system: str) -> str:
+    """Where the device part listens unless it is set; ``system`` as `sys.platform` has it. Python knows no
+    Unix sockets on Windows: there it is a port of loopback, which as well every person of the computer may
+    use, and nobody else."""
+    return {"win32": f"{LOOPBACK}:47613", "darwin": "/var/run/devicetrust/device.sock"}.get(
+        system, "/run/devicetrust/device.sock"
+    )
+
+
 def ask_device_part(path: str, request: DeviceRequest, seconds: float = 60.0) -> str:
-    """From the other side: the device token. Raises Refused."""
+    """From the other side: the device token. ``path`` is also `127.0.0.1:PORT`. Raises Refused."""
     told = {
         "iwa_url": request.iwa_url,
         "nonce": request.asked.nonce,
         "key_thumbprint": request.asked.key_thumbprint,
     }
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        with _new_socket(path) as connection:
             connection.settimeout(LINE_SECONDS)
-            connection.connect(path)
+            connection.connect(_address(path))
             connection.sendall(json.dumps(told).encode() + b"\n")
             line = read_line(connection, time.monotonic() + seconds, time.monotonic)
         answer = json.loads(line)
@@ -218,6 +232,31 @@ def ask_device_part(path: str, request: DeviceRequest, seconds: float = 60.0) ->
             transient=True,
         ) from None
     return _token_of(answer)
+
+
+def _new_socket(path: str) -> socket.socket:
+    return socket.socket(socket.AF_INET if path.startswith(f"{LOOPBACK}:") else socket.AF_UNIX)
+
+
+def _address(path: str) -> Any:
+    host, _, port = path.partition(":")
+    return (host, int(port)) if host == LOOPBACK else path
+
+
+def _listening_at_loopback(path: str) -> socket.socket:
+    listener = _new_socket(path)
+    exclusive = getattr(socket, "SO_EXCLUSIVEADDRUSE", None)
+    if exclusive is not None:  # on Windows another process could take the port over otherwise
+        listener.setsockopt(socket.SOL_SOCKET, exclusive, 1)
+    try:
+        listener.bind(_address(path))
+        listener.listen(16)
+    except OSError as error:
+        listener.close()
+        raise refused(
+            LocalRefusal.NO_DEVICE_PART, f"{path}: cannot listen: {error.strerror or error}"
+        ) from None
+    return listener
 
 
 def _token_of(answer: object) -> str:
@@ -255,7 +294,7 @@ def _handed_over() -> socket.socket | None:
 
 def _person_of(connection: socket.socket) -> int:
     """The user id at the other end, as the kernel says (SO_PEERCRED); -1 where it does not."""
-    if not hasattr(socket, "SO_PEERCRED"):
+    if not hasattr(socket, "SO_PEERCRED") or connection.family != socket.AF_UNIX:
         return -1
     told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     _, person, _ = _CREDENTIALS.unpack(told)

@@ -8,13 +8,14 @@ delegated.
 
 import base64
 import secrets
+import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Final, Protocol
 
+from gateway.agent.kerberos_refusals import no_ticket, not_installed, not_proven
 from gateway.agent.keytab import MAX_KEYTAB_BYTES, KeytabInvalid, computer_principal, read_keytab
 from gateway.agent.refusal import LocalRefusal, Refused, refused
-from gateway.enrollment.refusals import EXPLANATIONS, EnrollmentRefusal
 
 _SPNEGO: Final = "1.3.6.1.5.5.2"
 _MAX_TOKEN_CHARACTERS: Final = 131_072
@@ -38,6 +39,8 @@ StartConversation = Callable[[str, bytes | None], Conversation]
 
 def as_person() -> StartConversation:
     """With the tickets of whoever runs this. Raises Refused where Kerberos is not installed."""
+    if sys.platform == "win32":
+        return _by_windows(computer=False)
     gssapi = _gssapi()
 
     def start(host: str, bindings: bytes | None) -> Conversation:
@@ -48,7 +51,10 @@ def as_person() -> StartConversation:
 
 def as_computer(keytab: str, principal: str | None) -> StartConversation:
     """With the computer's own keytab; no kinit is needed. ``principal`` None: found in the keytab. Raises
-    Refused where Kerberos is not installed, or the keytab cannot be read or has no computer."""
+    Refused where Kerberos is not installed, or the keytab cannot be read or has no computer. On Windows there
+    is no keytab: the process has to run as NETWORK SERVICE, which is the computer."""
+    if sys.platform == "win32":
+        return _by_windows(computer=True)
     gssapi = _gssapi()
     name = principal or _computer_in(keytab)
     # A cache of our own, in memory: this process's tickets are nobody else's.
@@ -65,7 +71,8 @@ def as_computer(keytab: str, principal: str | None) -> StartConversation:
 
 
 def person_principal() -> str | None:
-    """Whose tickets there are, without asking a KDC; None where there are none, or no Kerberos."""
+    """Whose tickets there are, without asking a KDC; None where there are none, where there is no Kerberos,
+    and on Windows, which does not say."""
     try:
         gssapi = _gssapi()
     except Refused:
@@ -85,7 +92,7 @@ def negotiate_token(header: str | None) -> bytes | None:
             try:
                 return base64.b64decode(token[:_MAX_TOKEN_CHARACTERS], validate=True)
             except ValueError:  # also binascii.Error, which is one
-                raise _not_proven("its message is not base64") from None
+                raise not_proven("its message is not base64") from None
     return None
 
 
@@ -129,64 +136,19 @@ class _GssConversation:
         try:
             if not self._context.complete:
                 if not answer:
-                    raise _not_proven("it sent no message of its own")
+                    raise not_proven("it sent no message of its own")
                 self._context.step(answer)
             # The library may keep an error of the step for the next thing that is asked of it.
             proven = self._context.complete and mutual in self._context.actual_flags
         except gssapi.exceptions.GSSError as error:
-            raise _not_proven(str(error)) from None
+            raise not_proven(str(error)) from None
         if not proven:
-            raise _not_proven("its message does not prove who it is")
+            raise not_proven("its message does not prove who it is")
 
     def _application_data(self) -> Any:
         if self._bindings is None:
             return None
         return self._gssapi.raw.ChannelBindings(application_data=self._bindings)
-
-
-def no_ticket(said: str, host: str, computer: bool) -> Refused:
-    """Why the Kerberos library made no message. It tells its reasons in sentences only: the numbers below
-    SPNEGO are renumbered from process to process."""
-    text = " ".join(said.split())
-    low = text.lower()
-    account = "the computer" if computer else "the person"
-    if "clock skew" in low:
-        return _known(EnrollmentRefusal.CLOCK_SKEW, text)
-    if "server not found" in low or ("not found in kerberos database" in low and f"http/{host}" in low):
-        return refused(
-            LocalRefusal.NO_TICKET,
-            f"the domain does not know the service HTTP/{host}",
-            f"Register the service principal name HTTP/{host} for the account of the IWA web app "
-            "(setspn -S), and see that the address of the IWA web app has the name and not a number.",
-            detail=text,
-        )
-    if "revoked" in low or "locked" in low:
-        return _known(EnrollmentRefusal.ACCOUNT_DISABLED, text)
-    if "cannot contact any kdc" in low or "unreachable" in low or "cannot find kdc" in low:
-        return refused(
-            LocalRefusal.NO_TICKET,
-            "no domain controller can be reached",
-            "Connect to the company network. On it: see the realm's KDCs in DNS or krb5.conf.",
-            detail=text,
-            transient=True,
-        )
-    remedy = (
-        "See that the computer is joined, and that its keytab has the newest key: adcli update, net ads."
-        if computer
-        else "Sign on to the computer with the domain account while it reaches the domain, or run kinit."
-    )
-    return refused(
-        LocalRefusal.NO_TICKET,
-        f"{account} has no Kerberos ticket",
-        remedy,
-        detail=text,
-        transient=not computer,
-    )
-
-
-def _known(code: EnrollmentRefusal, detail: str) -> Refused:
-    told = EXPLANATIONS[code]
-    return refused(code, told.sentence, told.remedy, detail=detail, transient=told.transient)
 
 
 def _computer_in(keytab: str) -> str:
@@ -211,24 +173,20 @@ def _computer_in(keytab: str) -> str:
     return found
 
 
+def _by_windows(*, computer: bool) -> StartConversation:
+    from gateway.agent.negotiate_windows import SspiConversation, spnego_module
+
+    spnego = spnego_module()
+
+    def start(host: str, bindings: bytes | None) -> Conversation:
+        return SspiConversation(spnego, host, bindings, computer=computer)
+
+    return start
+
+
 def _gssapi() -> ModuleType:
     try:
         import gssapi
     except ImportError as error:
-        raise refused(
-            LocalRefusal.NO_KERBEROS,
-            "Kerberos is not installed for the agent",
-            "Install it: pip install 'devicetrust-agent[kerberos]' (it needs libkrb5-dev).",
-            detail=str(error),
-        ) from None
+        raise not_installed(str(error)) from None
     return gssapi
-
-
-def _not_proven(detail: str) -> Refused:
-    return refused(
-        LocalRefusal.MUTUAL_AUTHENTICATION_FAILED,
-        "the IWA web app did not prove that it is in the domain",
-        "Somebody else may answer in its name. Else: see its keytab.",
-        detail=detail,
-        transient=True,
-    )

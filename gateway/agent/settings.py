@@ -8,7 +8,7 @@
     KeyStorage             file | tpm | pkcs11; left out: a file on Linux, what the system has elsewhere
     Pkcs11Module, Pkcs11Token, Pkcs11PinFile
     TpmTcti                where the TPM is, as the TSS spells it; left out: device:/dev/tpmrm0
-    DeviceSocket           where the device part listens
+    DeviceSocket           where the device part listens: a path, or on Windows 127.0.0.1:PORT
     DeviceKeytab           the computer's keytab, for the device part (left out: /etc/krb5.keytab)
     DevicePrincipal        the computer's account in it; left out: the first one that ends in $
 
@@ -28,7 +28,8 @@ from gateway.agent.proxies.routes import ProxyRefused, parse_proxy_setting
 
 MAX_SETTINGS: Final = 64
 MAX_VALUE_CHARACTERS: Final = 2_048
-DEFAULT_DEVICE_SOCKET: Final = "/run/devicetrust/device.sock"
+LOOPBACK: Final = "127.0.0.1"
+_MAX_PORT: Final = 65_535
 DEFAULT_DEVICE_KEYTAB: Final = "/etc/krb5.keytab"
 _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
@@ -58,7 +59,7 @@ class Settings:
     pkcs11_token: str | None = None
     pkcs11_pin_file: str | None = None
     tpm_tcti: str | None = None
-    device_socket: str = DEFAULT_DEVICE_SOCKET
+    device_socket: str | None = None
     device_keytab: str | None = None
     device_principal: str | None = None
 
@@ -180,6 +181,13 @@ def _path(value: str) -> str:
     return value
 
 
+def _device_socket(value: str) -> str:
+    host, _, port = value.partition(":")
+    if host == LOOPBACK and port.isdecimal() and 0 < int(port) <= _MAX_PORT:
+        return value
+    return _path(value)
+
+
 def _key_storage(value: str) -> KeyStorage:
     try:
         return KeyStorage(value.lower())
@@ -202,7 +210,7 @@ _READERS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
     "Pkcs11Token": ("pkcs11_token", _text),
     "Pkcs11PinFile": ("pkcs11_pin_file", _path),
     "TpmTcti": ("tpm_tcti", _text),
-    "DeviceSocket": ("device_socket", _path),
+    "DeviceSocket": ("device_socket", _device_socket),
     "DeviceKeytab": ("device_keytab", _path),
     "DevicePrincipal": ("device_principal", _text),
 }

@@ -7,6 +7,7 @@ does not need the other.
 """
 
 import secrets
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -19,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from gateway.agent.artefacts.systemd import TIMER
 from gateway.agent.assembly import Connections, connections, means_of
 from gateway.agent.commands import SystemCommands
+from gateway.agent.device_part import default_socket
 from gateway.agent.discovery import Discovery, Iwa
 from gateway.agent.doctor import browsers_seen, certificate_seen, on_the_way, task_seen
 from gateway.agent.doctor.probes import Probe, run_probes
@@ -203,7 +205,8 @@ class _Walk:
 
     def _ask_device_part(self, told: Discovery, iwa: Iwa) -> Iterator[Check]:
         means = means_of(self._settings, self._lines, self._platform.name, NoTrace(), lambda _: None)
-        where = self._settings.device_keytab or self._settings.device_socket
+        settings = self._settings
+        where = settings.device_keytab or settings.device_socket or default_socket(sys.platform)
         key = ec.generate_private_key(ec.SECP256R1()).public_key()
         trouble = None
         try:

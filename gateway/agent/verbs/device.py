@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway.agent.assembly import ComputersTokens, connections
 from gateway.agent.cli import EXIT_OK, EXIT_REFUSED
-from gateway.agent.device_part import IDLE_SECONDS, DeviceService, has_socket, listening
+from gateway.agent.device_part import IDLE_SECONDS, DeviceService, default_socket, has_socket, listening
 from gateway.agent.iwa_client import Asked
 from gateway.agent.org_client import OrgClient
 from gateway.agent.refusal import Refused
@@ -19,8 +19,9 @@ from gateway.agent.trace import NoTrace, PrintedTrace, Trace, decoded_token
 from gateway.enrollment.thumbprints import key_thumbprint
 
 
-def run_device(socket_path: str | None, *, debug: bool) -> int:
-    """The exit code. Raises SettingsRefused, PlatformFailed, Refused."""
+def run_device(socket_path: str | None, *, debug: bool, trial: bool = False) -> int:
+    """The exit code. Without a socket it is a trial, but on Windows, whose task for it has no socket to hand
+    over. Raises SettingsRefused, PlatformFailed, Refused."""
     platform = this_platform()
     settings = settings_of(platform.settings())
     trace: Trace = PrintedTrace(click.echo) if debug else NoTrace()
@@ -28,7 +29,9 @@ def run_device(socket_path: str | None, *, debug: bool) -> int:
     copies = Path(os.environ.get("RUNTIME_DIRECTORY") or platform.data_directory)
     with connections(settings, copies, os.environ, trace) as lines:
         tokens = ComputersTokens(settings, lines)
-        if socket_path is None and not has_socket():
+        if socket_path is None and sys.platform == "win32" and not trial:
+            socket_path = settings.device_socket or default_socket(sys.platform)
+        if trial or (socket_path is None and not has_socket()):
             return _trial(tokens, OrgClient(lines.outside, settings.org_url), settings, trace)
         with listening(socket_path) as (listener, handed_over):
             service = DeviceService(tokens, _log)

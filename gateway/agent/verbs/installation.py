@@ -79,7 +79,7 @@ def _first_run(platform: Platform) -> None:
         _tell(set_up_browsers_for_all(platform))
     click.echo("The computer's part, on trial:")
     with _complaining():
-        run_device(None, debug=False)
+        run_device(None, debug=False, trial=True)
 
 
 @contextlib.contextmanager

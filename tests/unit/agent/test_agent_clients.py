@@ -25,8 +25,9 @@ from gateway.agent.enrolled import AnswerInvalid, enrolled_of_json, pem_of
 from gateway.agent.http import ClientCertificate, Http
 from gateway.agent.iwa_client import Asked as Bound
 from gateway.agent.iwa_client import IwaClient
+from gateway.agent.kerberos_refusals import no_ticket
 from gateway.agent.keys.file import FileKey, FileKeys
-from gateway.agent.negotiate import negotiate_token, no_ticket, offers_negotiate
+from gateway.agent.negotiate import negotiate_token, offers_negotiate
 from gateway.agent.ocsp import OcspInvalid, ocsp_request, standing_of
 from gateway.agent.org_client import CertificateWanted, OrgClient
 from gateway.agent.plan import Standing

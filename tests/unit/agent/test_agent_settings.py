@@ -36,6 +36,7 @@ def stored(*lines: str) -> tuple[Setting, ...]:
             [f"OrgUrl={URL}", "HttpProxyPacLocation=file:///etc/proxy.pac", "SkipBrowserSetup=TRUE"],
             Settings(URL, http_proxy_pac_location="file:///etc/proxy.pac", skip_browser_setup=True),
         ),
+        ([f"OrgUrl={URL}", "DeviceSocket=127.0.0.1:4711"], Settings(URL, device_socket="127.0.0.1:4711")),
         ([f"OrgUrl={URL}", "KeyStorage=tpm"], Settings(URL, key_storage=KeyStorage.TPM)),
         (
             [f"OrgUrl={URL}", "KeyStorage=pkcs11", "Pkcs11Module=/usr/lib/libtpm2_pkcs11.so.1"],
@@ -71,6 +72,8 @@ def test_settings_that_are_taken(lines: list[str], expected: Settings) -> None:
         ([f"OrgUrl={URL}", "SkipBrowserSetup=maybe"], f"{CONF}:2: SkipBrowserSetup: has to be true or false"),
         ([f"OrgUrl={URL}", "KeyStorage=usb"], f"{CONF}:2: KeyStorage: has to be one of file, tpm, pkcs11"),
         ([f"OrgUrl={URL}", "KeyStorage=pkcs11"], f"{CONF}:2: KeyStorage=pkcs11 needs Pkcs11Module"),
+        ([f"OrgUrl={URL}", "DeviceSocket=10.0.0.1:4711"], f"{CONF}:2: DeviceSocket: has to be an absolute"),
+        ([f"OrgUrl={URL}", "DeviceSocket=127.0.0.1:0"], f"{CONF}:2: DeviceSocket: has to be an absolute"),
         ([f"OrgUrl={URL}", "CaFile=ca.pem"], f"{CONF}:2: CaFile: has to be an absolute path"),
         ([f"OrgUrl={URL}"] * 65, f"{CONF}:65: more than 64 settings"),
     ],

@@ -12,16 +12,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from support.processes import free_port
 
+from gateway.agent.artefacts.systemd import SOCKET_PATH
 from gateway.agent.device_part import (
     MAX_ASKED,
     DeviceRequest,
     DeviceService,
     ask_device_part,
+    default_socket,
     listening,
     read_request,
 )
 from gateway.agent.iwa_client import Asked
+from gateway.agent.platforms.macos import DEVICE_SOCKET
 from gateway.agent.refusal import LocalRefusal, Refused, refused
 
 IWA = "https://iwa.corp.example.com/iwa"
@@ -142,6 +146,35 @@ def test_it_is_asked_over_a_socket_that_every_person_may_use(tmp_path: Path) -> 
         assert ask_device_part(path, DeviceRequest(IWA + "/", ASKED)) == "device token"
     assert tokens.shown_to == [(IWA, ASKED)]
     assert not Path(path).exists()
+
+
+def test_where_there_are_no_unix_sockets_a_port_of_loopback_is_asked(tmp_path: Path) -> None:
+    tokens, address = Tokens(), f"127.0.0.1:{free_port()}"
+    with listening(address) as (listener, handed_over):
+        assert not handed_over
+        thread = threading.Thread(target=DeviceService(tokens, lambda _: None).serve, args=(listener, 0.5))
+        thread.start()
+        assert ask_device_part(address, DeviceRequest(IWA, ASKED)) == "device token"
+        with pytest.raises(Refused, match="cannot listen"), listening(address):
+            pass
+        thread.join(10)
+    with pytest.raises(Refused, match="the device part does not answer"):
+        ask_device_part(address, DeviceRequest(IWA, ASKED))
+
+
+@pytest.mark.parametrize(
+    ("system", "address"),
+    [
+        ("linux", "/run/devicetrust/device.sock"),
+        ("darwin", "/var/run/devicetrust/device.sock"),
+        ("win32", "127.0.0.1:47613"),
+    ],
+)
+def test_each_system_has_a_place_for_the_socket(system: str, address: str) -> None:
+    """Those of the units and jobs that are installed."""
+    assert default_socket(system) == address
+    assert default_socket("linux") == SOCKET_PATH
+    assert default_socket("darwin") == DEVICE_SOCKET
 
 
 def test_who_says_nothing_or_too_much_does_not_hold_up_the_others(tmp_path: Path) -> None:
