@@ -4,11 +4,10 @@ its own machine."""
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from gateway.adapters.store import Store
 from gateway.cli.at_the_machine import occasion_of
 from gateway.config.load import load_settings
 from gateway.model.iwa import Iwa, IwaStatus
@@ -16,6 +15,9 @@ from gateway.services import iwas
 from gateway.services.iwas import IwaWork
 from gateway.services.refusals import Refused
 from gateway.system_log.catalog import Occasion
+
+if TYPE_CHECKING:
+    from gateway.adapters.store import Store
 
 _COMMAND: Final = "devicetrust iwa"
 
@@ -129,8 +131,11 @@ def _values(iwa: Iwa) -> dict[str, Any]:
 
 
 @contextmanager
-def _store(config_path: str) -> Iterator[Store]:
+def _store(config_path: str) -> Iterator["Store"]:
     """What a use case refuses becomes an error of the command."""
+    # The IWA web app starts by way of this module, and has no store: it takes half of the time.
+    from gateway.adapters.store import Store
+
     settings = load_settings(config_path)
     if settings.store_url is None:
         raise click.ClickException(f"{config_path}: store is none, so there is no organization")
