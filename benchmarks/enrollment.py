@@ -92,7 +92,7 @@ def run(directory: Path, load: Load, *, people: int, tickets: int, repetitions: 
             f"{people} people at as many computers, {_THREADS} at once; the org over TLS 1.3, the IWA web "
             "app over HTTP; both share one CPU. The first repetition makes the devices; from the second on "
             "each certificate replaces one.",
-            "In one enrollment two tickets are accepted, two tokens are signed and three verified, the "
+            "In one enrollment two tickets are accepted, two tokens are signed and verified, the "
             "certificate is signed and its signature checked, and two transactions wait for the disk.",
             "Tickets: both check them against a replay cache on the disk and prove themselves to the client. "
             "The IWA web app makes a JSON page of what the ticket says; Apache serves a small file.",
