@@ -5,6 +5,7 @@ pyspnego speaks to SSPI; only its one class is used here, so that another system
 tests. NTLM, which SSPI falls back to without a ticket, is refused by the IWA web app.
 """
 
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -55,9 +56,9 @@ class SspiConversation:
 def spnego_module() -> ModuleType:
     """Raises Refused where it is not installed."""
     try:
-        import spnego
-        import spnego.channel_bindings
-        import spnego.exceptions
+        spnego = import_module("spnego")
+        import_module("spnego.channel_bindings")
+        import_module("spnego.exceptions")
     except ImportError as error:
         raise not_installed(str(error)) from None
     return spnego
