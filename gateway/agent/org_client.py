@@ -110,8 +110,10 @@ class OrgClient:
         }
         return self._enrolled(self._post("/enroll/certificate", body), wanted.request_der)
 
-    def renewed_with_proof(self, request_der: bytes, proof: str, *, force: bool) -> Enrolled:
-        body = {"csr": _pem(request_der), "proof": proof, "force": force}
+    def renewed_with_proof(
+        self, request_der: bytes, proof: str, *, force: bool, attestation: Mapping[str, Any] | None = None
+    ) -> Enrolled:
+        body = {"csr": _pem(request_der), "proof": proof, "force": force, "attestation": attestation}
         return self._enrolled(self._post("/enroll/renew", body), request_der)
 
     def known_of_me(self, proof: str) -> Mapping[str, Any]:

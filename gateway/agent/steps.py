@@ -138,7 +138,8 @@ class Steps:
                         raise
                     self.means.say(f"{error.refusal.message}: a proof is tried instead of TLS")
             proof = self.proof(held.certificate, former, ProofAct.RENEW, key_thumbprint(key.public_key()))
-            return self.means.org.renewed_with_proof(request, proof, force=force)
+            attestation = self._attestation(key, request)
+            return self.means.org.renewed_with_proof(request, proof, force=force, attestation=attestation)
 
     def proof(
         self, certificate: Certificate, key: DeviceKey, act: ProofAct, new_key: str | None = None

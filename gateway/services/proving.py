@@ -6,8 +6,10 @@ Kerberos, and names it there (`gateway.services.enrolling`).
 """
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from gateway.enrollment.claims import ALLOWED_SKEW, TokenInvalid
 from gateway.enrollment.nonces import NonceInvalid, check_nonce
@@ -19,8 +21,9 @@ from gateway.model.org import Device, User
 from gateway.model.settings import AttestationMode
 from gateway.pki.certification_request import CertificationRequest
 from gateway.pki.signer import SigningFailed
+from gateway.services.attesting import AttestedKey, with_tpm
 from gateway.services.authority_ports import SigningKeys
-from gateway.services.enrollment_ports import EnrollmentStore, EnrollmentView, EnrollmentWork
+from gateway.services.enrollment_ports import Attester, EnrollmentStore, EnrollmentView, EnrollmentWork
 from gateway.services.enrollment_refusals import refusal_of_issuing
 from gateway.services.enrollment_terms import EnrollmentTerms
 from gateway.services.failed_tries import FailedTries
@@ -41,10 +44,11 @@ class Holder:
 
 
 class Proving:
-    def __init__(self, keys: SigningKeys, nonce_key: bytes, failed: FailedTries) -> None:
+    def __init__(self, keys: SigningKeys, nonce_key: bytes, failed: FailedTries, attester: Attester) -> None:
         self._keys = keys
         self._nonce_key = nonce_key
         self._failed = failed
+        self._attester = attester
 
     def renew(
         self,
@@ -56,8 +60,10 @@ class Proving:
         randomness: Randomness,
         *,
         force: bool = False,
+        statement: Mapping[str, Any] | None = None,
     ) -> Issued:
-        """For callers that may block. Raises EnrollmentRefused, StoreUnavailable."""
+        """``statement``: of the TPM that has the new key. For callers that may block. Raises
+        EnrollmentRefused, StoreUnavailable."""
         proof = self._verified(proof_text, ProofAct.RENEW, terms, occasion.at)
         with store.read() as view:
             former = _shown(view, proof)
@@ -68,7 +74,13 @@ class Proving:
         try:
             _check_key(proof, request)
             check_renewable(former, terms, occasion.at)
-            return self._renewed(store, request, proof, former, terms, occasion, randomness, force=force)
+            attested = None
+            if statement is not None and terms.enrollment.attestation is not AttestationMode.NONE:
+                nonce = proof.claims.nonce
+                attested = self._attester.attested(statement, nonce, request, occasion.at)
+            return self._renewed(
+                store, request, proof, former, terms, occasion, randomness, force=force, attested=attested
+            )
         except EnrollmentRefused as refused:
             self._failed.add(former.device_id, occasion.at.timestamp())
             _write_down(store, former, refused, occasion)
@@ -112,10 +124,13 @@ class Proving:
         randomness: Randomness,
         *,
         force: bool,
+        attested: AttestedKey | None,
     ) -> Issued:
         try:
             with store.begin() as work:
                 _claim(work, proof, occasion)
+                if attested is not None:
+                    _keep_tpm(work, former, attested, occasion)
                 reservation = reserve_renewal(
                     work,
                     request,
@@ -125,6 +140,7 @@ class Proving:
                     randomness,
                     force=force,
                     hardware_key_needed=terms.enrollment.attestation is AttestationMode.REQUIRED,
+                    attested=attested is not None,
                 )
             return sign_and_complete(store, self._keys, reservation, occasion)
         except IssuingRefused as refused:
@@ -145,6 +161,16 @@ def check_renewable(former: IssuedCertificate, terms: EnrollmentTerms, now: date
         raise EnrollmentRefused(
             EnrollmentRefusal.CERTIFICATE_EXPIRED, f"it ended at {former.not_after:%Y-%m-%d %H:%M} UTC"
         )
+
+
+def _keep_tpm(
+    work: EnrollmentWork, former: IssuedCertificate, attested: AttestedKey, occasion: Occasion
+) -> None:
+    """The TPM has to be the computer's, or its first. Raises EnrollmentRefused."""
+    device = work.devices.get(former.device_id, lock=True)
+    profile = None if device is None else with_tpm(device, attested)
+    if device is not None and profile is not None:
+        work.devices.update(replace(device, profile=profile, last_updated=occasion.at))
 
 
 def _shown(view: EnrollmentView, proof: Proof) -> IssuedCertificate:

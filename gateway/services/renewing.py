@@ -73,11 +73,13 @@ def reserve_renewal(
     *,
     force: bool = False,
     hardware_key_needed: bool = False,
+    attested: bool = False,
 ) -> Reservation:
     """The first step, for a certificate whose holder the caller has authenticated. Device and user stay what
     they are; the key may be another. A key that was in hardware when it was attested is there for good, so
-    the same key stays known for it; of another one nothing is known. ``force``: although it is not due.
-    ``hardware_key_needed``: no other key gets a certificate. Raises IssuingRefused."""
+    the same key stays known for it; of another one nothing is known unless the caller has verified it
+    (``attested``). ``force``: although it is not due. ``hardware_key_needed``: no other key gets a
+    certificate. Raises IssuingRefused."""
     now = work.certificates.get(former.issuer_hash, former.serial_number, lock=True)
     if now is None or now.status is not CertificateStatus.ISSUED or now.not_after <= occasion.at:
         raise IssuingRefused(
@@ -89,7 +91,7 @@ def reserve_renewal(
         raise IssuingRefused(
             IssuingRefusal.NOT_DUE, f"the certificate is to be renewed from {due:%Y-%m-%d %H:%M} UTC on"
         )
-    hardware_key = _is_hardware_key(request, now)
+    hardware_key = attested or _is_hardware_key(request, now)
     if hardware_key_needed and not hardware_key:
         raise IssuingRefused(
             IssuingRefusal.HARDWARE_KEY_NEEDED, "the key is not known to be in a TPM; enroll the device again"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import swtpm
 from support.agent_process import AgentProcess
 from support.connect_proxy import ConnectProxy, connect_proxy
 from support.gateway_process import GatewayProcess, gateway_process
@@ -15,15 +16,20 @@ from support.iwa_process import IwaProcess
 from support.kerberos import CORP, Forests, missing_parts
 from support.needed_parts import needs, needs_program
 from support.org_world import issue_token
-from support.processes import ChildProcess
+from support.processes import ChildProcess, program
 from support.site import Site
+from support.swtpm import SwTpm
 from support.two_apps import two_apps
 
 from gateway.adapters.store import Store
 from gateway.cli.main import run
 from gateway.model.org import TokenScope
 
-pytestmark = [pytest.mark.real, needs("Kerberos", missing_parts), needs_program("certutil")]
+pytestmark = [
+    pytest.mark.real,
+    needs("Kerberos", missing_parts),
+    needs_program("certutil", "swtpm"),
+]
 
 
 @dataclass(frozen=True)
@@ -57,8 +63,17 @@ class Company:
 
 
 @pytest.fixture(scope="module")
-def company(kerberos_forests: Forests, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
+def chip() -> Iterator[SwTpm]:
+    with swtpm.running() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def company(
+    kerberos_forests: Forests, chip: SwTpm, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Company]:
     site = Site(tmp_path_factory.mktemp("org"))
+    (site.directory / "tpm-vendor.pem").write_bytes(chip.vendor.pem)
     (site.directory / "web-root.pem").write_bytes(site.web.pem)
     names = ["localhost", "*.apps.example.test", "*.mtls.example.test"]
     site.web.issue_server(names).write(site.directory, "server")
@@ -66,7 +81,11 @@ def company(kerberos_forests: Forests, tmp_path_factory: pytest.TempPathFactory)
         configuration["store"] = "sqlite:///org.db"
         configuration["org"]["host"] = "localhost"
         configuration["device_trust"]["authorities"].insert(0, {"name": "own", "builtin": True})
-        configuration["device_trust"]["enrollment"] = {"create_users": True, "max_per_hour": 60}
+        configuration["device_trust"]["enrollment"] = {
+            "create_users": True,
+            "max_per_hour": 60,
+            "tpm_vendor_authorities": ["tpm-vendor.pem"],
+        }
         store = Store.open(f"sqlite:///{site.directory}/org.db")
         token = issue_token(store, TokenScope.ADMIN)
         store.close()
@@ -145,6 +164,27 @@ def test_a_joined_computer_gets_its_certificate_and_renews_it_inside_and_elsewhe
         company.proxy.refused.clear()
     [fourth] = alice.nss_certificates()
     assert len({each.serial_number for each in (first, second, third, fourth)}) == 4
+
+
+def test_a_key_in_the_tpm_is_attested_and_renewed_as_one(
+    company: Company, alice: AgentProcess, chip: SwTpm, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    programs = tmp_path / "programs"  # a computer without tpm2_ptool, and so without a token for browsers
+    programs.mkdir()
+    for name in ("certutil", "pk12util", "modutil"):
+        (programs / name).symlink_to(str(program(name)))
+    alice.environment["PATH"] = str(programs)
+    alice.write(KeyStorage="tpm", TpmTcti=chip.tcti)
+    said = alice.succeed("--user", "--forceRenewal", "--debug")
+    assert '"hardware_key": true' in said
+    assert "browsers cannot use this key" in said
+    assert alice.succeed("--user"), "a second run finds it good"
+    keys = list((alice.data / "keys").glob("tpm-*.tpm"))
+    assert len(keys) == 1
+    alice.environment["KRB5CCNAME"] = "FILE:/nobody"
+    elsewhere = alice.succeed("--user", "--forceRenewal", "--debug")
+    assert "the certificate itself is shown" in elsewhere
+    assert '"hardware_key": true' in elsewhere, "the new key is attested as well"
 
 
 def test_what_was_revoked_by_mistake_heals_itself(

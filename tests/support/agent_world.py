@@ -165,7 +165,9 @@ class OrgInMemory:
         self.forced.append(force)
         return self._issued("tls", request_der)
 
-    def renewed_with_proof(self, request_der: bytes, proof: str, *, force: bool) -> Enrolled:
+    def renewed_with_proof(
+        self, request_der: bytes, proof: str, *, force: bool, attestation: Mapping[str, Any] | None = None
+    ) -> Enrolled:
         self._hear("proof")
         proven = verify_proof(proof, audience=AUDIENCE, now=self.authority.now)
         assert proven.certificate in self.issued

@@ -39,7 +39,7 @@ class EnrollmentRoutes:
         self._discovery = DiscoveryRoutes(terms, key)
         self._attestation = AttestationRoutes(attesting, key)
         self._certificates = CertificateRoutes(
-            Enrolling(keys, key, failed, attesting), Proving(keys, key, failed), terms, told
+            Enrolling(keys, key, failed, attesting), Proving(keys, key, failed, attesting), terms, told
         )
 
     @property

@@ -99,10 +99,18 @@ class CertificateRoutes:
             body = call.json_object()
             proof, request = _proof(body), _request(body)
             force = members.flag(body, "force", "", False)
+            statement = None if body.get("attestation") is None else members.an_object(body, "attestation")
             terms, occasion, randomness = self._terms(), call.occasion(), call.randomness
             done = await call.store.run(
                 lambda store: self._proving.renew(
-                    store, request, proof, terms, occasion, randomness, force=force
+                    store,
+                    request,
+                    proof,
+                    terms,
+                    occasion,
+                    randomness,
+                    force=force,
+                    statement=statement,
                 )
             )
             return self._issued(call, done, terms)
@@ -251,6 +259,7 @@ _RENEWAL: Final = {
         "proof": _PROOF_TEXT,
         "csr": _CSR,
         "force": {"type": "boolean", "description": "Although it is not due."},
+        "attestation": {"type": ["object", "null"], "description": "Of the new key, as at enrollment."},
     },
 }
 _ISSUED: Final = {

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 from support import software_tpm as tpm
 from support.enrollment import MadeUpIwa
-from support.enrollment_world import EnrollmentWorld, csr_pem, enrollment_world
+from support.enrollment_world import EnrollmentWorld, a_proof, csr_pem, enrollment_world
 from support.software_tpm import SoftwareTpm
 
 from gateway.enrollment.attestation import qualifying_data
@@ -116,6 +117,31 @@ async def test_where_it_is_not_required_a_key_without_attestation_gets_a_certifi
     done = await org.enrolled(computer.iwa)
     assert done.answer["hardware_key"] is False
     assert policies_of(done.answer) == []
+
+
+@pytest.mark.parametrize("same_tpm", [True, False])
+async def test_a_renewal_may_be_attested_as_well_by_the_same_tpm(
+    org: EnrollmentWorld, computer: Computer, same_tpm: bool
+) -> None:
+    former_key, nonce = computer.chip.key, await org.nonce()
+    assert isinstance(former_key, ec.EllipticCurvePrivateKey)
+    status, former = await computer.enrolls()
+    assert status == 200
+    again = SoftwareTpm(ek=computer.chip.ek) if same_tpm else SoftwareTpm()
+    renewing = replace(computer, chip=again)
+    status, answer = await renewing.begins(nonce)
+    assert status == 200
+    key = again.key
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    der = x509.load_pem_x509_certificate(former["certificate"].encode()).public_bytes(Encoding.DER)
+    proof = a_proof(der, former_key, nonce, org.clock.now(), new=key.public_key())
+    csr = csr_pem(key)
+    body = {"proof": proof, "csr": csr, "force": True, "attestation": renewing.shows(answer, nonce, csr)}
+    status, renewed = await org.ask("POST", "/enroll/renew", body)
+    if same_tpm:
+        assert (status, renewed["hardware_key"], policies_of(renewed)) == (200, True, [VERIFIED_TPM_FIXED])
+    else:
+        assert (status, renewed["code"]) == (403, "ATTESTATION_OTHER_TPM")
 
 
 async def test_another_tpm_does_not_vouch_for_a_computer_that_has_one(computer: Computer) -> None:
