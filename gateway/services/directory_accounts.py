@@ -1,7 +1,9 @@
 """Accounts of a directory and the org's users and devices: which is which, and that it stays so.
 
 The first enrollment ties a user, or a device, to the account of the directory for which it was. An account
-of the same name that is another one (made anew after it was deleted, or of another forest) is refused.
+of the same name that is another one (made anew after it was deleted, or of another forest) is refused. So is
+one whose realm is another than it was: an IWA web app that vouches for one forest must not get at people and
+computers of another by writing their SIDs into its tokens.
 """
 
 from collections.abc import Mapping
@@ -27,6 +29,7 @@ from gateway.system_log.catalog import EventType, Occasion
 
 # Where it stands in `User.external`.
 ACCOUNT: Final = "directory"
+_REALM: Final = "realm"  # among an account's values
 PLATFORMS: Final = ("LINUX", "MACOS", "WINDOWS")
 
 
@@ -53,6 +56,12 @@ def enrolling_device(
     if not device.active:
         raise EnrollmentRefused(
             EnrollmentRefusal.DEVICE_INACTIVE, f"device {device.id} ({device.name}) is {device.status}"
+        )
+    known = device.profile.get(_REALM)
+    if isinstance(known, str) and known != account.realm:
+        raise EnrollmentRefused(
+            EnrollmentRefusal.REALM_NOT_TRUSTED,
+            f"device {device.id} ({device.name}) is of {known}, its SID now comes from {account.realm}",
         )
     with_its_tpm = None if attested is None else with_tpm(device, attested)
     profile_now = {**(with_its_tpm or device.profile), **_account_values(account)}
@@ -82,6 +91,12 @@ def enrolling_user(
         raise EnrollmentRefused(
             EnrollmentRefusal.USER_OTHER_ACCOUNT,
             f"user {user.login} enrolled as {user.directory_key}, now it is {account.directory_key}",
+        )
+    known = (directory_account(user) or {}).get(_REALM)
+    if isinstance(known, str) and known != account.realm:
+        raise EnrollmentRefused(
+            EnrollmentRefusal.USER_OTHER_ACCOUNT,
+            f"user {user.login} is of {known}, the SID now comes from {account.realm}",
         )
     return user
 
@@ -171,7 +186,7 @@ def _tied(work: EnrollmentWork, user: User, account: DomainAccount, occasion: Oc
 def _account_values(account: DomainAccount) -> dict[str, object]:
     values = {
         "principal": account.principal,
-        "realm": account.realm,
+        _REALM: account.realm,
         "sid": account.sid,
         "guid": account.guid,
     }

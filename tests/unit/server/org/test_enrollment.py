@@ -303,6 +303,30 @@ async def test_another_account_of_the_same_name_is_another_person(
     assert (await org.enrolled_with(iwa, user=again))[0] == 200
 
 
+@pytest.mark.parametrize(
+    ("foreign", "code"),
+    [
+        ({"user": replace(ALICE, principal="alice@EVIL.TEST", realm="EVIL.TEST")}, "USER_OTHER_ACCOUNT"),
+        ({"device": replace(COMPUTER, principal="WS-1$@EVIL.TEST", realm="EVIL.TEST")}, "REALM_NOT_TRUSTED"),
+    ],
+)
+async def test_no_forest_gets_at_the_accounts_of_another_by_their_sids(
+    org: EnrollmentWorld, iwa: MadeUpIwa, foreign: dict[str, DomainAccount], code: str
+) -> None:
+    await org.enrolled(iwa)
+    partner = MadeUpIwa("partner")
+    registered = await org.do("POST", "/api/v1/iwas", {**partner.registration(), "realms": ["EVIL.TEST"]})
+    partner.id = registered["id"]
+    org.ad_user("mallory@evil.test")
+    theirs = {
+        "user": DomainAccount("mallory@EVIL.TEST", "EVIL.TEST", "mallory@evil.test", "S-1-5-21-6-6-6-1"),
+        "device": DomainAccount("WS-6$@EVIL.TEST", "EVIL.TEST", "ws-6.evil.test", "S-1-5-21-6-6-6-2"),
+    }
+    status, answer = await org.enrolled_with(partner, **{**theirs, **foreign})
+    assert (status, answer.get("code")) == (403, code)
+    assert (await org.enrolled_with(partner, **theirs))[0] == 200
+
+
 async def test_people_are_made_users_where_that_is_configured(org: EnrollmentWorld, iwa: MadeUpIwa) -> None:
     org.set_terms(create_users=True)
     status, answer = await org.enrolled_with(iwa, user=BOB)
