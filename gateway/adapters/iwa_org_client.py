@@ -1,9 +1,14 @@
-"""The IWA web app's calls to the org: it registers once, and reports itself every half minute."""
+"""The IWA web app's calls to the org: it registers once, and reports itself every half minute.
+
+Where it may not go out by itself, `https_proxy` (and `no_proxy`) of its environment say how.
+"""
 
 import json
 import ssl
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies_environment, proxy_bypass_environment
 
 import aiohttp
 
@@ -35,6 +40,7 @@ class IwaOrgClient:
     def __init__(self, url: str, context: ssl.SSLContext) -> None:
         self._url = url
         self._context = context
+        self._proxy = _proxy_of_environment(url)
 
     async def register(self, token: str, document: Mapping[str, Any]) -> tuple[str, str]:
         """Registers, or registers anew by its name: (id, audience). ``token`` is one of the API's with scope
@@ -57,14 +63,14 @@ class IwaOrgClient:
             async with (
                 aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT) as session,
                 session.post(
-                    self._url + path, json=document, headers=headers, allow_redirects=False
+                    self._url + path, json=document, headers=headers, allow_redirects=False, proxy=self._proxy
                 ) as response,
             ):
                 body = bytearray()
                 async for piece in response.content.iter_any():
                     body += piece[: _MAX_ANSWER_BYTES - len(body)]
                 return self._answer(response.status, bytes(body))
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:  # ValueError: of the proxy
             said = " ".join(str(error).split()) or "no answer in time"
             raise OrgCallFailed(f"{self._url} cannot be reached: {said[:_MAX_SAID_CHARACTERS]}") from None
 
@@ -83,3 +89,11 @@ class IwaOrgClient:
             printable = "".join(character if character.isprintable() else " " for character in words)
             raise OrgCallFailed(f"{self._url} answers {status}: {printable[:_MAX_SAID_CHARACTERS]}")
         return value
+
+
+def _proxy_of_environment(url: str) -> str | None:
+    environment = getproxies_environment()
+    found = environment.get("https")
+    if not found or proxy_bypass_environment(urlsplit(url).netloc, environment):
+        return None
+    return found if "://" in found else f"http://{found}"

@@ -278,6 +278,9 @@ class Run:
 
     def _install(self, key: DeviceKey, certificate: Certificate, chain: Sequence[Certificate]) -> None:
         """Raises Refused where no store took it; PlatformFailed."""
+        if self._settings.skip_browser_stores:
+            self._means.trace.note("no browser's store is touched: SkipBrowserStores is set")
+            return
         if key.place is None:
             self._say("browsers cannot use this key: it is kept where they do not look")
             return

@@ -4,6 +4,8 @@
     HttpProxy              http://proxy.example.com:3128
     HttpProxyPacLocation   http(s):// or file: where the proxy auto-configuration is
     SkipBrowserSetup       true: leave the browsers' settings alone
+    SkipBrowserStores      true: leave their certificate stores alone, too, and keep the certificate below the
+                           person's own data only: for test machines and programs such as curl
     CaFile                 PEM, instead of the system's authorities, for the org and the IWA web app
     KeyStorage             file | tpm | pkcs11; left out: a file on Linux, what the system has elsewhere
     Pkcs11Module, Pkcs11Token, Pkcs11PinFile
@@ -53,6 +55,7 @@ class Settings:
     http_proxy: str | None = None
     http_proxy_pac_location: str | None = None
     skip_browser_setup: bool = False
+    skip_browser_stores: bool = False
     ca_file: str | None = None
     key_storage: KeyStorage | None = None
     pkcs11_module: str | None = None
@@ -204,6 +207,7 @@ _READERS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
     "HttpProxy": ("http_proxy", _proxy),
     "HttpProxyPacLocation": ("http_proxy_pac_location", _pac_location),
     "SkipBrowserSetup": ("skip_browser_setup", _flag),
+    "SkipBrowserStores": ("skip_browser_stores", _flag),
     "CaFile": ("ca_file", _path),
     "KeyStorage": ("key_storage", _key_storage),
     "Pkcs11Module": ("pkcs11_module", _path),

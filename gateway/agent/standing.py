@@ -33,9 +33,15 @@ class LocalStanding:
 
 
 def local_standing(
-    vault: Vault, keepers: Keepers, platform: Platform, state: State, now: datetime
+    vault: Vault,
+    keepers: Keepers,
+    platform: Platform,
+    state: State,
+    now: datetime,
+    *,
+    in_stores: bool = True,
 ) -> LocalStanding:
-    """Raises VaultFailed."""
+    """``in_stores``: a browser's store has to have it. Raises VaultFailed."""
     chain = () if state.key_name is None else vault.certificate(state.key_name)
     if state.key_name is None or not chain:
         return LocalStanding(None, None, None, False, (), ("there is no certificate",))
@@ -47,16 +53,17 @@ def local_standing(
         troubles.append("the certificate is not valid yet: the clock of this computer is behind")
     key_trouble = _key_trouble(state.key_name, certificate, keepers)
     stores: tuple[str, ...] = ()
-    try:
-        stores = tuple(
-            entry.store
-            for entry in platform.find_certificates([issuer_common_name(certificate)])
-            if entry.has_key and entry.certificate_der == certificate.der
-        )
-        if not stores:
-            troubles.append("no store of a browser has the certificate with its key")
-    except PlatformFailed as failed:
-        troubles.append(str(failed))
+    if in_stores:
+        try:
+            stores = tuple(
+                entry.store
+                for entry in platform.find_certificates([issuer_common_name(certificate)])
+                if entry.has_key and entry.certificate_der == certificate.der
+            )
+            if not stores:
+                troubles.append("no store of a browser has the certificate with its key")
+        except PlatformFailed as failed:
+            troubles.append(str(failed))
     if key_trouble is not None:
         troubles.append(key_trouble)
     return LocalStanding(

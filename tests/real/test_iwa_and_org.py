@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.connect_proxy import connect_proxy
 from support.gateway_process import GatewayProcess, gateway_process
 from support.iwa_process import IwaProcess
 from support.kerberos import Forests, missing_parts
@@ -100,6 +101,28 @@ def test_it_is_registered_while_it_runs_and_agents_are_told_of_it(
         organization.devicetrust_iwa("disable", "hq-1")
         assert organization.iwas() == []
         iwa.stop()
+
+
+def test_it_goes_out_by_the_proxy_of_its_environment(
+    organization: Organization, kerberos: Forests, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = organization.site.web.trust_pem
+    iwa = IwaProcess(kerberos, tmp_path / "iwa", org_url=organization.url, org_ca=root)
+    with connect_proxy() as proxy:
+        monkeypatch.setenv("https_proxy", proxy.url.removeprefix("http://"))
+        iwa.register(organization.token)
+        assert proxy.asked == [organization.url.removeprefix("https://")]
+        monkeypatch.setenv("no_proxy", "localhost")
+        iwa.register(organization.token)
+        assert len(proxy.asked) == 1
+    monkeypatch.delenv("no_proxy")
+    monkeypatch.setenv("https_proxy", "socks5://127.0.0.1:9")
+    token = tmp_path / "token"
+    token.touch(0o600)
+    token.write_text(organization.token)
+    done = iwa.command("register", "--token-file", str(token))
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert "cannot be reached: " in done.stderr
 
 
 def test_what_keeps_it_from_being_registered_is_said(

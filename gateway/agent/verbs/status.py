@@ -35,7 +35,8 @@ def status(as_json: bool) -> int:
     except SettingsRefused as error:
         trouble = str(error)
     keepers = ConfiguredKeepers(settings or Settings(""), vault.directory, platform)
-    standing = local_standing(vault, keepers, platform, state, datetime.now(UTC))
+    in_stores = settings is None or not settings.skip_browser_stores
+    standing = local_standing(vault, keepers, platform, state, datetime.now(UTC), in_stores=in_stores)
     if as_json:
         click.echo(json.dumps(_as_json(settings, trouble, standing, state), indent=2))
     else:

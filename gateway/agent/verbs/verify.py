@@ -39,7 +39,14 @@ def verify(installation: bool, online: bool, as_json: bool) -> int:
         return _answer([], f"set up for {settings.org_url}", as_json=as_json)
     vault = Vault(platform.data_directory)
     keepers = ConfiguredKeepers(settings, vault.directory, platform)
-    standing = local_standing(vault, keepers, platform, vault.state(), datetime.now(UTC))
+    standing = local_standing(
+        vault,
+        keepers,
+        platform,
+        vault.state(),
+        datetime.now(UTC),
+        in_stores=not settings.skip_browser_stores,
+    )
     troubles = list(standing.troubles)
     good = "there is no certificate"
     if standing.certificate is not None:

@@ -321,6 +321,16 @@ def test_browsers_are_left_alone_where_that_is_set(tmp_path: Path) -> None:
     assert world.computer.policies == []
 
 
+def test_their_stores_are_left_alone_where_that_is_set(tmp_path: Path) -> None:
+    settings = Settings("https://sso.example.test", skip_browser_stores=True)
+    world = AgentWorld(tmp_path, settings=settings)
+    world.computer.full = True
+    assert world.run().got_one
+    assert world.installed() == []
+    assert world.run().ending is Ending.FINE  # it is kept, and not asked for again
+    assert len(world.org.issued) == 1
+
+
 def test_a_clock_that_is_wrong_is_told(world: AgentWorld) -> None:
     world.org.clock_ahead = -timedelta(minutes=7)
     world.run()

@@ -33,6 +33,10 @@ def stored(*lines: str) -> tuple[Setting, ...]:
             Settings(URL, http_proxy_pac_location="http://wpad/wpad.dat"),
         ),
         (
+            [f"OrgUrl={URL}", "skipbrowserstores=on"],
+            Settings(URL, skip_browser_stores=True),
+        ),
+        (
             [f"OrgUrl={URL}", "HttpProxyPacLocation=file:///etc/proxy.pac", "SkipBrowserSetup=TRUE"],
             Settings(URL, http_proxy_pac_location="file:///etc/proxy.pac", skip_browser_setup=True),
         ),
