@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
-from urllib.request import getproxies_environment, proxy_bypass_environment
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
@@ -92,8 +92,7 @@ class IwaOrgClient:
 
 
 def _proxy_of_environment(url: str) -> str | None:
-    environment = getproxies_environment()
-    found = environment.get("https")
-    if not found or proxy_bypass_environment(urlsplit(url).netloc, environment):
+    found = getproxies().get("https")
+    if not found or proxy_bypass(urlsplit(url).netloc):
         return None
     return found if "://" in found else f"http://{found}"

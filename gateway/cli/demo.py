@@ -17,10 +17,12 @@ import click
 from gateway.cli.demo_parts.instructions import (
     ChromiumSetUp,
     instructions,
+    kerberos_hint,
     set_up_chromium,
     write_curl_configurations,
 )
-from gateway.cli.demo_parts.running import Demo, DemoFailed, last_words, running
+from gateway.cli.demo_parts.processes import DemoFailed
+from gateway.cli.demo_parts.running import Demo, last_words, running
 from gateway.cli.demo_parts.site import WIKI
 from gateway.cli.demo_parts.walk import Result, walk
 from gateway.cli.main import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
@@ -34,6 +36,7 @@ _OUTCOME_WIDTH = 11
 Examples:
   devicetrust demo
   devicetrust demo --once
+  devicetrust demo --once --no-kerberos
   devicetrust demo --once --json | jq '.cases[] | select(.passed | not)'
   devicetrust demo --port 9443 --keep ./demo-files
 \b
@@ -52,8 +55,14 @@ Exit code: 0 ended by Ctrl-C, or every sign-on of --once as expected; 1 otherwis
     metavar="DIR",
     help="Directory for keys, configuration and log, which then stays. Left out: a temporary one.",
 )
-def demo(once: bool, as_json: bool, port: int | None, keep: Path | None) -> int:
-    """Try it: gateway, certification authority, identity provider and two apps on this machine.
+@click.option(
+    "--kerberos/--no-kerberos",
+    default=True,
+    help="With a domain whose computers enroll by Kerberos, or without. By default with, where Kerberos is "
+    "installed.",
+)
+def demo(once: bool, as_json: bool, port: int | None, keep: Path | None, kerberos: bool) -> int:
+    """Try it: gateway, certification authority, identity provider, two apps and agents on this machine.
 
     Everything listens on loopback only, with keys made anew for each run and trusted by nothing else. Prints
     how to sign on from a trusted and from an untrusted device, how to revoke, and what else to look at.
@@ -61,7 +70,10 @@ def demo(once: bool, as_json: bool, port: int | None, keep: Path | None) -> int:
     if as_json and not once:
         raise click.UsageError("--json is for --once")
     with _directory(keep) as directory:
-        session = _prove(directory, port, as_json=as_json) if once else _show(directory, port, keep=keep)
+        if once:
+            session = _prove(directory, port, as_json=as_json, kerberos=kerberos)
+        else:
+            session = _show(directory, port, keep=keep, kerberos=kerberos)
         try:
             ended = asyncio.run(_until_interrupted(session))
         except DemoFailed as error:
@@ -105,7 +117,7 @@ async def _until_interrupted(session: Coroutine[Any, Any, int]) -> int | None:
         return None
 
 
-async def _show(directory: Path, port: int | None, *, keep: Path | None) -> int:
+async def _show(directory: Path, port: int | None, *, keep: Path | None, kerberos: bool) -> int:
     """Run until interrupted. Raises DemoFailed when the gateway ends by itself."""
     began = time.monotonic()
     chromium = ChromiumSetUp(None)
@@ -115,7 +127,7 @@ async def _show(directory: Path, port: int | None, *, keep: Path | None) -> int:
         write_curl_configurations(directory, demo.org.token)
         chromium = set_up_chromium(directory, demo.addresses.origin(WIKI.host) + "/")
 
-    async with running(directory, port, set_up_clients) as demo:
+    async with running(directory, port, set_up_clients, kerberos=kerberos) as demo:
         seconds = time.monotonic() - began
         for line in instructions(demo, chromium, seconds, kept=keep is not None):
             click.echo(line)
@@ -123,20 +135,25 @@ async def _show(directory: Path, port: int | None, *, keep: Path | None) -> int:
     raise DemoFailed(f"the gateway ended with {status}\n{await asyncio.to_thread(last_words, directory)}")
 
 
-async def _prove(directory: Path, port: int | None, *, as_json: bool) -> int:
+async def _prove(directory: Path, port: int | None, *, as_json: bool, kerberos: bool) -> int:
     began = time.monotonic()
     results: list[Result] = []
-    async with running(directory, port) as demo:
+    async with running(directory, port, kerberos=kerberos) as demo:
         async for result in walk(demo):
             results.append(result)
             if not as_json:
                 click.echo(_line(result))
+        left_out = kerberos_hint(demo.missing)
     passed, seconds = all(result.passed for result in results), time.monotonic() - began
     if as_json:
         cases = [{**asdict(result), "passed": result.passed} for result in results]
         summary = {"result": "ok" if passed else "failed", "seconds": round(seconds, 3), "cases": cases}
+        if left_out is not None:
+            summary["left_out"] = left_out
         click.echo(json.dumps(summary, indent=2))
     else:
+        if left_out is not None:
+            click.echo(left_out)
         count = sum(result.passed for result in results)
         click.echo(f"{count} of {len(results)} as expected, in {seconds:.1f} s")
     return EXIT_OK if passed else EXIT_FAILED

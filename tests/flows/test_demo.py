@@ -18,44 +18,63 @@ from urllib.parse import urlencode
 import aiohttp
 import pytest
 from cryptography import x509
-from support.needed_parts import needs_program
+from support.needed_parts import needs, needs_program
 
+from gateway.agent.refusal import LocalRefusal
 from gateway.cli import main
 from gateway.cli.demo_parts import running as running_module
 from gateway.cli.demo_parts import site, walk
 from gateway.cli.demo_parts.idp import SignOnRequest
+from gateway.cli.demo_parts.instructions import kerberos_hint
+from gateway.cli.demo_parts.kdc import Missing, missing
 from gateway.cli.demo_parts.pki import web_server
-from gateway.cli.demo_parts.running import Demo, DemoFailed, running
+from gateway.cli.demo_parts.processes import DemoFailed
+from gateway.cli.demo_parts.proxy import target_port
+from gateway.cli.demo_parts.running import Demo, running
 from gateway.model.reasons import DEFAULT_RULE, MessageReason, TicketReason, TrustReason
 
 DEVICETRUST = (sys.executable, "-c", "from gateway.cli.main import main; main()")
 
+needs_kerberos = needs("Kerberos", lambda: list(missing().packages))
+
 
 def demo_command(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [*DEVICETRUST, "demo", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
 
 
 # --once
 
 
+@needs_kerberos
 def test_once_proves_every_case_says_so_and_keeps_its_files_when_told_to(tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     done = demo_command("--once", "--keep", str(kept))
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     *lines, summary = done.stdout.splitlines()
-    assert [line[0] for line in lines] == ["✓"] * len(walk.cases())
+    assert [line[0] for line in lines] == ["✓"] * len(walk.cases(kerberos=True))
+    for case, code in (
+        ("domain-joined computer, by Kerberos", "forwarded"),
+        ("its renewal, forced", "forwarded"),
+        ("stolen user token, the thief's key", "KEY_MISMATCH"),
+        ("a person's ticket as a computer's", "NOT_A_COMPUTER"),
+        ("revoked, and off the company network", "no domain controller can be reached"),
+        ("back on it: the agent heals by itself", "forwarded"),
+        ("user suspended: gets no certificate", "USER_INACTIVE"),
+    ):
+        assert [code in line for line in lines if line.startswith(f"✓ {case}")] == [True], case
     assert summary.startswith(f"{len(lines)} of {len(lines)} as expected")
     assert (kept / "gateway.yaml").exists()
     assert kept.stat().st_mode & 0o077 == 0
 
 
 def test_once_as_json_names_outcomes_and_the_reasons_of_the_contract() -> None:
-    done = demo_command("--once", "--json")
+    """Without a domain, as where Kerberos is not installed."""
+    done = demo_command("--once", "--json", "--no-kerberos")
     assert done.returncode == 0, done.stdout
     summary = json.loads(done.stdout)
     assert summary["result"] == "ok"
-    reasons = {*TrustReason, *MessageReason, *TicketReason, DEFAULT_RULE}
+    reasons = {*TrustReason, *MessageReason, *TicketReason, DEFAULT_RULE, *LocalRefusal}
     seen = {(case["seen"]["outcome"], case["seen"]["reason"]) for case in summary["cases"]}
     assert {reason for outcome, reason in seen if outcome in ("locked", "refused")} <= reasons
     assert {
@@ -66,12 +85,16 @@ def test_once_as_json_names_outcomes_and_the_reasons_of_the_contract() -> None:
         ("closed", "REVOKED"),
         ("logged", "once each"),
         ("verified", "no findings"),
+        ("healthy", "nothing failed"),
+        ("refused", "NO_IWA"),
         ("refused", "SIGNATURE_INVALID"),
         ("refused", "REPLAYED"),
         ("refused", "TICKET_NOT_YOURS"),
     } <= seen
     assert all(case["passed"] for case in summary["cases"])
     notes = {case["name"]: case["seen"]["note"] for case in summary["cases"]}
+    assert len(notes) == len(walk.cases(kerberos=False))
+    assert notes["revoked: no way back without the domain"] == "the organization has no IWA web app yet"
     in_force = r"in force in 2 workers after \d+ ms"
     assert re.fullmatch(in_force, notes["lost device, revoked a moment ago"])
     closed = notes["a connection that was open when revoked"]
@@ -85,7 +108,7 @@ def test_once_fails_when_the_policy_lets_untrusted_devices_in(
     monkeypatch.setattr(site, "POLICY", everybody)
     monkeypatch.setattr(walk, "PATIENCE_SECONDS", 1.0)  # it would wait in vain
     with signal_handlers_kept():
-        status = main.run(["demo", "--once"])
+        status = main.run(["demo", "--once", "--no-kerberos"])
     printed = capsys.readouterr().out
     assert status == main.EXIT_FAILED
     wrong = [line for line in printed.splitlines() if line.startswith("✗")]
@@ -134,7 +157,7 @@ def shown() -> Iterator[ShownDemo]:
 
 
 def run_as_printed(line: str) -> str:
-    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done
     return done.stdout
 
@@ -174,6 +197,33 @@ def test_what_is_revoked_as_printed_is_locked_when_the_call_has_answered(shown: 
         assert answer_to(trusted)[outcome[0]] == outcome[1]
 
 
+@needs_program("curl")
+def test_a_new_computer_enrolls_as_printed_and_signs_on(shown: ShownDemo) -> None:
+    enroll = shown.after("A new computer enrolls")
+    said = run_as_printed(enroll)
+    for step in ("1. Ask the org", "4. Get the certificate", "5. Install the certificate"):
+        assert step in said
+    status = shown.after("What its agent has then")
+    assert "alice@example.test" in run_as_printed(status)
+    doctor = shown.after(status)
+    examined = subprocess.run(["sh", "-c", doctor], capture_output=True, text=True, timeout=60, check=False)
+    assert "trial handshake with the certificate: TLSv1.3" in examined.stdout, examined
+    sign_on = shown.after(doctor)
+    assert answer_to(sign_on)["device_trust"] == "trusted"
+    assert "is installed" in run_as_printed(status.replace(" status", " --user --forceRenewal"))
+    assert answer_to(sign_on)["device_trust"] == "trusted"
+
+
+@needs_kerberos
+@needs_program("curl")
+def test_a_computer_of_the_domain_enrolls_as_printed_and_signs_on(shown: ShownDemo) -> None:
+    enroll = shown.after("A computer of the domain")
+    said = run_as_printed(enroll)
+    assert '"principal": "ws1$@CORP.EXAMPLE.TEST"' in said
+    assert '"principal": "alice@CORP.EXAMPLE.TEST"' in said
+    assert answer_to(shown.after(enroll))["device_trust"] == "trusted"
+
+
 @needs_program("curl", "openssl")
 def test_the_other_lines_work_as_printed(shown: ShownDemo) -> None:
     devices = answer_to(shown.beside("Devices, by API"))
@@ -182,6 +232,12 @@ def test_the_other_lines_work_as_printed(shown: ShownDemo) -> None:
     assert len(run_as_printed(shown.beside("Log")).splitlines()) == 10
     assert " no findings; head " in run_as_printed(shown.beside("Is it unchanged?"))
     assert "Alice's laptop" in run_as_printed(shown.beside("Certificates"))
+    checked = subprocess.run(
+        ["sh", "-c", shown.beside("What is wrong?")], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert checked.returncode == 0, checked.stdout
+    assert "asks for a device's certificate" in checked.stdout
+    assert "AutoSelectCertificateForUrls" in run_as_printed(shown.beside("Policy for browsers"))
     assert "MTLS Certificate Authority" in run_as_printed(shown.beside("CRL"))
     assert "alice.pem: " in run_as_printed(shown.beside("OCSP"))
 
@@ -251,7 +307,7 @@ def test_json_without_once_is_an_error() -> None:
 
 @pytest.fixture
 async def demo(tmp_path: Path) -> AsyncIterator[Demo]:
-    async with running(tmp_path, None) as started:
+    async with running(tmp_path, None, kerberos=False) as started:
         yield started
 
 
@@ -261,7 +317,7 @@ async def test_a_gateway_that_does_not_start_is_reported_with_its_last_words(
     broken = (sys.executable, "-c", "import sys; print('no such luck'); sys.exit(3)")
     monkeypatch.setattr(running_module, "DEVICETRUST", broken)
     with pytest.raises(DemoFailed, match=r"ended with 3\nno such luck"):
-        async with running(tmp_path, None):
+        async with running(tmp_path, None, kerberos=False):
             pytest.fail("it is not ready")
 
 
@@ -307,6 +363,35 @@ async def test_the_identity_provider_answers_registered_apps_at_registered_addre
         for path in ("/launch/nothing", "/form/wiki/mallory", "/form/nothing/alice@example.test"):
             async with client.get(origin + path) as answer:
                 assert answer.status == 404, path
+
+
+@pytest.mark.parametrize(
+    ("request_line", "port"),
+    [
+        (b"CONNECT est.mtls.localhost:8443 HTTP/1.1", 8443),
+        (b"CONNECT LOCALHOST:1 HTTP/1.1", 1),
+        (b"CONNECT example.com:443 HTTP/1.1", None),
+        (b"CONNECT notlocalhost:443 HTTP/1.1", None),
+        (b"CONNECT localhost HTTP/1.1", None),
+        (b"CONNECT localhost:123456 HTTP/1.1", None),
+        (b"GET http://localhost/ HTTP/1.1", None),
+        (b"\xff", None),
+    ],
+)
+def test_the_web_proxy_leads_to_this_machine_only(request_line: bytes, port: int | None) -> None:
+    assert target_port(request_line) == port
+
+
+def test_what_is_missing_for_kerberos_is_said_with_the_lines_that_install_it() -> None:
+    said = kerberos_hint(Missing(("krb5-kdc", "libkrb5-dev"), gssapi=True))
+    assert said is not None
+    assert "apt-get install krb5-kdc libkrb5-dev && " in said
+    checkout = Path(__file__).parents[2]
+    assert said.endswith(f"-m pip install -e '{checkout}[agent]'")
+    only_packages = kerberos_hint(Missing(("krb5-kdc",), gssapi=False))
+    assert only_packages is not None
+    assert only_packages.endswith(": apt-get install krb5-kdc")
+    assert kerberos_hint(Missing()) is None
 
 
 def test_the_web_root_can_vouch_for_localhost_only() -> None:

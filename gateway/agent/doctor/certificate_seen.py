@@ -34,9 +34,10 @@ def current(held: Sequence[Held], state: State) -> Held | None:
 
 
 def judge_certificate(
-    held: Sequence[Held], state: State, told: Discovery | None, now: datetime
+    held: Sequence[Held], state: State, told: Discovery | None, now: datetime, *, in_stores: bool = True
 ) -> Iterator[Check]:
-    """``told`` None: the org was not reached, so nobody can say which authorities are its own."""
+    """``told`` None: the org was not reached, so nobody can say which authorities are its own. ``in_stores``:
+    a browser's store has to have it."""
     found = current(held, state)
     if found is None:
         strangers = sorted({issuer_common_name(each.certificate) for each in held})
@@ -57,7 +58,7 @@ def judge_certificate(
         yield REVOCATION.skipped("the org was not reached")
     else:
         yield judge_revocation(found.standing)
-    yield judge_stores(found)
+    yield judge_stores(found) if in_stores else STORES.skipped("SkipBrowserStores is set")
     yield judge_alone(held, now)
 
 

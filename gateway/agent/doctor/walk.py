@@ -185,7 +185,10 @@ class _Walk:
             yield certificate_seen.REMARKS.failed(str(error), remedy or "see the file that is named")
             return
         self._held = found.held
-        yield from certificate_seen.judge_certificate(found.held, self._state, self._told, now)
+        in_stores = not self._settings.skip_browser_stores
+        yield from certificate_seen.judge_certificate(
+            found.held, self._state, self._told, now, in_stores=in_stores
+        )
         for remark in found.remarks:
             yield certificate_seen.REMARKS.warning(remark, "run: devicetrust-agent --user")
 

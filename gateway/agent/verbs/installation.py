@@ -19,8 +19,9 @@ from gateway.agent.this_computer import this_platform
 from gateway.agent.vault import Vault
 
 _INSTALL_EPILOG = """\b
-Settings: OrgUrl, HttpProxy, HttpProxyPacLocation, SkipBrowserSetup, CaFile, KeyStorage, Pkcs11Module,
-Pkcs11Token, Pkcs11PinFile, TpmTcti, DeviceSocket, DeviceKeytab, DevicePrincipal. An empty value removes one.
+Settings: OrgUrl, HttpProxy, HttpProxyPacLocation, SkipBrowserSetup, SkipBrowserStores, CaFile, KeyStorage,
+Pkcs11Module, Pkcs11Token, Pkcs11PinFile, TpmTcti, DeviceSocket, DeviceKeytab, DevicePrincipal. An empty value
+removes one.
 
 \b
 Examples:

@@ -19,11 +19,13 @@ class OrgDevice:
 
 @dataclass(frozen=True, slots=True)
 class DemoOrg:
-    """``devices`` and ``user_ids`` are by the names of certificate files and by login."""
+    """``devices`` and ``user_ids`` are by the names of certificate files and by login. ``enrollment_code`` is
+    for a new computer of Alice's, once."""
 
     token: str
     devices: Mapping[str, OrgDevice]
     user_ids: Mapping[str, str]
+    enrollment_code: str
 
 
 class Api:

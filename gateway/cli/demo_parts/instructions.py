@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from gateway.cli.demo_parts.agents import Agent
+from gateway.cli.demo_parts.kdc import Missing
 from gateway.cli.demo_parts.running import Demo
 from gateway.cli.demo_parts.site import (
     ALICE,
@@ -121,6 +123,8 @@ def instructions(demo: Demo, chromium: ChromiumSetUp, seconds: float, *, kept: b
     yield "3. Revoke the certificate, then try 1 again; /hold in place of /revoke can be undone by /release"
     yield f"   {_api(demo, revoke, '-X POST ')}"
     yield ""
+    yield from _enrollment_lines(demo)
+    yield ""
     yield from _chromium_lines(directory, chromium)
     yield ""
     yield "More to try (in 1: lost.pem, corp.pem, expired.pem, foreign.pem, bob.pem in place of alice.pem)"
@@ -144,7 +148,7 @@ def instructions(demo: Demo, chromium: ChromiumSetUp, seconds: float, *, kept: b
 def _more(demo: Demo) -> list[tuple[str, str]]:
     directory, addresses = demo.directory, demo.addresses
     http = f"http://{LOOPBACK}:{addresses.http_port}"
-    command = f"{_devicetrust()} %s -c {shlex.quote(str(demo.configuration))}"
+    command = _command(demo)
     issuer, certificate = (shlex.quote(str(directory / name)) for name in ("authority.pem", "alice.pem"))
     return [
         ("Devices, by API", _api(demo, "/devices")),
@@ -152,15 +156,63 @@ def _more(demo: Demo) -> list[tuple[str, str]]:
         ("Log", command % "log tail"),
         ("Is it unchanged?", command % "log verify"),
         ("Certificates", command % "ca list"),
+        ("What is wrong?", command % "doctor"),
+        ("Policy for browsers", command % "browser-policy --chrome"),
         ("CRL", f"curl -s {http}/crl/mtls-1-0.crl | openssl crl -inform DER -noout -text"),
         ("OCSP", f"openssl ocsp -issuer {issuer} -VAfile {issuer} -cert {certificate} -url {http}/ocsp"),
     ]
 
 
-def _sign_on(demo: Demo, certificate: str | None) -> str:
-    """Alice signs on to the wiki, with a certificate (the name of a file) or without."""
+def kerberos_hint(missing: Missing) -> str | None:
+    """How to see what is left out; None where nothing is."""
+    if not missing:
+        return None
+    steps = []
+    if missing.packages:
+        steps.append(f"apt-get install {' '.join(missing.packages)}")
+    if missing.gssapi:
+        checkout = Path(__file__).parents[3]
+        from_checkout = (checkout / "pyproject.toml").exists()
+        what = f"-e {shlex.quote(f'{checkout}[agent]')}" if from_checkout else "'devicetrust-gateway[agent]'"
+        steps.append(f"{shlex.quote(sys.executable)} -m pip install {what}")
+    return f"Kerberos is not installed; to see computers of a domain enroll: {' && '.join(steps)}"
+
+
+def _enrollment_lines(demo: Demo) -> Iterator[str]:
+    agent = _agent(demo.laptop)
+    name = f"ca enrollment-code --create --user {ALICE.user} --device laptop-2"
+    yield "4. A new computer enrolls with a code that is good once"
+    yield f'   {agent} --user --debug --code "$({_command(demo) % name})"'
+    yield "5. What its agent has then, and a sign-on with that; for a new one: --user --forceRenewal"
+    yield f"   {agent} status"
+    yield f"   {agent} doctor"
+    yield f"   {_sign_on(demo, demo.laptop)}"
+    hint = kerberos_hint(demo.missing)
+    if hint is not None:
+        yield hint
+    if demo.domain is not None:
+        computer = demo.domain.computers["alice"]
+        yield f"6. A computer of the domain enrolls by Kerberos (IWA web app: {demo.domain.iwa_url}/)"
+        yield f"   {_agent(computer)} --user --debug"
+        yield f"   {_sign_on(demo, computer)}"
+
+
+def _agent(agent: Agent) -> str:
+    return f"sh {shlex.quote(str(agent.script))}"
+
+
+def _command(demo: Demo) -> str:
+    return f"{_devicetrust()} %s -c {shlex.quote(str(demo.configuration))}"
+
+
+def _sign_on(demo: Demo, certificate: str | Agent | None) -> str:
+    """Alice signs on to the wiki, with a certificate (a file's name, or what an agent has) or without."""
     curl = f"curl -K {shlex.quote(str(demo.directory / 'curl.conf'))}"
-    shown = "" if certificate is None else f" -E {shlex.quote(str(demo.directory / certificate))}"
+    shown = ""
+    if isinstance(certificate, str):
+        shown = f" -E {shlex.quote(str(demo.directory / certificate))}"
+    elif certificate is not None:
+        shown = " -E {} --key {}".format(*certificate.certificate_pattern)
     message = f"{demo.addresses.idp_origin}/form/{WIKI.name}/{ALICE.user}"
     return f"{curl} {message} | {curl} -d @-{shown} {demo.addresses.assertion_url(WIKI)}"
 

@@ -1,9 +1,11 @@
 """The demo's organization in its store: the built-in CA, two people, their devices and certificates, a token.
 
-What an administrator does with `devicetrust ca init`, `ca issue` and `token create`, by the same use cases.
+What an administrator does with `devicetrust ca init`, `ca issue`, `ca enrollment-code` and `token create`, by
+the same use cases.
 """
 
 import secrets
+from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -13,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.adapters.ca_keys import CaKeys, LocalSigner, encrypted, make_passphrase, new_key
+from gateway.adapters.key_files import load_or_create_keys
 from gateway.adapters.memory import SystemRandomness
 from gateway.adapters.store import Store, Work
 from gateway.cli.at_the_machine import occasion_of
@@ -29,18 +32,20 @@ from gateway.cli.demo_parts.site import (
 )
 from gateway.config.load import load_settings
 from gateway.model.ids import MIN_RANDOM_BYTES, IdKind, new_id
-from gateway.model.org import TokenScope
+from gateway.model.org import TokenScope, UserSource
 from gateway.model.settings import GatewaySettings
 from gateway.pki.certification_request import parse_certification_request
 from gateway.server.org.authentication import TOKEN_BYTES, new_token, token_sha256
 from gateway.services.api_tokens import create_token
 from gateway.services.authorities import AuthorityNames, NewKey, initialise
 from gateway.services.devices import DeviceProfile, register_device
+from gateway.services.enrollment_codes import new_code
 from gateway.services.issuing import issue
 from gateway.services.people import Profile, create_user
 from gateway.system_log.catalog import Occasion
 
 ROOT_PASSPHRASE: Final = b"the root of the demo"
+_CODE_LIFETIME: Final = timedelta(days=1)
 # name of the certificate's files → (whose it is, what the device is called)
 _DEVICES: Final = {
     "alice": (ALICE, "Alice's laptop"),
@@ -75,13 +80,17 @@ def set_up_org(directory: Path, configuration: Path, addresses: Addresses) -> De
                 user="",
                 expires=None,
             )
+            new = _device(work, occasion, "Alice's new laptop", None)
+        secret = load_or_create_keys(settings.keys_directory).master_secret
+        until = occasion.at + _CODE_LIFETIME
+        code = new_code(secret, new, user_ids[ALICE.user], until, SystemRandomness())
         devices = {"corp": OrgDevice(corp, None)}
         for name, (person, _) in _DEVICES.items():
             thumbprint = enroll(directory, name, settings, store, device_ids[name], user_ids[person.user])
             devices[name] = OrgDevice(device_ids[name], thumbprint)
     finally:
         store.close()
-    return DemoOrg(token, MappingProxyType(devices), MappingProxyType(user_ids))
+    return DemoOrg(token, MappingProxyType(devices), MappingProxyType(user_ids), code)
 
 
 def enroll_again(directory: Path, configuration: Path, org: DemoOrg, name: str) -> None:
@@ -146,7 +155,7 @@ def _make_authority(
 def _user(work: Work, occasion: Occasion, person: Person) -> str:
     first, _, last = person.full_name.partition(" ")
     profile = Profile(person.user, person.user, first, last)
-    return create_user(work, occasion, _id(IdKind.USER), profile, active=True).id
+    return create_user(work, occasion, _id(IdKind.USER), profile, active=True, source=UserSource.AD).id
 
 
 def _device(work: Work, occasion: Occasion, label: str, certificate_name: str | None) -> str:

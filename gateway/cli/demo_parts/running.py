@@ -7,10 +7,9 @@ here ends here, however the block is left.
 import asyncio
 import os
 import socket
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -18,15 +17,21 @@ from typing import Final
 import aiohttp
 from aiohttp import web
 
+from gateway.cli.demo_parts.agents import Agent
 from gateway.cli.demo_parts.api import Api, DemoOrg
 from gateway.cli.demo_parts.apps import AppSettings, SampleApp
 from gateway.cli.demo_parts.client import Browser
 from gateway.cli.demo_parts.corp import OtherAuthorities
 from gateway.cli.demo_parts.desk import Desk
+from gateway.cli.demo_parts.domain import CompanyNetwork, Domain, DomainPorts
 from gateway.cli.demo_parts.idp import IdentityProvider, RegisteredApp
+from gateway.cli.demo_parts.kdc import Missing, missing
 from gateway.cli.demo_parts.loopback import client_session, trusting
+from gateway.cli.demo_parts.processes import DEVICETRUST, DemoFailed, started
+from gateway.cli.demo_parts.proxy import web_proxy
 from gateway.cli.demo_parts.site import (
     APPS,
+    LOOPBACK,
     ORG_HOST,
     ORG_NAME,
     PEOPLE,
@@ -43,11 +48,11 @@ HTTPS_PORT: Final = 8443
 HTTP_PORT: Final = 8480
 METRICS_PORT: Final = 9464
 IDP_PORT: Final = 9080
+IWA_PORT: Final = 8444
 GATEWAY_LOG: Final = "log/gateway.log"  # apart from the files that the gateway watches
 
+_DOMAIN: Final = ("kdc", "iwa", "iwa metrics")
 _READY_SECONDS: Final = 30.0
-_STOP_SECONDS: Final = 10.0
-DEVICETRUST: Final = (sys.executable, "-P", "-c", "from gateway.cli.main import main; main()")
 _LOG_LINES_SHOWN: Final = 5
 
 
@@ -61,13 +66,11 @@ class Seen:
     note: str = field(default="", compare=False)
 
 
-class DemoFailed(Exception):
-    """A part of the demo does not run. The text says which, and what it said last."""
-
-
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """The running demo. ``seen``: how the sign-ons of the walk ended, in their order."""
+    """The running demo. ``laptop`` is a new computer whose agent has not run yet, ``domain`` None without
+    Kerberos, of which ``missing`` is not installed. ``seen``: how the sign-ons of the walk ended, in their
+    order."""
 
     directory: Path
     configuration: Path
@@ -77,6 +80,9 @@ class Demo:
     gateway: asyncio.subprocess.Process
     org: DemoOrg
     api: Api
+    laptop: Agent
+    domain: Domain | None
+    missing: Missing
     seen: list[Seen] = field(default_factory=list)
 
     def browser(
@@ -93,12 +99,16 @@ class Demo:
 
 @asynccontextmanager
 async def running(
-    directory: Path, https_port: int | None, meanwhile: Callable[[Demo], None] | None = None
+    directory: Path,
+    https_port: int | None,
+    meanwhile: Callable[[Demo], None] | None = None,
+    *,
+    kerberos: bool = True,
 ) -> AsyncIterator[Demo]:
     """Start everything in ``directory`` (empty) and wait until the gateway is ready; stop it after the block.
 
     ``https_port`` None: 8443, or any where that is taken. ``meanwhile`` is called, in a thread, while the
-    gateway starts. Raises DemoFailed, OSError.
+    gateway starts. ``kerberos``: with a domain, where it is installed. Raises DemoFailed, OSError.
     """
     async with AsyncExitStack() as stack:
         claimed = _claim_ports(stack, https_port)
@@ -116,9 +126,31 @@ async def running(
         await asyncio.to_thread(provider.write_metadata, directory)
         for name in ("gateway", "http", "metrics"):
             claimed[name].close()
+        lacking = missing() if kerberos else Missing()
+        proxy_url = f"http://{LOOPBACK}:{port_of(claimed['proxy'])}"
+        await stack.enter_async_context(web_proxy(claimed["proxy"]))
         # It starts while its store is filled: to it, that is an administrator at work.
-        gateway = await _start_gateway(stack, directory, configuration)
-        org = await asyncio.to_thread(_set_up_org, directory, configuration, addresses)
+        gateway = await stack.enter_async_context(
+            started(
+                [*DEVICETRUST, "serve", "-c", str(configuration)],
+                directory / GATEWAY_LOG,
+                {**os.environ, "PYTHONUNBUFFERED": "1"},
+            )
+        )
+        org, network = await asyncio.gather(
+            asyncio.to_thread(_set_up_org, directory, configuration, addresses),
+            _company_network(
+                directory,
+                addresses,
+                proxy_url,
+                DomainPorts(*(port_of(claimed[name]) for name in _DOMAIN)),
+                wanted=kerberos and not lacking,
+            ),
+        )
+        for name in _DOMAIN:
+            claimed[name].close()
+        if network is not None:
+            await stack.enter_async_context(network.running())
         api = Api(addresses.org_origin, org.token, _root_pem(directory))
         desk = Desk(registered, api, org)
         served = web.Application()
@@ -128,11 +160,24 @@ async def running(
         for app in APPS:
             sample = SampleApp(_settings(app, addresses, provider), client)
             await _serve(stack, sample.application(), claimed[app.name])
-        demo = Demo(directory, configuration, addresses, others, provider, gateway, org, api)
+        laptop = Agent(directory, "laptop", addresses.org_origin, proxy_url, {}, {})
+        demo = Demo(
+            directory, configuration, addresses, others, provider, gateway, org, api, laptop, None, lacking
+        )
         if meanwhile is not None:
             await asyncio.to_thread(meanwhile, demo)
         await _wait_until_ready(demo)
+        if network is not None:
+            demo = replace(demo, domain=await network.registered(org.token))
         yield demo
+
+
+async def _company_network(
+    directory: Path, addresses: Addresses, proxy_url: str, ports: DomainPorts, *, wanted: bool
+) -> CompanyNetwork | None:
+    if not wanted:
+        return None
+    return await asyncio.to_thread(CompanyNetwork, directory, addresses, proxy_url, ports)
 
 
 def _set_up_org(directory: Path, configuration: Path, addresses: Addresses) -> DemoOrg:
@@ -150,10 +195,18 @@ def last_words(directory: Path) -> str:
 
 def _claim_ports(stack: AsyncExitStack, https_port: int | None) -> dict[str, socket.socket]:
     claimed: dict[str, socket.socket] = {}
-    wanted = {"gateway": (HTTPS_PORT,), "http": (HTTP_PORT,), "metrics": (METRICS_PORT,), "idp": (IDP_PORT,)}
-    if https_port is not None:
-        wanted["gateway"] = (https_port,)
-    for name, ports in (wanted | {app.name: () for app in APPS}).items():
+    wanted: dict[str, tuple[int, ...]] = {
+        "gateway": (HTTPS_PORT if https_port is None else https_port,),
+        "http": (HTTP_PORT,),
+        "metrics": (METRICS_PORT,),
+        "idp": (IDP_PORT,),
+        "proxy": (),
+        "kdc": (),
+        "iwa": (IWA_PORT,),
+        "iwa metrics": (),
+        **{app.name: () for app in APPS},
+    }
+    for name, ports in wanted.items():
         claimed[name] = stack.enter_context(claim_port(ports))
     if https_port is not None and port_of(claimed["gateway"]) != https_port:
         raise DemoFailed(f"port {https_port} is taken")
@@ -186,39 +239,6 @@ async def _serve(stack: AsyncExitStack, application: web.Application, claimed: s
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     await web.SockSite(runner, claimed).start()
-
-
-async def _start_gateway(
-    stack: AsyncExitStack, directory: Path, configuration: Path
-) -> asyncio.subprocess.Process:
-    log_file = directory / GATEWAY_LOG
-    log_file.parent.mkdir()
-    with log_file.open("wb") as log:
-        gateway = await asyncio.create_subprocess_exec(
-            *DEVICETRUST,
-            "serve",
-            "-c",
-            str(configuration),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            # Ctrl-C reaches the whole foreground process group; the gateway is ended by us, in order.
-            start_new_session=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        )
-    stack.push_async_callback(_stop, gateway)
-    return gateway
-
-
-async def _stop(gateway: asyncio.subprocess.Process) -> None:
-    if gateway.returncode is not None:
-        return
-    gateway.terminate()
-    try:
-        await asyncio.wait_for(gateway.wait(), _STOP_SECONDS)
-    except TimeoutError:
-        gateway.kill()
-        await gateway.wait()
 
 
 async def _wait_until_ready(demo: Demo) -> None:

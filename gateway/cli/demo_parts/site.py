@@ -124,7 +124,7 @@ class Addresses:
 def write_site(directory: Path, addresses: Addresses) -> Path:
     """Server certificate, policy and gateway.yaml; the path of the last. The identity provider writes its
     metadata, `OtherAuthorities` what is known of other CAs than the built-in one."""
-    root_pem, server = web_server([ORG_HOST, "*.apps.localhost", f"*.{MTLS_DOMAIN}"])
+    root_pem, server = web_server([ORG_HOST, "localhost", "*.apps.localhost", f"*.{MTLS_DOMAIN}"])
     (directory / "web-root.pem").write_bytes(root_pem)
     (directory / "server.pem").write_bytes(server.certificate_pem)
     write_private(directory / "server.key", server.key_pem)
@@ -141,12 +141,14 @@ def write_private(path: Path, content: bytes) -> None:
 
 
 def claim_port(preferred: Sequence[int] = ()) -> socket.socket:
-    """A socket bound to the first of these loopback ports that is free, or else to any that is."""
+    """A socket at the first of these loopback ports that is free, or else at any that is. It listens: two
+    that are only bound may have the same port."""
     for port in (*preferred, 0):
         claimed = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         claimed.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             claimed.bind((LOOPBACK, port))
+            claimed.listen()
         except OSError:
             claimed.close()
             if port == 0:
@@ -173,6 +175,7 @@ def _configuration(addresses: Addresses) -> dict[str, Any]:
         "tls": {"certificates": [{"certificate": "server.pem", "private_key": "server.key"}]},
         "device_trust": {
             "enabled": True,
+            "enrollment": {"max_per_hour": 1_000},  # whoever tries it does so more often than a computer
             "authorities": [
                 {"name": "builtin", "builtin": True},
                 {"name": "corp", "certificates": "corp-ca.pem", "crls": ["corp.crl"]},

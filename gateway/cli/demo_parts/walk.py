@@ -1,15 +1,12 @@
 """`devicetrust demo --once`: sign-ons that have to work, and sign-ons that must not, over real sockets.
 
-Each case says what is to be seen; what was seen is read from the answers alone, as a person in front of the
-browser would: the app's own page, or the gateway's status and `X-Device-Trust-Reason`.
+Each case says what is to be seen; what was seen is read from the answers alone: the app's own page, or the
+gateway's status and `X-Device-Trust-Reason`; and of the agent, what it says.
 """
 
 import asyncio
 import base64
-import html
 import json
-import re
-import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -18,11 +15,13 @@ from urllib.parse import urlencode
 
 import aiohttp
 
-from gateway.cli.demo_parts.client import Answer, Browser, DemoClientError, Step
+from gateway.cli.demo_parts.client import DemoClientError, Step
 from gateway.cli.demo_parts.idp import IdentityProvider, SignOnRequest
 from gateway.cli.demo_parts.messages import Person
-from gateway.cli.demo_parts.running import DEVICETRUST, Demo, Seen
+from gateway.cli.demo_parts.running import Demo, Seen
+from gateway.cli.demo_parts.signing_on import Case, opens, seen_by
 from gateway.cli.demo_parts.site import ALICE, APPS, BOB, PAYROLL, PEOPLE, WIKI, DemoApp
+from gateway.cli.demo_parts.walk_enrollment import by_code, by_kerberos, devicetrust, suspended_person
 
 PATIENCE_SECONDS: Final = 10.0  # until the walk gives up waiting; everything needs well under one
 
@@ -31,20 +30,10 @@ _CANNOT_BE_DONE: Final = (
     DemoClientError,
     OSError,
     TimeoutError,
-    subprocess.SubprocessError,
 )
-_COMMAND_SECONDS: Final = 60.0
 _NOT_IN_POLICY: Final = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
-_TITLE: Final = re.compile(r"<title>([^<]*)</title>")
 _LET_IN: Final = "as alice@example.test, device trusted"
 _BOB_IN: Final = "as bob@example.test, device trusted"
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    name: str
-    expected: Seen
-    attempt: Callable[[Demo], Awaitable[Seen]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,67 +52,58 @@ class Result:
 
 async def walk(demo: Demo) -> AsyncIterator[Result]:
     """Run the cases one after the other. Nothing raises: what cannot be done is ``broken``."""
-    for case in cases():
+    for case in cases(kerberos=demo.domain is not None):
         began = time.monotonic()
         try:
             seen = await case.attempt(demo)
-        except (
-            aiohttp.ClientError,
-            DemoClientError,
-            OSError,
-            subprocess.SubprocessError,
-            TimeoutError,
-        ) as error:
+        except _CANNOT_BE_DONE as error:
             seen = Seen("broken", f"{type(error).__name__}: {error}")
         yield Result(case.name, case.expected, seen, time.monotonic() - began)
 
 
-def cases() -> list[Case]:
-    """The table of `--once`. Those that change whom the demo trusts stay last, in their order."""
+def cases(*, kerberos: bool) -> list[Case]:
+    """The table of `--once`. Those that change whom the demo trusts stay last, in their order. ``kerberos``:
+    there is a domain."""
     let_in, not_in = Seen("forwarded", _LET_IN), Seen("locked", "NO_CERTIFICATE")
     bob_in, revoked = Seen("forwarded", _BOB_IN), Seen("locked", "REVOKED")
     inactive_device = Seen("locked", "DEVICE_DEACTIVATED")
     inactive_user = Seen("locked", "USER_DEACTIVATED")
     forged = Seen("refused", "SIGNATURE_INVALID")
     return [
-        Case("SAML, trusted device", let_in, _opens(WIKI, "alice")),
+        Case("SAML, trusted device", let_in, opens(WIKI, "alice")),
         Case("SAML, begun at the identity provider", let_in, _launches(WIKI, "alice")),
-        Case("WS-Federation, trusted device", let_in, _opens(PAYROLL, "alice")),
-        Case("SAML, no certificate", not_in, _opens(WIKI, None)),
-        Case("WS-Federation, no certificate", not_in, _opens(PAYROLL, None)),
-        Case("another CA's certificate", Seen("locked", "UNKNOWN_ISSUER"), _opens(WIKI, "foreign")),
-        Case("expired certificate", Seen("locked", "EXPIRED"), _opens(WIKI, "expired")),
-        Case("another user's certificate", Seen("locked", "USER_MISMATCH"), _opens(WIKI, "bob")),
+        Case("WS-Federation, trusted device", let_in, opens(PAYROLL, "alice")),
+        Case("SAML, no certificate", not_in, opens(WIKI, None)),
+        Case("WS-Federation, no certificate", not_in, opens(PAYROLL, None)),
+        Case("another CA's certificate", Seen("locked", "UNKNOWN_ISSUER"), opens(WIKI, "foreign")),
+        Case("expired certificate", Seen("locked", "EXPIRED"), opens(WIKI, "expired")),
+        Case("another user's certificate", Seen("locked", "USER_MISMATCH"), opens(WIKI, "bob")),
         Case("platform that no rule lets in", Seen("locked", "DEFAULT_RULE"), _from_linux),
         Case("forged assertion (SAML)", forged, _forged_saml),
         Case("forged token (WS-Federation)", forged, _forged_ws_fed),
         Case("assertion signed by a stranger", forged, _signed_by_a_stranger),
         Case("replayed assertion", Seen("refused", "REPLAYED"), _replayed),
         Case("stolen ticket", Seen("refused", "TICKET_NOT_YOURS"), _stolen_ticket),
-        Case("the other CA that is trusted", let_in, _opens(WIKI, "corp")),
+        *by_code(kerberos=kerberos),
+        *(by_kerberos() if kerberos else ()),
+        Case("the other CA that is trusted", let_in, opens(WIKI, "corp")),
         Case("its device, deactivated here", inactive_device, _step("corp", "deactivate")),
         Case("its device, activated again", let_in, _step("corp", "activate")),
         Case("its device, on its own CRL", revoked, _revoked_by_crl),
         Case("device suspended", inactive_device, _step("bob", "suspend", BOB)),
         Case("device unsuspended", bob_in, _step("bob", "unsuspend", BOB)),
         Case("user suspended", inactive_user, _user_step("bob", "suspend", BOB)),
+        *(suspended_person() if kerberos else ()),
         Case("user unsuspended", bob_in, _user_step("bob", "unsuspend", BOB)),
         Case("user deactivated: all certificates revoked", revoked, _user_step("bob", "deactivate", BOB)),
         Case("user activated and enrolled anew", bob_in, _enrolled_anew),
-        Case("lost device, not yet revoked", let_in, _opens(WIKI, "lost")),
+        Case("lost device, not yet revoked", let_in, opens(WIKI, "lost")),
         Case("lost device, revoked a moment ago", revoked, _revoked_live),
         Case("a connection that was open when revoked", Seen("closed", "REVOKED"), _revoked_while_open),
         Case("every sign-on in the System Log", Seen("logged", "once each"), _logged),
         Case("the log's chain of hashes", Seen("verified", "no findings"), _log_verified),
+        Case("devicetrust doctor", Seen("healthy", "nothing failed"), _doctor),
     ]
-
-
-def _opens(app: DemoApp, device: str | None, person: Person = ALICE) -> Callable[[Demo], Awaitable[Seen]]:
-    async def attempt(demo: Demo) -> Seen:
-        browser = demo.browser(person.user, device)
-        return await _seen(demo, browser, await browser.open(demo.addresses.origin(app.host) + "/"))
-
-    return attempt
 
 
 def _step(device: str, step: str, person: Person = ALICE) -> Callable[[Demo], Awaitable[Seen]]:
@@ -131,7 +111,7 @@ def _step(device: str, step: str, person: Person = ALICE) -> Callable[[Demo], Aw
 
     async def attempt(demo: Demo) -> Seen:
         done = await demo.api.post(f"/devices/{demo.org.devices[device].device_id}/lifecycle/{step}")
-        return replace(await _opens(WIKI, device, person)(demo), note=_in_force(done))
+        return replace(await opens(WIKI, device, person)(demo), note=_in_force(done))
 
     return attempt
 
@@ -141,7 +121,7 @@ def _user_step(device: str, step: str, person: Person) -> Callable[[Demo], Await
 
     async def attempt(demo: Demo) -> Seen:
         done = await demo.api.post(f"/users/{demo.org.user_ids[person.user]}/lifecycle/{step}")
-        return replace(await _opens(WIKI, device, person)(demo), note=_in_force(done))
+        return replace(await opens(WIKI, device, person)(demo), note=_in_force(done))
 
     return attempt
 
@@ -150,14 +130,14 @@ def _launches(app: DemoApp, device: str | None) -> Callable[[Demo], Awaitable[Se
     async def attempt(demo: Demo) -> Seen:
         browser = demo.browser(ALICE.user, device)
         url = f"{demo.addresses.idp_origin}/launch/{app.name}"
-        return await _seen(demo, browser, await browser.open(url))
+        return await seen_by(demo, browser, await browser.open(url))
 
     return attempt
 
 
 async def _from_linux(demo: Demo) -> Seen:
     browser = demo.browser(ALICE.user, "alice", user_agent=_NOT_IN_POLICY)
-    return await _seen(demo, browser, await browser.open(demo.addresses.origin(WIKI.host) + "/"))
+    return await seen_by(demo, browser, await browser.open(demo.addresses.origin(WIKI.host) + "/"))
 
 
 async def _forged_saml(demo: Demo) -> Seen:
@@ -195,13 +175,13 @@ async def _stolen_ticket(demo: Demo) -> Seen:
     start = Step(demo.addresses.assertion_url(WIKI), "POST", urlencode(fields).encode())
     trusted, thief = demo.browser(ALICE.user, "alice"), demo.browser(ALICE.user)
     stolen = await trusted.follow_until(start, lambda step: "dt_ticket=" in step.url)
-    return await _seen(demo, thief, await thief.follow(stolen))
+    return await seen_by(demo, thief, await thief.follow(stolen))
 
 
 async def _revoked_by_crl(demo: Demo) -> Seen:
     """Put the certificate on its CA's list while everything runs, and sign on until it counts."""
     demo.others.revoke_computer()
-    attempt = _opens(WIKI, "corp")
+    attempt = opens(WIKI, "corp")
     deadline = time.monotonic() + PATIENCE_SECONDS
     seen = await attempt(demo)
     while seen.outcome == "forwarded" and time.monotonic() < deadline:
@@ -212,7 +192,7 @@ async def _revoked_by_crl(demo: Demo) -> Seen:
 async def _enrolled_anew(demo: Demo) -> Seen:
     await demo.api.post(f"/users/{demo.org.user_ids[BOB.user]}/lifecycle/activate")
     await asyncio.to_thread(_enroll, demo, "bob")
-    return await _opens(WIKI, "bob", BOB)(demo)
+    return await opens(WIKI, "bob", BOB)(demo)
 
 
 def _enroll(demo: Demo, device: str) -> None:
@@ -225,14 +205,14 @@ async def _revoked_live(demo: Demo) -> Seen:
     """No waiting and no second try: what the API has answered is in force."""
     thumbprint = demo.org.devices["lost"].thumbprint
     done = await demo.api.post(f"/certificates/{thumbprint}/lifecycle/revoke")
-    return replace(await _opens(WIKI, "lost")(demo), note=_in_force(done))
+    return replace(await opens(WIKI, "lost")(demo), note=_in_force(done))
 
 
 async def _revoked_while_open(demo: Demo) -> Seen:
     """Alice works in the payroll (`enforcement: session`), and between two requests she is revoked."""
     browser = demo.browser(ALICE.user, "alice")
     url = demo.addresses.origin(PAYROLL.host) + "/"
-    seen = await _seen(demo, browser, await browser.open(url))
+    seen = await seen_by(demo, browser, await browser.open(url))
     if seen.outcome != "forwarded":
         return seen
     user_id = demo.org.user_ids[ALICE.user]
@@ -241,7 +221,7 @@ async def _revoked_while_open(demo: Demo) -> Seen:
         done = await demo.api.post(f"/users/{user_id}/lifecycle/revoke_trust_certificates")
         async with asyncio.timeout(PATIENCE_SECONDS):
             milliseconds = (await connection - begun) * 1000
-    after = await _seen(demo, browser, await browser.open(url))
+    after = await seen_by(demo, browser, await browser.open(url))
     note = f"{_in_force(done)}; closed {milliseconds:.0f} ms after the call began"
     return Seen("closed", after.reason, note) if after.outcome == "locked" else after
 
@@ -279,13 +259,21 @@ async def _count(demo: Demo, event: str) -> int:
 
 
 async def _log_verified(demo: Demo) -> Seen:
-    command = [*DEVICETRUST, "log", "verify", "--json", "-c", str(demo.configuration)]
-    done = await asyncio.to_thread(
-        subprocess.run, command, capture_output=True, text=True, timeout=_COMMAND_SECONDS, check=False
-    )
-    if done.returncode != 0:
-        return Seen("broken", (done.stdout + done.stderr)[:200])
-    return Seen("verified", "no findings", f"{json.loads(done.stdout)['rows']} rows")
+    status, said = await devicetrust(demo, "log", "verify", "--json")
+    if status != 0:
+        return Seen("broken", said[:200])
+    return Seen("verified", "no findings", f"{json.loads(said)['rows']} rows")
+
+
+async def _doctor(demo: Demo) -> Seen:
+    status, said = await devicetrust(demo, "doctor", "--json")
+    if status not in (0, 1):
+        return Seen("broken", said[:200])
+    checks = json.loads(said)["checks"]
+    failed = [check["name"] for check in checks if check["state"] == "failed"]
+    warnings = sum(check["state"] == "warning" for check in checks)
+    note = f"{len(checks)} checks, {warnings} with a warning"
+    return Seen("found", ", ".join(failed), note) if failed else Seen("healthy", "nothing failed", note)
 
 
 def _message(demo: Demo, provider: IdentityProvider, app: DemoApp, user: str) -> dict[str, str]:
@@ -296,32 +284,4 @@ def _message(demo: Demo, provider: IdentityProvider, app: DemoApp, user: str) ->
 async def _post(demo: Demo, device: str, app: DemoApp, fields: dict[str, str]) -> Seen:
     browser = demo.browser(ALICE.user, device)
     step = Step(demo.addresses.assertion_url(app), "POST", urlencode(fields).encode())
-    return await _seen(demo, browser, await browser.follow(step))
-
-
-async def _seen(demo: Demo, browser: Browser, answer: Answer) -> Seen:
-    """How it ended, which the demo remembers."""
-    seen = await _read(browser, answer)
-    demo.seen.append(seen)
-    return seen
-
-
-async def _read(browser: Browser, answer: Answer) -> Seen:
-    """Let in is only who the app itself greets, with a statement that it has verified."""
-    if answer.reason is not None:
-        return Seen("locked" if answer.status == 403 else "refused", answer.reason)
-    if answer.status != 200:
-        return Seen("broken", f"status {answer.status}: {_title(answer.text)}")
-    session = await browser.send(Step(answer.step.url), accept="application/json")
-    try:
-        statement = json.loads(session.text)["statement"]
-        user, trust = statement["sub"], statement["device_trust"]
-    except (ValueError, TypeError, KeyError):
-        return Seen("broken", f"the app does not say who is signed on: {session.text[:80]}")
-    return Seen("forwarded", f"as {user}, device {trust}")
-
-
-def _title(text: str) -> str:
-    """What a page is about; the beginning of what is no page."""
-    found = _TITLE.search(text)
-    return html.unescape(found[1]) if found else text[:80]
+    return await seen_by(demo, browser, await browser.follow(step))

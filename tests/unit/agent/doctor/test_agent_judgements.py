@@ -294,3 +294,8 @@ def test_a_firefox_that_would_ask_is_told_and_one_that_is_not_there_is_not(tmp_p
     (profile / "user.js").write_text('user_pref("security.default_personal_cert", "Select Automatically");\n')
     (picks,) = judge_firefox(look_at_firefox(root, home, {}))
     assert picks.state is OK
+
+
+def test_browsers_stores_need_not_have_it_where_that_is_set() -> None:
+    checks = judge_certificate([replace(HELD, stores=frozenset())], STATE, TOLD, NOW, in_stores=False)
+    assert [check.name for check in checks if check.state is CheckState.FAILED] == []
