@@ -321,13 +321,12 @@ def _replaced(
     The agent names the one that it has installed. It may have expired, by no more than the grace: the device
     and its user are then the same as before all the same, and it is a renewal. Who names none has the newest.
     """
-    its = [
+    within_grace = [
         each
-        for each in work.certificates.of_device(device.id)
+        for each in work.certificates.usable_of_device(device.id, occasion.at - terms.enrollment.grace)
         if each.user_id == user.id and each.status is CertificateStatus.ISSUED
     ]
-    valid = [each for each in its if each.not_after > occasion.at]
-    within_grace = [each for each in its if each.not_after > occasion.at - terms.enrollment.grace]
+    valid = [each for each in within_grace if each.not_after > occasion.at]
     named = [each for each in within_grace if replaces is not None and each.thumbprint == replaces]
     former = next(reversed(named or valid), None)
     return former, [each for each in valid if each is not former]

@@ -294,11 +294,10 @@ def _check_number(
     replaced: Sequence[IssuedCertificate],
 ) -> None:
     """Revoked and expired ones do not count, so that enrolling again needs no cleaning up."""
-    now = occasion.at
     valid = [
         each
-        for each in work.certificates.of_device(device.id)
-        if each.user_id == user_id and each.not_after > now and _may_be_used(each, occasion)
+        for each in work.certificates.usable_of_device(device.id, occasion.at)
+        if each.user_id == user_id and _may_be_used(each, occasion)
     ]
     gone = {each.certificate_id for each in replaced}
     others = [each for each in valid if each.certificate_id not in gone]

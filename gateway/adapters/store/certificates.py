@@ -72,6 +72,16 @@ class Certificates:
         """All that it ever had, oldest first."""
         return self._some(_CERTIFICATES.select().where(_COLUMN.device_id == device_id).order_by(*_ORDER))
 
+    def usable_of_device(self, device_id: str, after: datetime) -> Sequence[IssuedCertificate]:
+        """Those that are not revoked and end after ``after``, oldest first. They are few, however many a
+        device has had."""
+        wanted = _CERTIFICATES.select().where(
+            _COLUMN.device_id == device_id,
+            _COLUMN.status != CertificateStatus.REVOKED,
+            _COLUMN.not_after > after,
+        )
+        return self._some(wanted.order_by(*_ORDER))
+
     def of_user(self, user_id: str) -> Sequence[IssuedCertificate]:
         """All that they ever had, oldest first."""
         return self._some(_CERTIFICATES.select().where(_COLUMN.user_id == user_id).order_by(*_ORDER))

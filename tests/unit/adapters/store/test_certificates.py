@@ -181,6 +181,26 @@ def test_which_certificates_end_soon_and_which_were_never_finished(
         assert work.certificates.of_user("00u00000000000000001") == of_device
 
 
+def test_of_a_device_those_that_could_be_used_without_all_that_it_had(
+    store: Store, authority: AuthorityRecord
+) -> None:
+    ended = a_certificate(authority.id, 1, not_after=NOW)
+    made = [ended, *(a_certificate(authority.id, number) for number in (2, 3, 4))]
+    with store.begin() as work:
+        work.certificates.add_many(made)
+        work.certificates.revoke(ISSUER, 2, NOW, RevocationReason.SUPERSEDED)
+        work.certificates.revoke(ISSUER, 3, NOW, RevocationReason.CERTIFICATE_HOLD)
+
+        def usable(device_id: str, days: int) -> list[int]:
+            found = work.certificates.usable_of_device(device_id, NOW + timedelta(days=days))
+            return [each.serial_number for each in found]
+
+        device_id = ended.device_id
+        assert usable(device_id, 0) == [3, 4]
+        assert usable(device_id, -1) == [1, 3, 4]
+        assert usable("guo00000000000000002", -1) == []
+
+
 def test_authorities_and_their_generations(store: Store) -> None:
     root = an_authority(kind=AuthorityKind.ROOT, issuer_hash=b"root", key_pem=None)
     first = an_authority(key_reference="pkcs11:object=issuing")
