@@ -1,7 +1,7 @@
 """Enrollment by Kerberos: an IWA web app has vouched for a person at a computer, whose agent has a key.
 
 Nothing is written for who shows no token that a registered IWA web app has signed. From there on every
-refusal is an event, of which so many are written for one computer and no more.
+refusal is an event, of which so many are written for one person, and one computer, and no more.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ from gateway.services.enrollment_ports import (
 )
 from gateway.services.enrollment_refusals import refusal_of_issuing
 from gateway.services.enrollment_terms import EnrollmentTerms
-from gateway.services.failed_tries import FailedTries
+from gateway.services.failed_tries import MAX_FAILED_OF_COMPUTER, FailedTries
 from gateway.services.issuing import Issued, IssuingRefused, Reservation, reserve, sign_and_complete
 from gateway.services.ports import Randomness
 from gateway.system_log.catalog import Occasion
@@ -84,6 +84,7 @@ class Enrolling:
         self._keys = keys
         self._nonce_key = nonce_key
         self._failed = failed
+        self._failed_at = FailedTries(MAX_FAILED_OF_COMPUTER)
         self._attester = attester
 
     def enroll(
@@ -112,8 +113,8 @@ class Enrolling:
             raise
 
     def _check_tries(self, token: UserToken, now: datetime) -> None:
-        for account in (token.device, token.user):
-            if self._failed.too_many(account.directory_key, now.timestamp()):
+        for account, failed in ((token.device, self._failed_at), (token.user, self._failed)):
+            if failed.too_many(account.directory_key, now.timestamp()):
                 raise EnrollmentRefused(
                     EnrollmentRefusal.TOO_OFTEN,
                     f"{account.principal} was refused many times; wait 10 minutes",
@@ -160,8 +161,8 @@ class Enrolling:
         occasion: Occasion,
     ) -> None:
         """In a transaction of its own: the one in which it was refused has left nothing."""
-        for account in (token.device, token.user):
-            self._failed.add(account.directory_key, occasion.at.timestamp())
+        self._failed_at.add(token.device.directory_key, occasion.at.timestamp())
+        self._failed.add(token.user.directory_key, occasion.at.timestamp())
         with store.begin() as work:
             device = work.devices.by_directory_key(token.device.directory_key)
             user = work.users.by_login(token.user.login)

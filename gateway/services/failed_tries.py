@@ -6,6 +6,8 @@ from typing import Final
 from gateway.services.recent import Recent
 
 MAX_FAILED: Final = 10
+# Of a computer that many people use: one of them alone keeps nobody else from it.
+MAX_FAILED_OF_COMPUTER: Final = 100
 WITHIN_SECONDS: Final = 600.0
 # A generation lasts as long as failures count.
 _KEPT: Final = 30_000

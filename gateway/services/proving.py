@@ -67,9 +67,11 @@ class Proving:
         proof = self._verified(proof_text, ProofAct.RENEW, terms, occasion.at)
         with store.read() as view:
             former = _shown(view, proof)
-        if self._failed.too_many(former.device_id, occasion.at.timestamp()):
+        # By the certificate: who stole one that was revoked then keeps nobody else from renewing theirs.
+        tried = proof.certificate.thumbprint
+        if self._failed.too_many(tried, occasion.at.timestamp()):
             raise EnrollmentRefused(
-                EnrollmentRefusal.TOO_OFTEN, "the computer was refused many times; wait 10 minutes"
+                EnrollmentRefusal.TOO_OFTEN, "the certificate was refused many times; wait 10 minutes"
             )
         try:
             _check_key(proof, request)
@@ -82,7 +84,7 @@ class Proving:
                 store, request, proof, former, terms, occasion, randomness, force=force, attested=attested
             )
         except EnrollmentRefused as refused:
-            self._failed.add(former.device_id, occasion.at.timestamp())
+            self._failed.add(tried, occasion.at.timestamp())
             _write_down(store, former, refused, occasion)
             raise
 

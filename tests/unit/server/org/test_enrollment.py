@@ -264,10 +264,27 @@ async def test_who_is_refused_again_and_again_fills_no_log(org: EnrollmentWorld,
     for _ in range(5):
         assert (await org.enrolled_with(iwa, user=BOB))[1]["code"] == "TOO_OFTEN"
     assert len(org.events()) - before == 10
-    elsewhere = await org.enrolled_with(iwa, user=ALICE, device=OTHER_COMPUTER)
-    assert elsewhere[0] == 200
     org.clock.advance(minutes=10)
     assert (await org.enrolled_with(iwa, user=BOB))[1]["code"] == "USER_UNKNOWN"
+
+
+async def test_who_is_refused_again_and_again_keeps_nobody_else_from_the_computer(
+    org: EnrollmentWorld, iwa: MadeUpIwa
+) -> None:
+    for _ in range(11):
+        await org.enrolled_with(iwa, user=BOB)
+    assert (await org.enrolled_with(iwa, user=BOB))[1]["code"] == "TOO_OFTEN"
+    assert (await org.enrolled_with(iwa, user=ALICE))[0] == 200
+
+
+async def test_a_computer_at_which_nobody_is_known_fills_no_log(org: EnrollmentWorld, iwa: MadeUpIwa) -> None:
+    before = len(org.events())
+    for number in range(110):
+        stranger = replace(BOB, sid=f"S-1-5-21-1-2-3-{5000 + number % 30}")
+        await org.enrolled_with(iwa, user=stranger)
+    assert len(org.events()) - before == 100
+    assert (await org.enrolled_with(iwa, user=ALICE))[1]["code"] == "TOO_OFTEN"
+    assert (await org.enrolled_with(iwa, user=ALICE, device=OTHER_COMPUTER))[0] == 200
 
 
 async def test_the_same_computer_is_the_same_device(org: EnrollmentWorld, iwa: MadeUpIwa) -> None:

@@ -159,6 +159,18 @@ async def test_what_the_proof_says_may_be_a_reason_to_refuse(
     assert (status, answer["code"]) == (400 if code == "KEY_MISMATCH" else 403, code)
 
 
+async def test_who_has_a_revoked_certificate_keeps_nobody_from_renewing_the_next(
+    org: EnrollmentWorld, enrolled: Enrolled
+) -> None:
+    revoke_it(org, enrolled)
+    again = await org.enrolled(org.iwas["hq-1"])
+    almost_over(org)
+    for _ in range(10):
+        assert (await org.renew(enrolled))[1]["code"] == "CERTIFICATE_REVOKED"
+    assert (await org.renew(enrolled))[1]["code"] == "TOO_OFTEN"
+    assert (await org.renew(again, force=True))[0] == 200
+
+
 async def test_a_proof_is_good_once(org: EnrollmentWorld, enrolled: Enrolled) -> None:
     almost_over(org)
     key = new_key()
