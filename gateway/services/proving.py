@@ -7,7 +7,7 @@ Kerberos, and names it there (`gateway.services.enrolling`).
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -131,8 +131,6 @@ class Proving:
         try:
             with store.begin() as work:
                 _claim(work, proof, occasion)
-                if attested is not None:
-                    _keep_tpm(work, former, attested, occasion)
                 reservation = reserve_renewal(
                     work,
                     request,
@@ -142,7 +140,7 @@ class Proving:
                     randomness,
                     force=force,
                     hardware_key_needed=terms.enrollment.attestation is AttestationMode.REQUIRED,
-                    attested=attested is not None,
+                    attested=attested is not None and _is_its_tpm(work, former, attested),
                 )
             return sign_and_complete(store, self._keys, reservation, occasion)
         except IssuingRefused as refused:
@@ -165,14 +163,12 @@ def check_renewable(former: IssuedCertificate, terms: EnrollmentTerms, now: date
         )
 
 
-def _keep_tpm(
-    work: EnrollmentWork, former: IssuedCertificate, attested: AttestedKey, occasion: Occasion
-) -> None:
-    """The TPM has to be the computer's, or its first. Raises EnrollmentRefused."""
+def _is_its_tpm(work: EnrollmentWork, former: IssuedCertificate, attested: AttestedKey) -> bool:
+    """Whether the computer enrolled with this TPM before, by Kerberos. One that it has none of yet is not taken
+    for its own here: whoever copied a key file would bring a TPM of theirs. Raises EnrollmentRefused for
+    another one."""
     device = work.devices.get(former.device_id, lock=True)
-    profile = None if device is None else with_tpm(device, attested)
-    if device is not None and profile is not None:
-        work.devices.update(replace(device, profile=profile, last_updated=occasion.at))
+    return device is not None and with_tpm(device, attested) is None
 
 
 def _shown(view: EnrollmentView, proof: Proof) -> IssuedCertificate:

@@ -119,29 +119,45 @@ async def test_where_it_is_not_required_a_key_without_attestation_gets_a_certifi
     assert policies_of(done.answer) == []
 
 
-@pytest.mark.parametrize("same_tpm", [True, False])
-async def test_a_renewal_may_be_attested_as_well_by_the_same_tpm(
-    org: EnrollmentWorld, computer: Computer, same_tpm: bool
-) -> None:
-    former_key, nonce = computer.chip.key, await org.nonce()
-    assert isinstance(former_key, ec.EllipticCurvePrivateKey)
-    status, former = await computer.enrolls()
-    assert status == 200
-    again = SoftwareTpm(ek=computer.chip.ek) if same_tpm else SoftwareTpm()
-    renewing = replace(computer, chip=again)
+async def renewed_in(
+    computer: Computer, former: dict[str, Any], former_key: Any, chip: SoftwareTpm
+) -> tuple[int, Any]:
+    """Renewed by its key for one that ``chip`` vouches for."""
+    renewing, nonce = replace(computer, chip=chip), await computer.org.nonce()
     status, answer = await renewing.begins(nonce)
     assert status == 200
-    key = again.key
+    key = chip.key
     assert isinstance(key, ec.EllipticCurvePrivateKey)
     der = x509.load_pem_x509_certificate(former["certificate"].encode()).public_bytes(Encoding.DER)
-    proof = a_proof(der, former_key, nonce, org.clock.now(), new=key.public_key())
+    proof = a_proof(der, former_key, nonce, computer.org.clock.now(), new=key.public_key())
     csr = csr_pem(key)
     body = {"proof": proof, "csr": csr, "force": True, "attestation": renewing.shows(answer, nonce, csr)}
-    status, renewed = await org.ask("POST", "/enroll/renew", body)
+    return await computer.org.ask("POST", "/enroll/renew", body)
+
+
+@pytest.mark.parametrize("same_tpm", [True, False])
+async def test_a_renewal_may_be_attested_as_well_by_the_same_tpm(computer: Computer, same_tpm: bool) -> None:
+    status, former = await computer.enrolls()
+    assert status == 200
+    chip = SoftwareTpm(ek=computer.chip.ek) if same_tpm else SoftwareTpm()
+    status, renewed = await renewed_in(computer, former, computer.chip.key, chip)
     if same_tpm:
         assert (status, renewed["hardware_key"], policies_of(renewed)) == (200, True, [VERIFIED_TPM_FIXED])
     else:
         assert (status, renewed["code"]) == (403, "ATTESTATION_OTHER_TPM")
+
+
+async def test_who_copied_a_key_file_brings_no_tpm_of_their_own_by_renewing(
+    org: EnrollmentWorld, computer: Computer
+) -> None:
+    copied = await org.enrolled(computer.iwa)
+    status, renewed = await renewed_in(computer, copied.answer, copied.key, SoftwareTpm())
+    assert (status, renewed["hardware_key"], policies_of(renewed)) == (200, False, [])
+    org.set_terms(attestation=AttestationMode.REQUIRED)
+    status, answer = await renewed_in(computer, copied.answer, copied.key, SoftwareTpm())
+    assert (status, answer["code"]) == (403, "ATTESTATION_REQUIRED")
+    status, answer = await computer.enrolls()  # the computer's own, by Kerberos
+    assert (status, answer["hardware_key"]) == (200, True)
 
 
 async def test_another_tpm_does_not_vouch_for_a_computer_that_has_one(computer: Computer) -> None:
