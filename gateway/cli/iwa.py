@@ -103,7 +103,7 @@ def serve(config_path: str, check: bool) -> None:
         read=lambda: load_iwa_settings(config_path),
         tickets=_tickets,
         directory=_directory,
-        refusals=REFUSALS,
+        refusals=(*REFUSALS, click.ClickException),  # for what is not installed
         notifier=Notifier(os.environ),
     )
     try:

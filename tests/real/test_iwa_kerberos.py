@@ -233,3 +233,20 @@ def test_curl_is_known_by_its_ticket(iwa: IwaProcess, kerberos: Forests) -> None
         check=True,
     )
     assert '"principal": "alice@CORP.EXAMPLE.TEST"' in done.stdout
+
+
+def test_a_reload_that_needs_what_is_not_installed_is_refused(kerberos: Forests, tmp_path: Path) -> None:
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    (hidden / "sitecustomize.py").write_text("import sys; sys.modules['bonsai'] = None\n")
+    with IwaProcess.running(kerberos, tmp_path, environment={"PYTHONPATH": str(hidden)}) as iwa:
+        password = tmp_path / "password"
+        password.touch(0o600)
+        bind = {"user": "iwa", "password_file": str(password)}
+        iwa.write(
+            {"directory": [{"realm": CORP, "urls": ["ldaps://dc1.test"], "base": "DC=corp", "bind": bind}]}
+        )
+        line = iwa.reload()
+        assert line["event"] == "reload_refused"
+        assert "bonsai is not installed" in line["detail"]
+        assert iwa.request("GET", "/about").status == 200

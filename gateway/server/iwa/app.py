@@ -81,6 +81,7 @@ class _Exchange:
     vouched: Vouched | None = None
     refused: EnrollmentRefused | None = None
     is_asked: bool = False  # no ticket was sent at all: nothing to log
+    is_logged_already: bool = False  # that whoever it is comes too often, in this minute
 
 
 class IwaApp:
@@ -151,7 +152,7 @@ class IwaApp:
     async def _take(self, exchange: _Exchange, now: InForce) -> None:
         request, limits = exchange.request, now.settings.limits
         exchange.ip = _address_of(request, now.settings)
-        self._spend("address", caller_of_address(exchange.ip), limits.per_address)
+        self._spend(exchange, "address", caller_of_address(exchange.ip), limits.per_address)
         token = read_authorization(_only(request, "Authorization"))
         if token is None:
             exchange.is_asked = True
@@ -162,7 +163,7 @@ class IwaApp:
         bindings, must_be_bound = _bindings(exchange, asked, now)
         exchange.ticket = now.iwa.ticket(token, bindings, must_be_bound=must_be_bound)
         exchange.account = now.iwa.account(exchange.ticket)
-        self._spend("principal", exchange.account.principal, limits.per_principal)
+        self._spend(exchange, "principal", exchange.account.principal, limits.per_principal)
         if asked is None:
             exchange.looked = await now.iwa.look(exchange.account)
         elif exchange.step == "device":
@@ -170,9 +171,11 @@ class IwaApp:
         else:
             exchange.vouched = await now.iwa.user(exchange.account, asked.binding, asked.device_token)
 
-    def _spend(self, what: str, caller: str, per_minute: int) -> None:
-        standing = self._limiter.take(caller, Budget(what, per_minute), time.time())
-        if not standing.allowed:
+    def _spend(self, exchange: _Exchange, what: str, caller: str, per_minute: int) -> None:
+        now = time.time()
+        if not self._limiter.take(caller, Budget(what, per_minute), now).allowed:
+            first = self._limiter.take(caller, Budget(f"{what} in the log", 1), now)
+            exchange.is_logged_already = not first.allowed
             raise EnrollmentRefused(
                 EnrollmentRefusal.TOO_OFTEN, f"more than {per_minute} requests of one {what} in a minute"
             )
@@ -231,7 +234,7 @@ class IwaApp:
             result = "asked"
         self._metrics.requests.labels(exchange.step, result).inc()
         self._metrics.seconds.labels(exchange.step).observe(seconds)
-        if exchange.is_asked:
+        if exchange.is_asked or exchange.is_logged_already:
             return
         if refusal is not None and refusal.reason in _OUR_PROBLEMS:
             said = f"{refusal.reason}: {refusal.detail}"[:_MAX_PROBLEM_CHARACTERS]

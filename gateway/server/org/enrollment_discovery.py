@@ -3,7 +3,7 @@ there, so that agents are told."""
 
 import hashlib
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -12,7 +12,7 @@ from gateway.enrollment.claims import ALLOWED_SKEW, MAX_TOKEN_CHARACTERS, TokenI
 from gateway.enrollment.iwa_keys import key_of_jwk
 from gateway.enrollment.nonces import NONCE_LIFETIME, RANDOM_BYTES, new_nonce
 from gateway.enrollment.refusals import EnrollmentRefusal, EnrollmentRefused
-from gateway.enrollment.reports import REPORT_SECONDS, verify_report
+from gateway.enrollment.reports import REPORT_SECONDS, IwaReport, verify_report
 from gateway.enrollment.tokens import token_key_id
 from gateway.model.issued import AuthorityKind, AuthorityRecord, AuthorityStatus
 from gateway.model.iwa import Iwa
@@ -97,15 +97,14 @@ class DiscoveryRoutes:
             occasion, audience = call.occasion(), self._terms().audience
 
             def use_case(work: Work) -> None:
-                iwa = _signer(work, text)
-                report = verify_report(text, key_of_jwk(iwa.public_jwk), audience=audience, now=occasion.at)
+                iwa, report = _signed(work, text, audience, occasion.at)
                 key = hashlib.sha256(f"report {iwa.id} {report.report_id}".encode()).digest()
                 if not work.one_use.claim(key, report.expires + ALLOWED_SKEW, occasion.at):
                     raise TokenInvalid("the report came before")
                 iwa_reported(work, occasion, iwa, report)
 
-            # Strangers must not get at the one who writes: whose key it is can be looked up before.
-            await call.store.read(lambda view: _signer(view, text))
+            # Strangers must not get at the one who writes. Each IWA web app tells everybody its key's id.
+            await call.store.read(lambda view: _signed(view, text, audience, occasion.at))
             await call.store.change(use_case)
         except TokenInvalid as invalid:
             refused = EnrollmentRefused(EnrollmentRefusal.IWA_UNKNOWN, str(invalid))
@@ -132,12 +131,12 @@ def _common_name(authorities: list[AuthorityRecord]) -> str | None:
     return next((str(value) for kind, value in subject if kind == COMMON_NAME), None)
 
 
-def _signer(view: View, text: str) -> Iwa:
-    """Whose key the token says that it is signed with. Raises TokenInvalid."""
+def _signed(view: View, text: str, audience: str, now: datetime) -> tuple[Iwa, IwaReport]:
+    """Who sends the report, and what it says. Raises TokenInvalid."""
     iwa = view.iwas.by_key_id(token_key_id(text))
     if iwa is None:
         raise TokenInvalid("no IWA web app with this key is registered")
-    return iwa
+    return iwa, verify_report(text, key_of_jwk(iwa.public_jwk), audience=audience, now=now)
 
 
 _TEXT: Final = {"type": "string"}

@@ -2,10 +2,12 @@
 how often somebody may come."""
 
 import base64
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -170,6 +172,22 @@ async def test_nobody_comes_too_often() -> None:
     async with client(limits=IwaLimits(per_principal=100, per_address=3, connections=10)) as iwa:
         answers = [await iwa.device(ticket(f"ws{number}$@CORP")) for number in range(4)]
         assert answers == [(200, "ok")] * 3 + [(429, "TOO_OFTEN")]
+
+
+async def test_who_comes_too_often_has_one_line_in_the_log_and_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = SimpleNamespace(time=lambda: 1_000.0, perf_counter=time.perf_counter)
+    monkeypatch.setattr("gateway.server.iwa.app.time", clock)  # no minute turns
+    for limits in (
+        IwaLimits(per_principal=1, per_address=100, connections=10),
+        IwaLimits(per_principal=100, per_address=1, connections=10),
+    ):
+        async with client(limits=limits) as iwa:
+            answers = [await iwa.device() for _ in range(8)]
+            assert answers == [(200, "ok")] + [(429, "TOO_OFTEN")] * 7
+            results = [line["result"] for line in iwa.lines.said]
+            assert results == ["ok", "TOO_OFTEN"]
 
 
 async def test_only_trusted_proxies_say_who_the_client_is() -> None:

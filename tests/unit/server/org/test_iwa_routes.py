@@ -183,6 +183,17 @@ async def test_a_report_counts_once_and_from_itself_only(org: EnrollmentWorld) -
     assert len(org.events()) == 2
 
 
+async def test_who_knows_the_id_of_a_key_only_does_not_get_at_the_one_who_writes(
+    org: EnrollmentWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    iwa = await register(org)
+    header, claims, _ = iwa.report(org.clock.now()).split(".")
+    monkeypatch.setattr(org.store, "begin", None)
+    forged = f"{header}.{claims}.{'A' * 86}"
+    status, answer = await org.ask("POST", "/enroll/iwa/report", {"report": forged})
+    assert (status, answer["code"]) == (403, "IWA_UNKNOWN")
+
+
 async def test_errors_of_the_server_itself_are_refusals_there(org: EnrollmentWorld) -> None:
     for body in ({}, {"report": 5}, {"report": "x" * 9_000}, []):
         status, answer = await org.ask("POST", "/enroll/iwa/report", body)
