@@ -164,9 +164,9 @@ def check_renewable(former: IssuedCertificate, terms: EnrollmentTerms, now: date
 
 
 def _is_its_tpm(work: EnrollmentWork, former: IssuedCertificate, attested: AttestedKey) -> bool:
-    """Whether the computer enrolled with this TPM before, by Kerberos. One that it has none of yet is not taken
-    for its own here: whoever copied a key file would bring a TPM of theirs. Raises EnrollmentRefused for
-    another one."""
+    """Whether the computer enrolled with this TPM before, by Kerberos. Where it never did with any, none is
+    taken for its own here: whoever copied a key file would bring a TPM of theirs. Raises EnrollmentRefused
+    for another one."""
     device = work.devices.get(former.device_id, lock=True)
     return device is not None and with_tpm(device, attested) is None
 

@@ -158,7 +158,9 @@ def _self_json(call: Call, view: View, holder: Holder, terms: EnrollmentTerms) -
     switch = view.settings.get(SettingName.DEVICE_TRUST_ENABLED)
     revoked_at, reason = row.revoked_at, row.revocation_reason
     apps: list[AppAnswer] = []
-    if device is not None and user is not None:
+    # Who has a key that was withdrawn, or a computer that was lost, is not told which apps let anybody in.
+    is_withdrawn = row.withdrawn or (device is not None and not device.active)
+    if device is not None and user is not None and user.active and not is_withdrawn:
         apps = list(
             what_applies(
                 view,
@@ -304,7 +306,8 @@ _SELF: Final = {
         "read_only": {"type": "boolean"},
         "apps": {
             "type": "array",
-            "description": "What a sign-on from here with a web browser would meet.",
+            "description": "What a sign-on from here with a web browser would meet. Empty for a certificate, "
+            "device or user that was withdrawn.",
             "items": {
                 "type": "object",
                 "properties": {

@@ -265,7 +265,17 @@ async def test_the_holder_learns_what_is_known_and_what_would_apply(
     told = await self_known(org, enrolled)
     assert (told["certificate"]["status"], told["trusted"]) == ("REVOKED", False)
     assert told["certificate"]["revocation_reason"] == "keyCompromise"
-    assert (told["apps"][0]["access"], told["apps"][0]["reason"]) == ("deny", "DEFAULT_RULE")
+    assert told["apps"] == []
+
+
+@pytest.mark.parametrize("before", [deactivate_user, deactivate_device, hold_it])
+async def test_who_was_shut_out_does_not_learn_which_apps_let_anybody_in(
+    org: EnrollmentWorld, enrolled: Enrolled, before: Any
+) -> None:
+    assert (await self_known(org, enrolled))["apps"]
+    before(org, enrolled)
+    told = await self_known(org, enrolled)
+    assert (told["trusted"], told["apps"]) == (False, [])
 
 
 async def test_that_question_needs_a_proof_of_its_own_each_time(
