@@ -24,9 +24,11 @@ demo: venv
 .PHONY: test
 test: $(TEST_STAMP) $(PACKAGES_STAMP) $(NODE_STAMP)
 	@# Flows and real parts mostly wait: beside them runs what mostly computes. Its output comes behind theirs.
-	$(PY) -m pytest tests/unit tests/fuzz $(PYTEST_ARGS) >$(VENV)/unit-tests.log 2>&1 & beside=$$!; \
-	$(PY) -m pytest tests/flows tests/real $(PYTEST_ARGS); status=$$?; \
-	wait $$beside || status=1; cat $(VENV)/unit-tests.log; exit $$status
+	$(PY) -m pytest tests/unit tests/fuzz $(PYTEST_ARGS) >$(VENV)/unit-tests.log 2>&1 & unit=$$!; \
+	$(PY) -m pytest tests/flows $(PYTEST_ARGS) >$(VENV)/flow-tests.log 2>&1 & flows=$$!; \
+	$(PY) -m pytest tests/real $(PYTEST_ARGS); status=$$?; \
+	wait $$flows || status=1; cat $(VENV)/flow-tests.log; \
+	wait $$unit || status=1; cat $(VENV)/unit-tests.log; exit $$status
 
 .PHONY: check
 check: $(CHECK_STAMP)
