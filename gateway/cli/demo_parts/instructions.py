@@ -183,7 +183,7 @@ def _enrollment_lines(demo: Demo) -> Iterator[str]:
     name = f"ca enrollment-code --create --user {ALICE.user} --device laptop-2"
     yield "4. A new computer enrolls with a code that is good once"
     yield f'   {agent} --user --debug --code "$({_command(demo) % name})"'
-    yield "5. What its agent has then, and a sign-on with that; for a new one: --user --forceRenewal"
+    yield "5. What its agent has then; what its doctor misses, as it is not installed; and a sign-on with it"
     yield f"   {agent} status"
     yield f"   {agent} doctor"
     yield f"   {_sign_on(demo, demo.laptop)}"

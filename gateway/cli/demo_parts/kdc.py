@@ -72,7 +72,9 @@ class Realm:
         queries: list[str] = []
         for name in (f"{COMPUTER}$", SERVICE, *people):
             queries += [f"addprinc -randkey {name}", f"ktadd -k {self.keytab(name)} {name}"]
-        said = self._run("kadmin.local", "-r", REALM, said="\n".join(queries) + "\n")
+        # As whom: it would look for the name of the user who runs it, and a container's may have none.
+        administrator = ("-p", f"demo/admin@{REALM}")
+        said = self._run("kadmin.local", "-r", REALM, *administrator, said="\n".join(queries) + "\n")
         if " while " in said:  # its exit status is that of the last query
             raise DemoFailed(f"the realm cannot be made: {said.strip()}")
 
