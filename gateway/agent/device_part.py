@@ -16,7 +16,6 @@ import json
 import os
 import socket
 import stat
-import struct
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -25,20 +24,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from gateway.agent.device_callers import LINE_SECONDS, MAX_CALLERS, MAX_LINE_BYTES, Callers
 from gateway.agent.iwa_client import Asked
+from gateway.agent.platforms.public_files import make_public_directory
 from gateway.agent.refusal import LocalRefusal, Refusal, Refused, refused
 from gateway.agent.settings import LOOPBACK
 from gateway.enrollment.claims import MAX_TEXT_CHARACTERS, THUMBPRINT_CHARACTERS
 
-MAX_LINE_BYTES: Final = 4_096
-LINE_SECONDS: Final = 2.0
 IDLE_SECONDS: Final = 30.0
 # Of one person, in ten minutes: a run asks once for each IWA web app that it tries.
 MAX_ASKED: Final = 60
 ASKED_WITHIN_SECONDS: Final = 600.0
 _MAX_PERSONS: Final = 4_096
+_FULL_SECONDS: Final = 0.1
 _FIRST_DESCRIPTOR: Final = 3  # sd_listen_fds(3)
-_CREDENTIALS: Final = struct.Struct("3i")
 _URL_SAFE: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~")
 
 
@@ -59,7 +58,7 @@ class DeviceTokens(Protocol):
 
 
 class DeviceService:
-    """Answers one connection after the other: a device token takes milliseconds."""
+    """Answers one line after the other: a device token takes milliseconds."""
 
     def __init__(
         self,
@@ -74,26 +73,16 @@ class DeviceService:
 
     def serve(self, listener: socket.socket, idle_seconds: float | None) -> None:
         """Until nobody has asked for ``idle_seconds``; None: for ever."""
-        listener.settimeout(idle_seconds)
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except TimeoutError:
-                return
-            except ConnectionAbortedError:
-                continue
-            with connection:
-                self._answer(connection)
-
-    def _answer(self, connection: socket.socket) -> None:
-        person = _person_of(connection)
-        try:
-            line = read_line(connection, self._monotonic() + LINE_SECONDS, self._monotonic)
-            answer = self.answer(line, person)
-            connection.settimeout(LINE_SECONDS)
-            connection.sendall(json.dumps(answer).encode() + b"\n")
-        except (OSError, ValueError) as error:
-            self._log(f"user {person}: no request came, or its answer could not be sent: {error}")
+        callers = Callers(listener, self._log, self._monotonic)
+        with contextlib.closing(callers):
+            while (caller := callers.following(idle_seconds)) is not None:
+                with callers.answering(caller) as connection:
+                    try:
+                        answer = self.answer(bytes(caller.line), caller.person)
+                        # The system takes an answer whole, or nobody is there who would read it.
+                        connection.sendall(json.dumps(answer).encode() + b"\n")
+                    except (OSError, ValueError) as error:
+                        self._log(f"user {caller.person}: could not be answered: {error}")
 
     def answer(self, line: bytes, person: int) -> dict[str, object]:
         """What goes back for one line of the person with this user id."""
@@ -182,10 +171,10 @@ def listening(path: str | None) -> Iterator[tuple[socket.socket, bool]]:
             place.unlink()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        place.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        make_public_directory(place.parent)
         listener.bind(path)
         place.chmod(0o666)
-        listener.listen(16)
+        listener.listen(MAX_CALLERS)
     except OSError as error:
         listener.close()
         raise refused(
@@ -218,7 +207,7 @@ def ask_device_part(path: str, request: DeviceRequest, seconds: float = 60.0) ->
     try:
         with _new_socket(path) as connection:
             connection.settimeout(LINE_SECONDS)
-            connection.connect(_address(path))
+            _connect(connection, path, time.monotonic() + seconds)
             connection.sendall(json.dumps(told).encode() + b"\n")
             line = read_line(connection, time.monotonic() + seconds, time.monotonic)
         answer = json.loads(line)
@@ -250,13 +239,24 @@ def _listening_at_loopback(path: str) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, exclusive, 1)
     try:
         listener.bind(_address(path))
-        listener.listen(16)
+        listener.listen(MAX_CALLERS)
     except OSError as error:
         listener.close()
         raise refused(
             LocalRefusal.NO_DEVICE_PART, f"{path}: cannot listen: {error.strerror or error}"
         ) from None
     return listener
+
+
+def _connect(connection: socket.socket, path: str, deadline: float) -> None:
+    """Raises OSError. Where others stand in line already (EAGAIN), it is tried again until ``deadline``."""
+    while True:
+        try:
+            return connection.connect(_address(path))
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(_FULL_SECONDS)
 
 
 def _token_of(answer: object) -> str:
@@ -290,15 +290,6 @@ def _handed_over() -> socket.socket | None:
         handed_over.detach()
         return None
     return handed_over
-
-
-def _person_of(connection: socket.socket) -> int:
-    """The user id at the other end, as the kernel says (SO_PEERCRED); -1 where it does not."""
-    if not hasattr(socket, "SO_PEERCRED") or connection.family != socket.AF_UNIX:
-        return -1
-    told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    _, person, _ = _CREDENTIALS.unpack(told)
-    return int(person)
 
 
 def _word(told: dict[str, Any], name: str) -> str:

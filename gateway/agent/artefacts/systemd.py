@@ -94,8 +94,7 @@ ListenStream={SOCKET_PATH}
 SocketMode=0666
 DirectoryMode=0755
 Accept=no
-MaxConnections=16
-Backlog=16
+Backlog=256
 FileDescriptorName=device
 
 [Install]

@@ -11,7 +11,7 @@ MAX_FILE_BYTES: Final = 1_048_576
 
 def write_public(path: Path, text: str) -> None:
     """Replace the file at once, mode 0644; directories that are missing are made, 0755. Raises OSError."""
-    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    make_public_directory(path.parent)
     unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
@@ -25,6 +25,16 @@ def write_public(path: Path, text: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             unfinished.unlink()
         raise
+
+
+def make_public_directory(directory: Path) -> None:
+    """Those that are missing, 0755 whatever the umask: administrators of hardened computers have one that
+    keeps everybody out. Raises OSError."""
+    missing = [each for each in (directory, *directory.parents) if not each.exists()]
+    for each in reversed(missing):
+        with contextlib.suppress(FileExistsError):
+            each.mkdir()
+            each.chmod(0o755)
 
 
 def read_text(path: Path) -> str | None:

@@ -3,25 +3,62 @@
 import os
 import sys
 from pathlib import Path
+from typing import Final
 
 import click
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway.agent.assembly import ComputersTokens, connections
-from gateway.agent.cli import EXIT_OK, EXIT_REFUSED
+from gateway.agent.cli import EXIT_OK, EXIT_REFUSED, EXIT_UNUSABLE
 from gateway.agent.device_part import IDLE_SECONDS, DeviceService, default_socket, has_socket, listening
 from gateway.agent.iwa_client import Asked
 from gateway.agent.org_client import OrgClient
-from gateway.agent.refusal import Refused
-from gateway.agent.settings import Settings, settings_of
+from gateway.agent.platform import PlatformFailed
+from gateway.agent.refusal import LocalRefusal, Refused, refused
+from gateway.agent.settings import Settings, SettingsRefused, settings_of
 from gateway.agent.this_computer import this_platform
 from gateway.agent.trace import NoTrace, PrintedTrace, Trace, decoded_token
 from gateway.enrollment.thumbprints import key_thumbprint
 
+# Then it is started anew, and reads the settings anew.
+_UNUSABLE_SECONDS: Final = 5.0
+
+
+class _Unusable:
+    """Refuses everybody for one reason."""
+
+    def __init__(self, why: Refused) -> None:
+        self._why = why
+
+    def iwa_urls(self) -> tuple[str, ...]:
+        raise self._why
+
+    def device_token(self, iwa_url: str, asked: Asked) -> str:
+        raise self._why
+
 
 def run_device(socket_path: str | None, *, debug: bool, trial: bool = False) -> int:
     """The exit code. Without a socket it is a trial, but on Windows, whose task for it has no socket to hand
-    over. Raises SettingsRefused, PlatformFailed, Refused."""
+    over. Raises SettingsRefused, PlatformFailed, Refused.
+
+    As a service of systemd it says why it cannot be used to those who ask: a service that ends at once is
+    started for the same connection again and again, until systemd gives its socket up for good.
+    """
+    if trial or socket_path is not None or not has_socket():
+        return _run(socket_path, debug=debug, trial=trial)
+    try:
+        return _run(None, debug=debug, trial=False)
+    except (SettingsRefused, PlatformFailed) as error:
+        why = refused(LocalRefusal.NO_DEVICE_PART, str(error), "An administrator has to correct it.")
+    except Refused as error:
+        why = error
+    _log(f"{why.refusal.code}: {why.refusal.message}")
+    with listening(None) as (listener, _):
+        DeviceService(_Unusable(why), _log).serve(listener, _UNUSABLE_SECONDS)
+    return EXIT_UNUSABLE
+
+
+def _run(socket_path: str | None, *, debug: bool, trial: bool) -> int:
     platform = this_platform()
     settings = settings_of(platform.settings())
     trace: Trace = PrintedTrace(click.echo) if debug else NoTrace()

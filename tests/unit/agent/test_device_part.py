@@ -1,5 +1,7 @@
 """The device part: what it answers to whom, and to which addresses it shows the computer's ticket."""
 
+import contextlib
+import errno
 import json
 import os
 import socket
@@ -7,6 +9,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +18,7 @@ import pytest
 from support.processes import free_port
 
 from gateway.agent.artefacts.systemd import SOCKET_PATH
+from gateway.agent.device_callers import LINE_SECONDS, Caller, Callers
 from gateway.agent.device_part import (
     MAX_ASKED,
     DeviceRequest,
@@ -219,6 +223,15 @@ def test_an_answer_that_is_none_is_a_refusal(tmp_path: Path, answer: bytes) -> N
     assert told.value.refusal.code == "NO_DEVICE_PART"
 
 
+def test_a_directory_that_is_made_for_it_is_open_to_everybody_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        with listening(str(tmp_path / "devicetrust/device.sock")):
+            assert stat.S_IMODE((tmp_path / "devicetrust").stat().st_mode) == 0o755
+    finally:
+        os.umask(before)
+
+
 def test_a_socket_that_is_in_the_way_is_replaced_and_a_file_is_not(tmp_path: Path) -> None:
     path = tmp_path / "device.sock"
     with socket.socket(socket.AF_UNIX) as left_over:
@@ -260,10 +273,105 @@ def test_systemd_hands_its_socket_over_and_keeps_it(tmp_path: Path) -> None:
             assert Path(path).exists()
 
 
-def _activated(descriptor: int) -> "subprocess.Popen[str]":
+AS_A_SERVICE = """
+import os, sys
+os.environ["LISTEN_PID"], os.environ["LISTEN_FDS"] = str(os.getpid()), "1"
+from gateway.agent.verbs import device
+device._UNUSABLE_SECONDS = 0.5
+from gateway.agent.cli import run
+sys.exit(run(["--device"]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("OrgUrl=http://sso.example.com\n", "agent.conf:1: OrgUrl: has to begin with https://"),
+        ("OrgUrl=https://sso.example.com\nCaFile=/nowhere.pem\n", "CaFile /nowhere.pem cannot be used"),
+        ("", "OrgUrl is missing"),
+    ],
+)
+def test_with_settings_that_cannot_be_used_the_service_says_so_to_who_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: str, message: str
+) -> None:
+    """A service that ended at once would be started again for the same connection, until systemd fails its
+    socket: nobody could ask any more after the settings were corrected."""
+    (tmp_path / "agent.conf").write_text(settings)
+    monkeypatch.setenv("DEVICETRUST_AGENT_CONF", str(tmp_path / "agent.conf"))
+    path = str(tmp_path / "device.sock")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        process = _activated(listener.fileno(), AS_A_SERVICE)
+        with pytest.raises(Refused) as told:
+            ask_device_part(path, DeviceRequest(IWA, ASKED))
+        process.communicate(timeout=20)
+        assert process.returncode == 2
+    assert message in told.value.refusal.message
+
+
+def _activated(descriptor: int, script: str = ACTIVATED) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-c", f"import os; os.dup2({descriptor}, 3); exec({ACTIVATED!r})"],
+        [sys.executable, "-c", f"import os; os.dup2({descriptor}, 3); exec({script!r})"],
         stdout=subprocess.PIPE,
         text=True,
         pass_fds=(descriptor,),
     )
+
+
+def test_who_connects_and_says_nothing_keeps_nobody_waiting(tmp_path: Path) -> None:
+    """Thirty idle connections, each of which might hold the others up until its time is over."""
+    tokens, log = Tokens(), []
+    path = str(tmp_path / "device.sock")
+    with listening(path) as (listener, _), contextlib.ExitStack() as held:
+        service = DeviceService(tokens, log.append)
+        thread = threading.Thread(target=service.serve, args=(listener, 0.5))
+        for _ in range(30):
+            quiet = held.enter_context(socket.socket(socket.AF_UNIX))
+            quiet.connect(path)
+            quiet.sendall(b"{")
+        thread.start()
+        assert ask_device_part(path, DeviceRequest(IWA, ASKED), seconds=LINE_SECONDS) == "device token"
+        assert not any("in time" in each for each in log)
+        held.close()
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def test_the_line_of_whoever_was_answered_longest_ago_is_next(tmp_path: Path) -> None:
+    """One person's many questions, of which each may take long, do not come before another's only one."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "device.sock"))
+    listener.listen()
+    callers = Callers(listener, lambda _: None, time.monotonic)
+    ours, theirs = socket.socketpair()
+    waiting = [Caller(ours.dup(), person, 0, bytearray(b"line"), is_whole=True) for person in (1, 1, 1, 2)]
+    with ours, theirs, listener, contextlib.closing(callers):
+        callers._callers += waiting
+        order = []
+        for _ in waiting:
+            caller = callers.following(None)
+            assert caller is not None
+            with callers.answering(caller):
+                order.append(caller.person)
+    assert order == [1, 2, 1, 1]
+
+
+def test_of_one_person_the_newest_connections_are_kept_and_a_full_line_is_waited_for(tmp_path: Path) -> None:
+    """A flood that fills the line before the service looks at it: the last ones are answered."""
+    log: list[str] = []
+    path = str(tmp_path / "device.sock")
+    with listening(path) as (listener, _), contextlib.ExitStack() as held:
+        failed = 0
+        while failed == 0:
+            quiet = held.enter_context(socket.socket(socket.AF_UNIX))
+            quiet.setblocking(False)
+            failed = quiet.connect_ex(path)
+        assert failed == errno.EAGAIN
+        thread = threading.Thread(target=DeviceService(Tokens(), log.append).serve, args=(listener, 0.5))
+        threading.Timer(0.3, thread.start).start()
+        assert ask_device_part(path, DeviceRequest(IWA, ASKED)) == "device token"
+        held.close()
+        thread.join(10)
+        assert not thread.is_alive()
+    assert sum("has more than 8 connections" in each for each in log) > 200

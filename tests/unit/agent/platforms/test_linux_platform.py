@@ -1,6 +1,7 @@
 """Files of a Linux computer: what is written where, what of others stays, and what needs an administrator."""
 
 import json
+import os
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -82,6 +83,22 @@ def test_root_writes_the_policy_of_each_browser_for_everybody(computer: Computer
         "security.default_personal_cert": {"Value": "Select Automatically", "Status": "locked"}
     }
     assert (computer.root / FIREFOX).stat().st_mode & 0o777 == 0o644
+
+
+def test_what_root_writes_can_be_read_by_everybody_whatever_the_umask(computer: Computer) -> None:
+    """Administrators of hardened computers have a umask that keeps all others out."""
+    before = os.umask(0o077)
+    try:
+        platform = computer.platform(root=True)
+        platform.save_settings({"OrgUrl": "https://sso.example.com"})
+        platform.set_up_browsers(POLICY)
+        platform.schedule(SCHEDULE)
+    finally:
+        os.umask(before)
+    made = [path for path in computer.root.rglob("*") if path.parent != computer.root]
+    assert len(made) > 10
+    assert {oct(path.stat().st_mode & 0o777) for path in made if path.is_dir()} == {"0o755"}
+    assert {oct(path.stat().st_mode & 0o777) for path in made if path.is_file()} == {"0o644"}
 
 
 def test_without_root_it_is_said_who_can(computer: Computer) -> None:
