@@ -5,6 +5,7 @@ to some other server, which answers with something else. Pure.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,7 @@ _MAX_TEXT: Final = 1_024
 _MAX_ISSUERS: Final = 256
 _SHA256_HEX_CHARACTERS: Final = 64
 _MAX_DAYS: Final = 3_650
+_DOMAIN: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?", re.ASCII)
 
 
 class DiscoveryInvalid(Exception):
@@ -77,6 +79,8 @@ def parse_discovery(body: bytes) -> Discovery:
         raise DiscoveryInvalid("not an object")
     mtls_port = _whole(told, "mtls_port", 1, 65_535, default=443)
     mtls_domain = _text(told, "mtls_domain")
+    if not _DOMAIN.fullmatch(mtls_domain):  # an administrator's run writes it into policies for everybody
+        raise DiscoveryInvalid("mtls_domain is no name of a domain")
     return Discovery(
         org=_text(told, "org"),
         audience=_text(told, "audience"),
@@ -165,11 +169,11 @@ def _moment(found: object) -> datetime | None:
         return None
     try:
         at = datetime.fromisoformat(found) if isinstance(found, str) and len(found) <= 64 else None
-    except ValueError:
-        at = None
-    if at is None or at.tzinfo is None:
-        raise DiscoveryInvalid("time is no moment with its zone")
-    return at.astimezone(UTC)
+        if at is not None and at.tzinfo is not None:
+            return at.astimezone(UTC)
+    except (ValueError, OverflowError):  # the latter at the ends of the calendar
+        pass
+    raise DiscoveryInvalid("time is no moment with its zone")
 
 
 def _text(told: Mapping[str, Any], name: str) -> str:

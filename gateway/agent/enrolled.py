@@ -157,7 +157,7 @@ def _checked(enrolled: Enrolled, key: PublicKey) -> Enrolled:
 
 
 def _from_pem(text: object) -> Certificate:
-    if not isinstance(text, str) or len(text) > _MAX_PEM:
+    if not isinstance(text, str) or len(text) > _MAX_PEM or not text.isascii():
         raise AnswerInvalid("no certificate in PEM form")
     return certificates_of_pem(text.encode())[0]
 
@@ -166,6 +166,6 @@ def _moment(told: Mapping[str, Any]) -> datetime | None:
     value = told.get("renew_from")
     try:
         at = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
+        return None if at is None or at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):  # the latter at the ends of the calendar
         return None
-    return None if at is None or at.tzinfo is None else at.astimezone(UTC)

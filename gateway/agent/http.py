@@ -27,6 +27,8 @@ CONNECT_SECONDS: Final = 10.0
 # A single read or write; the org signs with an HSM perhaps, the IWA asks a directory.
 READ_SECONDS: Final = 20.0
 REQUEST_SECONDS: Final = 45.0  # all of one request, however slowly bytes drip
+# The device part asks for days. Connections that are kept for the next request are among the newest.
+_MAX_SOCKETS: Final = 16
 
 # Of what checks servers' certificates (and may hold one to show), the transport that finds the way.
 MakeTransport = Callable[[ssl.SSLContext], httpx.BaseTransport]
@@ -62,12 +64,14 @@ class Http:
         ca_file: str | None = None,
         make_transport: MakeTransport = directly,
         trace: Trace | None = None,
+        request_seconds: float = REQUEST_SECONDS,
     ) -> None:
-        """Raises Refused where CaFile cannot be read."""
+        """``request_seconds`` bounds all of one request. Raises Refused where CaFile cannot be read."""
         self._ca_file = ca_file
         self._make_transport = make_transport
         self._trace = trace or NoTrace()
         self._clients: dict[ClientCertificate | None, httpx.Client] = {}
+        self._request_seconds = request_seconds
         self._sockets: list[socket.socket] = []
         trusting(ca_file)
 
@@ -153,17 +157,19 @@ class Http:
             found = info["return_value"].get_extra_info("socket")
             if isinstance(found, socket.socket):
                 self._sockets.append(found.dup())  # its own is given up for that of TLS
+                while len(self._sockets) > _MAX_SOCKETS:
+                    self._sockets.pop(0).close()
 
     @contextmanager
     def _deadline(self) -> Iterator[None]:
         """httpx bounds each read, not all of them together; this ends the connections."""
 
         def end() -> None:
-            for each in self._sockets:
+            for each in list(self._sockets):
                 with contextlib.suppress(OSError):
                     each.shutdown(socket.SHUT_RDWR)
 
-        timer = threading.Timer(REQUEST_SECONDS, end)
+        timer = threading.Timer(self._request_seconds, end)
         timer.daemon = True
         timer.start()
         try:

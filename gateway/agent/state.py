@@ -97,9 +97,9 @@ def _moment(told: Mapping[str, Any], name: str) -> datetime | None:
         return None
     try:
         at = datetime.fromisoformat(text)
-    except ValueError:
+        return None if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):  # the latter at the ends of the calendar
         return None
-    return None if at.tzinfo is None else at.astimezone(UTC)
 
 
 def _refusal(told: object) -> Refusal | None:

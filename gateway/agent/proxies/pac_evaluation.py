@@ -119,7 +119,9 @@ def _first_lines(error: Exception) -> str:
         return "it needs more memory than it may have"
     if "interrupted" in lines[0]:
         return f"it takes longer than {MAX_CPU_SECONDS:g} s"
-    return ", ".join(_PLACE.sub(_line, line) for line in lines[:2])[:200]
+    text = ", ".join(_PLACE.sub(_line, line) for line in lines[:2])[:200]
+    # The script chooses its words, and they go to a terminal.
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _line(place: re.Match[str]) -> str:

@@ -1,31 +1,32 @@
 """Where a proxy auto-configuration file comes from: a file or an http(s) address, with the last good copy
 kept for the day when the server that has it cannot be reached."""
 
+import contextlib
 import hashlib
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 from urllib.request import url2pathname
 
-import httpx
-
+from gateway.agent.http import Http
 from gateway.agent.private_files import write_private
 from gateway.agent.proxies.pac_evaluation import MAX_SCRIPT_BYTES
 from gateway.agent.proxies.routes import ProxyRefused
+from gateway.agent.refusal import Refused
 
 FETCH_SECONDS: Final = 10.0
 MAX_REDIRECTS: Final = 5
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
-# Reads one http(s) URL, at most this many bytes. Raises httpx.HTTPError and ProxyRefused.
+# Reads one http(s) URL, at most this many bytes. Raises Refused and ProxyRefused.
 Fetch = Callable[[str, int], bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class PacFile:
-    """``note`` says, where it is not "", that this is an old copy, and why."""
+    """``note`` says, where it is not "", that this is an old copy, and why; or why no copy was kept."""
 
     location: str
     script: str = field(repr=False)
@@ -47,8 +48,8 @@ def load_pac_file(location: str, copies: Path, fetch: Fetch | None = None) -> Pa
     copy = copies / f"proxy-{hashlib.sha256(location.encode()).hexdigest()[:16]}.pac"
     try:
         script = _script(location, (fetch or _fetch)(location, MAX_SCRIPT_BYTES))
-    except (httpx.HTTPError, ProxyRefused) as error:
-        why = str(error) or type(error).__name__
+    except (Refused, ProxyRefused) as error:
+        why = error.refusal.message if isinstance(error, Refused) else str(error)
         if not copy.exists():
             raise ProxyRefused(
                 f"the proxy auto-configuration file {location} cannot be had ({why}); there is no copy yet"
@@ -56,9 +57,13 @@ def load_pac_file(location: str, copies: Path, fetch: Fetch | None = None) -> Pa
         return PacFile(
             location, _read(copy), f"the last good copy is used, since {location} cannot be had: {why}"
         )
-    copies.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_private(copy, script.encode())
-    return PacFile(location, script)
+    note = ""
+    try:
+        copies.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_private(copy, script.encode())
+    except OSError as error:  # a full disk must not keep a computer from its proxy
+        note = f"no copy of {location} could be kept: {error.strerror or error}"
+    return PacFile(location, script, note)
 
 
 def _read(path: Path) -> str:
@@ -84,21 +89,28 @@ def _script(place: str, content: bytes) -> str:
 
 
 def _fetch(url: str, limit: int) -> bytes:
-    """Directly: the way to a proxy cannot lead through it."""
-    deadline = time.monotonic() + FETCH_SECONDS
-    with (
-        httpx.Client(
-            trust_env=False, timeout=FETCH_SECONDS, follow_redirects=True, max_redirects=MAX_REDIRECTS
-        ) as client,
-        client.stream("GET", url) as response,
+    """Directly: the way to a proxy cannot lead through it. What the server says is not unpacked, because a
+    little can be packed that is very much."""
+    with contextlib.closing(Http(request_seconds=FETCH_SECONDS)) as http:
+        for _ in range(MAX_REDIRECTS + 1):
+            answer = http.send("GET", url, limit=limit)
+            if answer.status == 200:
+                return answer.body
+            if answer.status not in _REDIRECTS:
+                raise ProxyRefused(f"the server answered with {answer.status}")
+            url = _redirected(url, answer.headers.get("location", ""))
+    raise ProxyRefused(f"the server sends on more than {MAX_REDIRECTS} times")
+
+
+def _redirected(url: str, location: str) -> str:
+    """Raises ProxyRefused where it leads to another kind of address, or away from https."""
+    target = ""
+    with contextlib.suppress(ValueError):
+        target = urljoin(url, location)
+    if (urlsplit(url).scheme, target.partition(":")[0]) not in (
+        ("http", "http"),
+        ("http", "https"),
+        ("https", "https"),
     ):
-        if response.status_code != httpx.codes.OK:
-            raise ProxyRefused(f"the server answered with {response.status_code}")
-        content = bytearray()
-        for piece in response.iter_bytes():
-            content += piece
-            if len(content) > limit:
-                break
-            if time.monotonic() > deadline:
-                raise ProxyRefused(f"it does not arrive within {FETCH_SECONDS:g} s")
-        return bytes(content)
+        raise ProxyRefused("the server sends on to an address that is not followed")
+    return target

@@ -45,7 +45,7 @@ def pac_warnings(script: str) -> tuple[PacWarning, ...]:
             sentence = _JUDGES[call[1]](pattern, None if call[4] is None else call[4][1:-1])
         if sentence is not None:
             warnings.append(
-                PacWarning(code.count("\n", 0, call.start()) + 1, f"{_shown(call[0])} {sentence}")
+                PacWarning(code.count("\n", 0, call.start()) + 1, _printable(f"{_shown(call[0])} {sentence}"))
             )
             if len(warnings) == MAX_WARNINGS:
                 break
@@ -59,6 +59,11 @@ def _blank_comment(token: re.Match[str]) -> str:
 
 def _shown(call: str) -> str:
     return re.sub(r"\s+", " ", call)[:120]
+
+
+def _printable(sentence: str) -> str:
+    """What stands in the script goes to a terminal: without control characters, and not without end."""
+    return "".join(c if c.isprintable() else "?" for c in sentence[:400])
 
 
 def _host_with_wildcard(pattern: str, _: str | None) -> str | None:

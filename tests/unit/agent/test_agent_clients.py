@@ -20,7 +20,6 @@ from support.own_authority import OwnAuthority, pem
 from support.pki import Authority, CredentialFiles
 from support.scripted_server import Answer, Asked, ScriptedServer, scripted_server
 
-from gateway.agent import http as agent_http
 from gateway.agent.enrolled import AnswerInvalid, enrolled_of_json, pem_of
 from gateway.agent.http import ClientCertificate, Http
 from gateway.agent.iwa_client import Asked as Bound
@@ -118,11 +117,8 @@ def test_redirects_are_not_followed() -> None:
 
 
 @pytest.mark.parametrize("by_tls", [False, True])
-def test_an_answer_that_drips_for_ever_ends(
-    monkeypatch: pytest.MonkeyPatch, tls: tuple[CredentialFiles, str], by_tls: bool
-) -> None:
+def test_an_answer_that_drips_for_ever_ends(tls: tuple[CredentialFiles, str], by_tls: bool) -> None:
     """Each read gets its byte in time; all of them together do not."""
-    monkeypatch.setattr(agent_http, "REQUEST_SECONDS", 0.4)
     ended = threading.Event()
     credential, ca_file = tls
 
@@ -147,7 +143,7 @@ def test_an_answer_that_drips_for_ever_ends(
 
         thread = threading.Thread(target=serve)
         thread.start()
-        http = Http(ca_file)
+        http = Http(ca_file, request_seconds=0.4)
         scheme = "https" if by_tls else "http"
         refusal = refusal_of(
             lambda: http.send("GET", f"{scheme}://localhost:{listener.getsockname()[1]}/")
@@ -156,6 +152,17 @@ def test_an_answer_that_drips_for_ever_ends(
         thread.join(10)
     assert refusal.code == "UNREACHABLE"
     assert ended.is_set()
+
+
+def test_who_asks_for_days_keeps_few_sockets() -> None:
+    """The device part is one process while people ask; each connection is closed by the server here."""
+    with asking(Answer(200, b"", {"Connection": "close"})) as (server, http, _):
+        for _ in range(20):
+            http.send("GET", server.url)
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        for _ in range(60):
+            http.send("GET", server.url)
+        assert len(list(Path("/proc/self/fd").iterdir())) < before + 30
 
 
 def test_a_ca_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:

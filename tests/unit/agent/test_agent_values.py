@@ -4,8 +4,10 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway.agent.discovery import AttestationRule, DiscoveryInvalid, is_service_url, parse_discovery
+from gateway.agent.enrolled import AnswerInvalid, enrolled_of_json
 from gateway.agent.refusal import Refusal, refusal_of_answer
 from gateway.agent.schedule import EVERY, LONGEST_RETRY, Ending, is_due, next_look
 from gateway.agent.state import State, read_state, write_state
@@ -67,6 +69,9 @@ def test_discovery_is_read() -> None:
         ({"attestation": "perhaps"}, "attestation is neither"),
         ({"time": "yesterday"}, "time is no moment"),
         ({"time": "2026-11-26T09:00:00"}, "time is no moment"),
+        ({"time": "0001-01-01T00:00:00+14:00"}, "time is no moment"),
+        ({"mtls_domain": "*"}, "mtls_domain is no name of a domain"),
+        ({"mtls_domain": "mtls.example.com\\x"}, "mtls_domain is no name of a domain"),
     ],
 )
 def test_discovery_that_is_refused(change: dict[str, object], said: str) -> None:
@@ -177,3 +182,14 @@ def test_it_is_due_when_its_time_has_come_and_when_a_clock_was_set_back() -> Non
     assert not is_due(NOW + LONGEST_RETRY, NOW)
     assert not is_due(NOW + EVERY, NOW)
     assert is_due(NOW + 365 * EVERY, NOW)
+
+
+def test_a_moment_at_the_end_of_the_calendar_is_forgotten() -> None:
+    content = b'{"version": 1, "outcome": "fine", "next_run": "0001-01-01T00:00:00+14:00"}'
+    assert read_state(content) == State(outcome="fine")
+
+
+def test_a_certificate_that_is_no_text_at_all_is_not_taken() -> None:
+    key = ec.generate_private_key(ec.SECP256R1()).public_key()
+    with pytest.raises(AnswerInvalid):
+        enrolled_of_json(b'{"certificate": "\\ud800", "chain": []}', key)

@@ -189,6 +189,7 @@ HOSTILE = [
     ("\n\nreturn missing();", "ReferenceError: 'missing' is not defined, at FindProxyForURL (line 3)"),
     ("throw new Error('no');", "Error: no"),
     ("throw 'no';", "no"),
+    ("throw '\x1b]0;title\x07';", "fails: ?]0;title?"),
     ("}", "SyntaxError"),
     ("return {};", "did not answer with a text"),
     ("return 7;", "did not answer with a text"),

@@ -27,6 +27,7 @@ NEVER = [
     ('/* localHostOrDomainIs(host, "*.okta.com") */', None),
     ("var x = 'http://a'; if (dnsDomainIs(host, '*.b')) {}", 'dnsDomainIs(host, ".b")'),
     ("if (dnsDomainIs(host, domain)) {}", None),
+    ("if (dnsDomainIs(host, '*\x1b[2J')) {}", "dnsDomainIs(host, '*?[2J') never"),
 ]
 
 

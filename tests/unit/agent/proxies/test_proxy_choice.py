@@ -1,16 +1,24 @@
 """Which way to which URL, and where the proxy auto-configuration file comes from."""
 
+import contextlib
+import gzip
+import socket
+import threading
+import time
 from pathlib import Path
 
 import httpx
 import pytest
+from support.scripted_server import Answer, Asked, scripted_server
 
+from gateway.agent.proxies import pac_file
 from gateway.agent.proxies.chooser import ProxyChooser
 from gateway.agent.proxies.pac_evaluation import MAX_SCRIPT_BYTES
 from gateway.agent.proxies.pac_file import PacFile, load_pac_file
 from gateway.agent.proxies.pac_process import find_proxy_apart
 from gateway.agent.proxies.routes import DIRECT, Proxy, ProxyRefused, Route
 from gateway.agent.proxies.transport import explain
+from gateway.agent.refusal import LocalRefusal, refused
 
 P = Proxy("http", "p", 3128)
 Q = Proxy("http", "q", 3128)
@@ -101,7 +109,7 @@ def test_what_an_administrator_should_read_is_noted_once() -> None:
 
 def test_a_copy_is_kept_and_used_when_the_server_is_away(tmp_path: Path) -> None:
     def away(url: str, limit: int) -> bytes:
-        raise httpx.ConnectError("refused")
+        raise refused(LocalRefusal.UNREACHABLE, "wpad.example.com cannot be reached")
 
     with pytest.raises(ProxyRefused, match="there is no copy yet"):
         load_pac_file(PAC, tmp_path, away)
@@ -109,11 +117,71 @@ def test_a_copy_is_kept_and_used_when_the_server_is_away(tmp_path: Path) -> None
     old = load_pac_file(PAC, tmp_path, away)
     assert old.script == SCRIPT
     assert "last good copy" in old.note
-    assert "refused" in old.note
+    assert "cannot be reached" in old.note
     (copy,) = tmp_path.iterdir()
     assert copy.stat().st_mode & 0o777 == 0o600
     with pytest.raises(ProxyRefused):
         load_pac_file(PAC + "?other", tmp_path, away)
+
+
+def test_a_copy_that_cannot_be_kept_keeps_nobody_from_the_proxy(tmp_path: Path) -> None:
+    (tmp_path / "full").write_text("no directory")
+    loaded = load_pac_file(PAC, tmp_path / "full", lambda url, limit: SCRIPT.encode())
+    assert loaded.script == SCRIPT
+    assert "no copy of" in loaded.note
+
+
+def test_a_server_may_send_on_but_not_away_from_https_nor_without_end(tmp_path: Path) -> None:
+    def answer(asked: Asked) -> Answer:
+        if asked.path == "/moved":
+            return Answer(302, b"", {"Location": "proxy.pac"})
+        if asked.path == "/proxy.pac":
+            return Answer(200, SCRIPT.encode())
+        return Answer(302, b"", {"Location": asked.path[1:]})
+
+    with scripted_server(answer) as server:
+        assert load_pac_file(f"{server.url}/moved", tmp_path).script == SCRIPT
+        for path, why in (
+            ("/moved-for-ever", "sends on more than 5 times"),
+            ("/file:///etc/passwd", "not followed"),
+        ):
+            with pytest.raises(ProxyRefused, match=why):
+                load_pac_file(server.url + path, tmp_path)
+        asked = [each.path for each in server.asked]
+    assert asked.count("/moved-for-ever") == 6
+
+
+def test_what_is_packed_is_not_unpacked(tmp_path: Path) -> None:
+    """A hundred bytes can be packed that are gigabytes, and who is on the way may answer over http."""
+    packed = SCRIPT.encode()
+    for _ in range(3):
+        packed = gzip.compress(packed)
+    encodings = {"Content-Encoding": "gzip, gzip, gzip"}
+    with scripted_server(lambda _: Answer(200, packed, encodings)) as server:
+        with pytest.raises(ProxyRefused, match="has no FindProxyForURL"):
+            load_pac_file(f"{server.url}/proxy.pac", tmp_path)
+        assert server.asked[0].headers["accept-encoding"] == "identity"
+
+
+def test_a_server_that_drips_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte in time, and the run would be held up for days."""
+    monkeypatch.setattr(pac_file, "FETCH_SECONDS", 0.4)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def drip() -> None:
+            connection, _ = listener.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.sendall(b"HTTP/1.1 200 OK\r\n")
+                while True:
+                    connection.sendall(b"X: y\r\n")
+                    time.sleep(0.02)
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        with pytest.raises(ProxyRefused, match="there is no copy yet"):
+            load_pac_file(f"http://127.0.0.1:{listener.getsockname()[1]}/proxy.pac", tmp_path)
+        thread.join(10)
+        assert not thread.is_alive()
 
 
 @pytest.mark.parametrize(
