@@ -28,6 +28,7 @@ from gateway.enrollment.refusals import EnrollmentRefusal, EnrollmentRefused
 from gateway.enrollment.ticket_accounts import TicketAccount
 from gateway.model.iwa_settings import IwaSettings
 from gateway.proxy.addresses import AddressesDisagree, client_address, peer_address
+from gateway.server.http_server import HttpServer
 from gateway.server.iwa.body import Asked, read_asked, refused
 from gateway.server.iwa.iwa_metrics import IwaMetrics
 from gateway.server.iwa.iwa_page import Shown, asking_page, known_page, refused_page, wants_html
@@ -41,11 +42,12 @@ from gateway.services.tickets import AcceptedTicket
 
 _REFERENCE_BYTES: Final = 8
 _RETRY_SECONDS: Final = "30"
+_SERVER_NAME: Final = "devicetrust-iwa"
 _HEADERS: Final = (
     ("Cache-Control", "no-store"),
     ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
     ("Referrer-Policy", "no-referrer"),
-    ("Server", "devicetrust-iwa"),
+    ("Server", _SERVER_NAME),
     ("X-Content-Type-Options", "nosniff"),
 )
 _NO_TICKET: Final = "no ticket was sent"
@@ -104,8 +106,9 @@ class IwaApp:
         self.problem = ""  # why the last step could not be taken, as long as none could
         self.began: Callable[[Any], None] = lambda _: None
         self.ended: Callable[[Any], None] = lambda _: None
-        self.server = web.Server(
+        self.server = HttpServer(
             self._handle,
+            server_name=_SERVER_NAME,
             access_log=None,
             keepalive_timeout=75.0,  # idle connections are ended sooner, by `Connections`
             max_field_size=MAX_FIELD_CHARACTERS + 1_024,

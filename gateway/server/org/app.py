@@ -24,6 +24,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from gateway.model.store_errors import AlreadyExists, ReferenceMissing, StoreUnavailable, UnstorableValue
+from gateway.server.http_server import HttpServer
 from gateway.server.org.authentication import Tokens, presented_token
 from gateway.server.org.call import Actor, Call, Client, StoreDoor
 from gateway.server.org.enforcement import Enforcement
@@ -62,11 +63,12 @@ _AUTHORITY: Final = re.compile(r"[a-z0-9.-]{1,255}(?::[0-9]{1,5})?")
 _REFERENCE_BYTES: Final = 8
 
 # An API is neither framed nor sniffed nor kept, and runs no script.
+_SERVER_NAME: Final = "devicetrust"  # and no version
 _SECURITY_HEADERS: Final = (
     ("Cache-Control", "no-store"),
     ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
     ("Referrer-Policy", "no-referrer"),
-    ("Server", "devicetrust"),  # and no version
+    ("Server", _SERVER_NAME),
     ("Strict-Transport-Security", "max-age=31536000"),
     ("X-Content-Type-Options", "nosniff"),
 )
@@ -103,8 +105,9 @@ class OrgApp:
         self._tokens = Tokens(store, clock)
         self._limiter = RateLimiter()
         self._runner = web.ServerRunner(
-            web.Server(
+            HttpServer(
                 self._handle,
+                server_name=_SERVER_NAME,
                 access_log=None,
                 keepalive_timeout=_KEEPALIVE_SECONDS,
                 max_line_size=_MAX_HEADER_BYTES,

@@ -18,6 +18,7 @@ from typing_extensions import override
 
 from gateway.model.settings import Address
 from gateway.model.store_errors import StoreUnavailable
+from gateway.server.http_server import HttpServer
 from gateway.server.org.call import Call, Client, StoreDoor
 from gateway.server.org.enforcement import Enforcement
 from gateway.server.org.errors import ApiError
@@ -37,6 +38,7 @@ _REQUEST_SECONDS: Final = 30.0
 _MAX_LINE_BYTES: Final = 4_096
 _MAX_FIELD_BYTES: Final = 8_192
 _REFERENCE_BYTES: Final = 8
+_SERVER_NAME: Final = "devicetrust"
 
 _logger = logging.getLogger("gateway.defect")
 
@@ -61,6 +63,7 @@ class PlainHttp:
         self._limiter = RateLimiter()
         self._server = _BoundedServer(
             self._handle,
+            server_name=_SERVER_NAME,
             access_log=None,
             logger=_logger,  # for defects of ours, which are answered with 500
             keepalive_timeout=_KEEPALIVE_SECONDS,
@@ -105,7 +108,11 @@ class PlainHttp:
             answer = _text(503, "the store is not available")
         except TimeoutError:
             answer = _text(408, "it took too long")
-        headers = {"X-Content-Type-Options": "nosniff", **dict(answer.headers)}
+        headers = {
+            "Server": _SERVER_NAME,
+            "X-Content-Type-Options": "nosniff",
+            **dict(answer.headers),
+        }
         return web.Response(status=answer.status, body=answer.body or None, headers=headers)
 
     async def _answer(self, request: web.BaseRequest) -> Answer:
@@ -143,7 +150,7 @@ class PlainHttp:
         return await matched.route.handler(call)
 
 
-class _BoundedServer(web.Server):
+class _BoundedServer(HttpServer):
     """So many connections, so many of one address, each for so long."""
 
     def __init__(
