@@ -26,6 +26,7 @@ class HttpServer(web.Server):
 
 class _Handler(RequestHandler):
     __slots__ = ("server_name",)
+    server_name: str
 
     @override
     def handle_error(
@@ -35,11 +36,13 @@ class _Handler(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        if not isinstance(exc, HttpProcessingError):
+        if isinstance(exc, ConnectionError) and request.transport is None:
+            raise exc  # who asked went away in the middle of it
+        if not isinstance(exc, HttpProcessingError | web.RequestPayloadError):
             return super().handle_error(request, status, exc, message)
         if request.writer.output_size > 0:
             raise ConnectionError("it is answered in part already")
         headers = {"Server": self.server_name}
-        response = web.Response(status=status, text="not readable as HTTP/1.1\n", headers=headers)
+        response = web.Response(status=min(status, 400), text="not readable as HTTP/1.1\n", headers=headers)
         response.force_close()
         return response

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.enrollment.claims import MAX_TEXT_CHARACTERS, MAX_TOKEN_CHARACTERS, THUMBPRINT_CHARACTERS
 from gateway.enrollment.refusals import EnrollmentRefusal, EnrollmentRefused
@@ -77,4 +78,6 @@ async def _body(request: web.BaseRequest) -> bytes:
                     raise refused(too_large)
     except TimeoutError:
         raise refused(f"the body did not arrive within {_BODY_SECONDS:g} s") from None
+    except (ConnectionError, web.RequestPayloadError, HttpProcessingError):
+        raise refused("the body broke off") from None
     return bytes(body)

@@ -21,6 +21,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 
 from gateway.model.store_errors import AlreadyExists, ReferenceMissing, StoreUnavailable, UnstorableValue
@@ -35,6 +36,7 @@ from gateway.server.org.errors import (
     invalid_token,
     not_allowed_now,
     not_permitted,
+    not_well_formed,
     rate_limit_exceeded,
     request_timed_out,
     resource_not_found,
@@ -301,10 +303,13 @@ async def _body(request: web.BaseRequest, limit_bytes: int) -> bytes:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0
     body = bytearray()
-    async for piece in request.content.iter_any():
-        body += piece
-        if len(body) > limit_bytes:
-            raise too_large(limit_bytes)
+    try:
+        async for piece in request.content.iter_any():
+            body += piece
+            if len(body) > limit_bytes:
+                raise too_large(limit_bytes)
+    except (ConnectionError, web.RequestPayloadError, HttpProcessingError):
+        raise not_well_formed("The body broke off") from None
     return bytes(body)
 
 

@@ -68,6 +68,19 @@ async def test_what_is_no_http_is_answered_and_not_logged(
         assert (await answer(port, _HEAD + b"Connection: close\r\n\r\n")).endswith(b"well")
 
 
+@pytest.mark.parametrize("body", [b"zz\r\n\r\n", b"5\r\nabc", b""])
+async def test_who_breaks_off_in_a_body_is_not_logged(caplog: pytest.LogCaptureFixture, body: bytes) -> None:
+    async with served() as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(_HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+        await asyncio.sleep(0.05)
+        writer.write(body)
+        await writer.drain()
+        writer.close()
+        await asyncio.sleep(0.05)
+    assert caplog.text == ""
+
+
 async def test_a_defect_of_ours_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     async with served() as port:
         got = await answer(port, b"GET /defect HTTP/1.1\r\nHost: x\r\n\r\n")

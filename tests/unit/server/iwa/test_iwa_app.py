@@ -1,6 +1,7 @@
 """The HTTP of the IWA web app, with made-up tickets: what is refused before anybody looks at a ticket, and
 how often somebody may come."""
 
+import asyncio
 import base64
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -14,6 +15,7 @@ import aiohttp
 import pytest
 from support.iwa_world import REGISTRATION, SETTINGS, World
 from support.processes import free_port
+from yarl import URL
 
 from gateway.model.iwa_settings import ComputerRule, IwaLimits, IwaSettings
 from gateway.model.settings import Address
@@ -228,3 +230,22 @@ async def test_a_web_app_at_the_root_of_its_host_has_the_same_paths() -> None:
     async with client(url=settings.url, path="") as iwa:
         assert (await iwa.ask("GET", "/about"))[1]["url"] == "https://iwa.corp.example"
         assert (await iwa.ask("GET", "/"))[0] == 401
+
+
+@pytest.mark.parametrize("body", [b"zz\r\n\r\n", b"5\r\nabc", b""], ids=["no chunk", "half of one", "none"])
+async def test_a_body_that_breaks_off_is_no_defect_of_ours(
+    caplog: pytest.LogCaptureFixture, body: bytes
+) -> None:
+    async with client() as iwa:
+        _, writer = await asyncio.open_connection("127.0.0.1", URL(iwa.url).port)
+        head = f"Host: x\r\nContent-Type: application/json\r\nAuthorization: {ticket()}\r\n"
+        writer.write(f"POST /iwa/device HTTP/1.1\r\n{head}Transfer-Encoding: chunked\r\n\r\n".encode())
+        await asyncio.sleep(0.05)  # or it is refused before anybody looks at it
+        writer.write(body)
+        await writer.drain()
+        writer.close()
+        async with asyncio.timeout(10.0):
+            while not iwa.lines.said:
+                await asyncio.sleep(0.01)
+    assert iwa.lines.said[0]["result"] == "REQUEST_INVALID"
+    assert caplog.text == ""

@@ -274,6 +274,24 @@ async def test_a_body_that_does_not_arrive_ends_in_time(
         assert response.status == 408
 
 
+@pytest.mark.parametrize("body", [b"zz\r\n\r\n", b"5\r\nabc", b""])
+async def test_who_breaks_off_in_a_body_is_no_defect_of_ours(
+    client: aiohttp.ClientSession, store: FakeTokens, caplog: pytest.LogCaptureFixture, body: bytes
+) -> None:
+    base = client._base_url
+    assert base is not None
+    _, writer = await asyncio.open_connection(base.host, base.port)
+    token = store.issue(OPERATE)
+    head = f"Host: x\r\nAuthorization: SSWS {token}\r\nContent-Type: application/json\r\n"
+    writer.write(f"POST /api/v1/things HTTP/1.1\r\n{head}Transfer-Encoding: chunked\r\n\r\n".encode())
+    await asyncio.sleep(0.05)
+    writer.write(body)
+    await writer.drain()
+    writer.close()
+    await asyncio.sleep(0.05)
+    assert caplog.text == ""
+
+
 async def test_head_is_get_without_a_body(client: aiohttp.ClientSession, store: FakeTokens) -> None:
     async with client.head("/api/v1/things/7", headers=ssws(store.issue(READ))) as response:
         assert (response.status, await response.read()) == (200, b"")
