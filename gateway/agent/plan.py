@@ -3,6 +3,8 @@
     good, with its key          keep; renew when it is due, or when that is forced
     revoked, expired            enroll, and remove it when the new one is installed
     without its key             remove it at once, since no browser offers it; enroll if there is no other
+    its key cannot be read now  enroll, and remove it when the new one is installed: a card may be out, a
+                                library not be there, and the key be well
     several good ones           keep the one that browsers pick, the latest to end; remove the others
     on hold                     nothing: an administrator stopped this computer, and may let it go on
     another person's or         replace it if this agent made it, else leave it and say so
@@ -35,7 +37,8 @@ class Held:
     """A certificate that is on this computer.
 
     ``own``: an authority of the org signed it (verified). ``key_name``: the agent's own key of it, which can
-    be used; None where there is none. ``stores`` have it with its key, ``keyless_stores`` without.
+    be used; None where there is none. ``key_in_doubt``: there may be one, which cannot be read now. ``stores``
+    have it with its key, ``keyless_stores`` without.
     """
 
     certificate: Certificate
@@ -46,6 +49,7 @@ class Held:
     standing: Standing = Standing.UNKNOWN
     login: str | None = None
     device: str | None = None
+    key_in_doubt: bool = False
 
     @property
     def has_key(self) -> bool:
@@ -219,7 +223,7 @@ def _is_strange(held: Held, about: Circumstances) -> bool:
 def _removal(held: Held, fault: _Fault, *, at_once: bool) -> Remove:
     sentence = f"{_name(held)} {fault.value}, and is removed"
     # Nobody can use it; all others at least tell a person why the sign-on fails, until there is a new one.
-    return Remove(held, sentence, at_once or fault is _Fault.KEYLESS)
+    return Remove(held, sentence, at_once or (fault is _Fault.KEYLESS and not held.key_in_doubt))
 
 
 def _preference(held: Held) -> tuple[bool, datetime, datetime, str]:

@@ -49,9 +49,9 @@ def survey(
             continue
         certificate = found[0]
         names.add(issuer_common_name(certificate))
-        held[certificate.thumbprint] = _held(
-            certificate, authorities, _usable_key(name, certificate, keepers, remarks)
-        )
+        usable, in_doubt = _usable_key(name, certificate, keepers, remarks)
+        known = _held(certificate, authorities, usable)
+        held[certificate.thumbprint] = replace(known, key_in_doubt=in_doubt)
     entries: dict[str, list[FoundCertificate]] = {}
     for entry in platform.find_certificates(sorted(names - {""})):
         try:
@@ -83,18 +83,21 @@ def _held(certificate: Certificate, authorities: Sequence[Certificate], key_name
     )
 
 
-def _usable_key(name: str, certificate: Certificate, keepers: Keepers, remarks: list[str]) -> str | None:
+def _usable_key(
+    name: str, certificate: Certificate, keepers: Keepers, remarks: list[str]
+) -> tuple[str | None, bool]:
+    """The name, where the key can be used; and whether there may be one that cannot be read now."""
     try:
         key = keepers.of(name).open(name)
         if key is None:
-            return None
+            return None, False
         if spki_of(key.public_key()) != spki_of(certificate.public_key):
             remarks.append(f"the key {name} is not that of its certificate")
-            return None
+            return None, False
     except KeyFailed as failed:
         remarks.append(str(failed))
-        return None
-    return name
+        return None, True
+    return name, False
 
 
 def _with_standing(

@@ -46,6 +46,7 @@ REVOKED = replace(FRESH, standing=Standing.REVOKED)
 ON_HOLD = replace(FRESH, standing=Standing.ON_HOLD)
 SILENT = replace(FRESH, standing=Standing.UNKNOWN)
 KEYLESS = held(5, key_name=None, stores=frozenset(), keyless_stores=STORE)
+IN_DOUBT = replace(KEYLESS, key_in_doubt=True)
 ONLY_IN_STORE = held(3, key_name=None)
 ONLY_HERE = held(3, stores=frozenset())
 FOREIGN = held(1, own=False, key_name=None)
@@ -66,6 +67,7 @@ TABLE = [
     ("a revoked one", [REVOKED], ABOUT, Enroll, [(REVOKED, False)], 0),
     ("a revoked one, and force", [REVOKED], replace(ABOUT, force=True), Enroll, [(REVOKED, False)], 0),
     ("one without key", [KEYLESS], ABOUT, Enroll, [(KEYLESS, True)], 0),
+    ("one whose key cannot be read now", [IN_DOUBT], ABOUT, Enroll, [(IN_DOUBT, False)], 0),
     ("a good one and a revoked one", [REVOKED, OLDER], ABOUT, Keep, [(REVOKED, True)], 0),
     ("a good one and an expired one", [FRESH, ENDED], ABOUT, Keep, [(ENDED, True)], 0),
     ("a good one and one without key", [FRESH, KEYLESS], ABOUT, Keep, [(KEYLESS, True)], 0),

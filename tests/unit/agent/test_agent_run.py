@@ -202,6 +202,26 @@ def test_a_key_file_that_is_open_to_others_is_not_used_again(world: AgentWorld) 
     assert "tls" not in world.org.asked
 
 
+def test_a_key_that_cannot_be_read_for_a_while_costs_no_certificate(world: AgentWorld) -> None:
+    """A smart card that is out, a library that is not there after an upgrade: off the company network there
+    is no new certificate, and the key may be well."""
+    world.run()
+    [name] = world.keys
+    key = world.computer.data_directory / "keys" / f"{name}.key"
+    thumbprint = world.org.issued[0].thumbprint
+    der, _ = world.computer.stores[STORE][thumbprint]
+    world.computer.stores[STORE][thumbprint] = (der, False)
+    key.chmod(0o644)
+    world.no_kerberos = refusal(LocalRefusal.NO_TICKET)
+    assert world.run().refusal is not None
+    assert world.vault.names() == (name,)
+    key.chmod(0o600)
+    world.computer.stores[STORE][thumbprint] = (der, True)
+    world.said.clear()
+    assert world.run().refusal is None
+    assert world.installed() == world.org.issued
+
+
 def test_a_certificate_that_was_deleted_in_the_browser_is_put_back(world: AgentWorld) -> None:
     world.run()
     world.computer.stores[STORE].clear()
