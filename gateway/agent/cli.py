@@ -9,6 +9,7 @@ Exit codes, for scripts and for software distribution:
     4    another run is at work
 """
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -128,6 +129,9 @@ def devicetrust_agent(
 
 def main() -> None:
     """Entry point of the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a console's code page lacks must not end a run
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
 
 

@@ -27,7 +27,7 @@ from typing import Any, Final, Protocol
 from gateway.agent.device_callers import LINE_SECONDS, MAX_CALLERS, MAX_LINE_BYTES, Callers
 from gateway.agent.iwa_client import Asked
 from gateway.agent.platforms.public_files import make_public_directory
-from gateway.agent.refusal import LocalRefusal, Refusal, Refused, refused
+from gateway.agent.refusal import LocalRefusal, Refused, refusal_told, refused
 from gateway.agent.settings import LOOPBACK
 from gateway.enrollment.claims import MAX_TEXT_CHARACTERS, THUMBPRINT_CHARACTERS
 
@@ -263,15 +263,10 @@ def _token_of(answer: object) -> str:
     if isinstance(answer, dict) and isinstance(token := answer.get("device_token"), str):
         return token
     told: dict[str, Any] = answer if isinstance(answer, dict) else {}
-    raise Refused(
-        Refusal(
-            code=str(told.get("code", LocalRefusal.NO_DEVICE_PART.value)),
-            message=str(told.get("message", "the device part gave no answer of its own")),
-            remedy=str(told.get("remedy", "")),
-            detail=str(told.get("detail", "")),
-            transient=told.get("transient") is True,
-        )
-    )
+    refusal = refusal_told(told)
+    if refusal is None:
+        raise refused(LocalRefusal.NO_DEVICE_PART, "the device part gave no answer of its own")
+    raise Refused(refusal)
 
 
 def has_socket() -> bool:

@@ -37,8 +37,8 @@ class Held:
     """A certificate that is on this computer.
 
     ``own``: an authority of the org signed it (verified). ``key_name``: the agent's own key of it, which can
-    be used; None where there is none. ``key_in_doubt``: there may be one, which cannot be read now. ``stores``
-    have it with its key, ``keyless_stores`` without.
+    be used; None where there is none. ``key_in_doubt``: there may be one, which cannot be read now.
+    ``stores`` have it with its key, ``keyless_stores`` without.
     """
 
     certificate: Certificate

@@ -78,9 +78,9 @@ def refusal_of_answer(status: int, body: bytes, whose: str) -> Refusal:
     """What a server's answer that is no success says; ``whose`` names the server for people. JSON as org and
     IWA web app send it, the API's errors, or text (EST, RFC 7030 §4.2.3; proxies)."""
     told = _json_object(body)
-    code = told.get("code")
-    if isinstance(code, str) and 0 < len(code) <= 64 and code.replace("_", "").isalnum():
-        return _told(code, told)
+    found = refusal_told(told)
+    if found is not None:
+        return found
     summary = _text(told, "errorSummary") or _first_line(body)
     said = f"{whose} answered {status}" + (f": {summary}" if summary else "")
     return Refusal(
@@ -92,7 +92,11 @@ def refusal_of_answer(status: int, body: bytes, whose: str) -> Refusal:
     )
 
 
-def _told(code: str, told: dict[str, Any]) -> Refusal:
+def refusal_told(told: dict[str, Any]) -> Refusal | None:
+    """A refusal as JSON, whoever sent it; None for what is none."""
+    code = told.get("code")
+    if not isinstance(code, str) or not 0 < len(code) <= 64 or not code.replace("_", "").isalnum():
+        return None
     known = EXPLANATIONS.get(EnrollmentRefusal(code)) if code in EnrollmentRefusal.__members__ else None
     transient = told.get("transient")
     return Refusal(

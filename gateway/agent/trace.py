@@ -30,6 +30,7 @@ _SHOWN_HEADERS: Final = frozenset(
     {"authorization", "content-type", "www-authenticate", "retry-after", "date"}
 )
 _MAX_SHOWN: Final = 4_000
+_MAX_DEPTH: Final = 32
 
 
 class Trace(Protocol):
@@ -115,7 +116,17 @@ def shown_body(content_type: str, body: bytes) -> str:
         value = json.loads(body)
     except (ValueError, RecursionError):
         return f"(not JSON, {len(body)} bytes)"
+    if not _is_shallow(value, _MAX_DEPTH):
+        return f"(JSON that is too deep to be shown, {len(body)} bytes)"
     return json.dumps(_shown("", value), indent=2, ensure_ascii=False)
+
+
+def _is_shallow(value: Any, levels: int) -> bool:
+    """Who answers decides how deep it is; who walks through it has only so much of a stack."""
+    if not isinstance(value, dict | list):
+        return True
+    parts = value.values() if isinstance(value, dict) else value
+    return levels > 0 and all(_is_shallow(each, levels - 1) for each in parts)
 
 
 def _shown(name: str, value: Any) -> Any:
@@ -139,6 +150,8 @@ def decoded_token(token: str) -> object:
     parts = token.split(".")
     try:
         header, claims = (json.loads(_decoded(part)) for part in parts[:2])
+        if not _is_shallow([header, claims], _MAX_DEPTH):
+            raise ValueError("too deep")
     except (ValueError, RecursionError):
         return f"… (not a JWT, {len(token)} characters)"
     if isinstance(header, dict):

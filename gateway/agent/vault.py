@@ -10,6 +10,7 @@ A certificate is here from the moment that it was received, before it is install
 interrupted then is finished by the next one.
 """
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -50,7 +51,7 @@ class Vault:
         except OSError as error:
             raise VaultFailed(f"{path}: {error.strerror}") from None
         try:
-            _lock(descriptor)
+            _lock(descriptor, path)
             yield
         finally:
             os.close(descriptor)
@@ -136,7 +137,8 @@ class Vault:
             raise VaultFailed(f"{path}: cannot be written: {error.strerror}") from None
 
 
-def _lock(descriptor: int) -> None:
+def _lock(descriptor: int, path: Path) -> None:
+    """Some file systems know no locks (NFS without its lock daemon): then nobody else is at work."""
     try:
         if sys.platform != "win32":
             import fcntl
@@ -146,5 +148,7 @@ def _lock(descriptor: int) -> None:
             import msvcrt
 
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-    except OSError:
-        raise AlreadyRunning from None
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK):
+            raise AlreadyRunning from None
+        raise VaultFailed(f"{path}: cannot be locked: {error.strerror}") from None

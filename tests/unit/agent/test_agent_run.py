@@ -1,5 +1,7 @@
 """Runs of the agent, as dialogues with a computer, an org and an IWA web app."""
 
+import errno
+import fcntl
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +14,7 @@ from gateway.agent.platform import EventLevel
 from gateway.agent.refusal import LocalRefusal
 from gateway.agent.schedule import Ending
 from gateway.agent.settings import Settings
-from gateway.agent.vault import AlreadyRunning, Vault
+from gateway.agent.vault import AlreadyRunning, Vault, VaultFailed
 from gateway.enrollment.refusals import EnrollmentRefusal as R
 
 
@@ -373,6 +375,19 @@ def test_two_runs_never_work_at_once(world: AgentWorld) -> None:
     with world.vault.locked(), pytest.raises(AlreadyRunning), Vault(world.vault.directory).locked():
         pass
     assert world.run().ending is Ending.FINE
+
+
+def test_a_file_system_that_knows_no_locks_is_no_run_at_work(
+    world: AgentWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NFS without its lock daemon: exit code 4 would be taken for good for ever."""
+
+    def no_locks(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with pytest.raises(VaultFailed, match="lock: cannot be locked: No locks available"):
+        world.run()
 
 
 def _first_enrollment(world: AgentWorld) -> None:

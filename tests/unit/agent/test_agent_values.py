@@ -1,5 +1,6 @@
 """Discovery, refusals, state and schedule: what is read, what is refused, what is forgotten."""
 
+import base64
 import json
 from datetime import UTC, datetime, timedelta
 
@@ -11,6 +12,7 @@ from gateway.agent.enrolled import AnswerInvalid, enrolled_of_json
 from gateway.agent.refusal import Refusal, refusal_of_answer
 from gateway.agent.schedule import EVERY, LONGEST_RETRY, Ending, is_due, next_look
 from gateway.agent.state import State, read_state, write_state
+from gateway.agent.trace import decoded_token, shown_body
 
 NOW = datetime(2026, 11, 26, 9, tzinfo=UTC)
 IWA = {
@@ -193,3 +195,14 @@ def test_a_certificate_that_is_no_text_at_all_is_not_taken() -> None:
     key = ec.generate_private_key(ec.SECP256R1()).public_key()
     with pytest.raises(AnswerInvalid):
         enrolled_of_json(b'{"certificate": "\\ud800", "chain": []}', key)
+
+
+def test_what_is_nested_too_deeply_is_not_shown() -> None:
+    """Whoever answers decides how deep its JSON is."""
+    deep = ('{"a":' * 600) + "1" + ("}" * 600)
+    assert (
+        shown_body("application/json", deep.encode())
+        == f"(JSON that is too deep to be shown, {len(deep)} bytes)"
+    )
+    token = ".".join(base64.urlsafe_b64encode(part.encode()).decode() for part in ("{}", deep, "s"))
+    assert str(decoded_token(token)).startswith("… (not a JWT")

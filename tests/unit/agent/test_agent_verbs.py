@@ -3,6 +3,9 @@ and what goes wrong on the command line."""
 
 import io
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -255,3 +258,16 @@ def test_a_system_that_the_agent_does_not_know_is_named(monkeypatch: pytest.Monk
     monkeypatch.setattr("sys.platform", "plan9")
     with pytest.raises(PlatformFailed, match="does not run on plan9"):
         this_computer.this_platform()
+
+
+def test_a_console_that_lacks_a_character_ends_no_command() -> None:
+    """Code pages of Windows, and locales of old: `→` and `…` are in none of them."""
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway.agent.cli", "--help"],
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "dte_\\u2026" in done.stdout

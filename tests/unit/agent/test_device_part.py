@@ -202,6 +202,27 @@ def test_where_nobody_listens_it_is_said_how_to_set_it_up(tmp_path: Path) -> Non
     assert "devicetrust-agent install" in refusal.remedy
 
 
+def test_what_a_device_part_says_moves_no_cursor(tmp_path: Path) -> None:
+    """At a port of loopback anybody of the computer may answer in its place."""
+    path = str(tmp_path / "device.sock")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+
+        def speak() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b'{"code": "X", "message": "\\u001b[2Jgone", "remedy": "\\u001b]0;t"}\n')
+
+        thread = threading.Thread(target=speak)
+        thread.start()
+        with pytest.raises(Refused) as told:
+            ask_device_part(path, DeviceRequest(IWA, ASKED))
+        thread.join()
+    assert (told.value.refusal.message, told.value.refusal.remedy) == ("[2Jgone", "]0;t")
+
+
 @pytest.mark.parametrize("answer", [b"", b"\n", b"[]\n", b"{}\n", b'{"device_token": 7}\n', b"x" * 20_000])
 def test_an_answer_that_is_none_is_a_refusal(tmp_path: Path, answer: bytes) -> None:
     path = str(tmp_path / "device.sock")
