@@ -98,6 +98,11 @@ class Run:
             )
         except VaultFailed as error:
             outcome = failed(Refusal(LocalRefusal.STORE_FAILED.value, str(error)))
+        except OSError as error:  # a full disk, say, where a file is for a moment only
+            what = f"{error.filename}: " if error.filename else ""
+            outcome = failed(
+                Refusal(LocalRefusal.STORE_FAILED.value, f"{what}{error.strerror or error}", transient=True)
+            )
         self._remember(outcome)
         self._log(outcome, before)
         return outcome

@@ -22,8 +22,8 @@ from gateway.agent.platform import (
 from gateway.agent.platforms import journal
 from gateway.agent.platforms.linux_browsers import remove_browser_setup, set_up_browsers
 from gateway.agent.platforms.linux_schedule import SystemdSchedule
-from gateway.agent.platforms.public_files import read_text, remove, write_public
-from gateway.agent.platforms.settings_file import parse_settings, settings_text
+from gateway.agent.platforms.public_files import remove, write_public
+from gateway.agent.platforms.settings_file import read_settings, settings_text
 from gateway.agent.stores.firefox_prefs import remove_preference, set_preference
 from gateway.agent.stores.nss import PACKAGES, NssDatabase
 from gateway.agent.stores.places import firefox_profiles, nss_directories
@@ -69,12 +69,9 @@ class LinuxPlatform:
 
     def settings(self) -> tuple[Setting, ...]:
         for file in self._settings_files():
-            try:
-                text = read_text(file)
-            except OSError as error:
-                raise PlatformFailed(f"{file}: {error.strerror or error}") from error
-            if text is not None:
-                return parse_settings(str(file), text)
+            found = read_settings(file)
+            if found is not None:
+                return found
         return ()
 
     def save_settings(self, values: Mapping[str, str]) -> Change:

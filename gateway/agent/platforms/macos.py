@@ -45,8 +45,8 @@ from gateway.agent.platform import (
     Setting,
     StoreKind,
 )
-from gateway.agent.platforms.public_files import read_text, remove, write_public
-from gateway.agent.platforms.settings_file import parse_settings, settings_text
+from gateway.agent.platforms.public_files import remove, write_public
+from gateway.agent.platforms.settings_file import read_settings, settings_text
 from gateway.agent.private_files import write_private
 
 SUPPORT: Final = Path("Library/Application Support/DeviceTrust")
@@ -94,11 +94,7 @@ class MacPlatform:
         return self._user_id == 0
 
     def settings(self) -> tuple[Setting, ...]:
-        try:
-            text = read_text(self._settings)
-        except OSError as error:
-            raise PlatformFailed(f"{self._settings}: {error.strerror or error}") from error
-        return () if text is None else parse_settings(str(self._settings), text)
+        return read_settings(self._settings) or ()
 
     def save_settings(self, values: Mapping[str, str]) -> Change:
         return self._file("settings", self._settings, settings_text(values))

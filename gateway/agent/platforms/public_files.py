@@ -3,6 +3,7 @@
 import contextlib
 import os
 import secrets
+import stat
 from pathlib import Path
 from typing import Final
 
@@ -50,6 +51,20 @@ def read_text(path: Path) -> str | None:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise OSError(f"{path}: is no UTF-8") from error
+
+
+def writable_by_others(path: Path) -> bool:
+    """Whether somebody could change it who is neither root nor the one who runs this: it belongs to them, or
+    everybody may write. Raises OSError."""
+    if os.name != "posix":
+        return False
+    status = path.stat()
+    return status.st_uid not in (0, os.geteuid()) or bool(status.st_mode & stat.S_IWOTH & ~_sticky(status))
+
+
+def _sticky(status: os.stat_result) -> int:
+    """In such a directory one may only remove what is one's own."""
+    return stat.S_IWOTH if stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX else 0
 
 
 def remove(path: Path) -> bool:

@@ -12,6 +12,7 @@ from gateway.agent.cli import EXIT_OK, EXIT_REFUSED, complain_of
 from gateway.agent.keys.device_key import KeyFailed
 from gateway.agent.keys.keepers import ConfiguredKeepers
 from gateway.agent.platform import Change, Platform, Schedule
+from gateway.agent.platforms.public_files import writable_by_others
 from gateway.agent.refusal import Refused
 from gateway.agent.settings import Settings, SettingsRefused, merged, settings_of
 from gateway.agent.survey import issuer_common_name
@@ -59,7 +60,10 @@ def install(settings: tuple[str, ...], no_run: bool) -> int:
         _tell([platform.save_settings(values)])
     elif not stored:
         raise SettingsRefused("install: OrgUrl is missing; for example: OrgUrl=https://sso.example.com")
-    failed = not _tell(platform.schedule(Schedule(_executable())))
+    executable = _executable()
+    if platform.is_administrator:
+        _warn_of(executable)
+    failed = not _tell(platform.schedule(Schedule(executable)))
     if not no_run:
         _first_run(platform)
     return EXIT_REFUSED if failed else EXIT_OK
@@ -129,6 +133,19 @@ def _settings(platform: Platform) -> Settings:
         return settings_of(platform.settings())
     except SettingsRefused:
         return Settings("")
+
+
+def _warn_of(executable: Path) -> None:
+    """The computer's part runs it as root. Its file, and each directory above, has to be root's."""
+    for place in (executable, *executable.parents):
+        with contextlib.suppress(OSError):
+            if writable_by_others(place):
+                click.echo(
+                    f"warning: {place} can be changed by others than root, and {executable} is to run as "
+                    "root: install the agent elsewhere, /opt/devicetrust say",
+                    err=True,
+                )
+                return
 
 
 def _executable() -> Path:

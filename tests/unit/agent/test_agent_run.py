@@ -10,7 +10,7 @@ import pytest
 from support.agent_world import BRANCH, HQ, IDENTITY, STORE, AgentWorld, Effects, Killed, refusal
 
 from gateway.agent.plan import Standing
-from gateway.agent.platform import EventLevel
+from gateway.agent.platform import Credential, EventLevel
 from gateway.agent.refusal import LocalRefusal
 from gateway.agent.schedule import Ending
 from gateway.agent.settings import Settings
@@ -335,6 +335,23 @@ def test_a_store_that_takes_nothing_costs_no_certificate(world: AgentWorld) -> N
     assert world.run().ending is Ending.FINE
     assert world.installed() == [world.org.issued[1]]
     assert len(world.org.issued) == 2  # what was received is installed, not asked for again
+
+
+def test_a_disk_that_is_full_for_a_moment_is_an_outcome_and_costs_nothing(
+    world: AgentWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(credential: Credential) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/run/user/1000/bundle.p12")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.computer, "install", full)
+        outcome = world.run()
+    assert outcome.refusal is not None
+    assert outcome.refusal.message == "/run/user/1000/bundle.p12: No space left on device"
+    assert (outcome.ending, world.vault.state().failures) == (Ending.PASSES, 1)
+    assert world.run().ending is Ending.FINE
+    assert world.installed() == world.org.issued
+    assert len(world.org.issued) == 1
 
 
 def test_browsers_are_left_alone_where_that_is_set(tmp_path: Path) -> None:

@@ -78,6 +78,22 @@ def test_install_keeps_the_settings_and_wakes_the_agent(
     assert not (tmp_path / "root/etc/systemd/system/devicetrust-device.socket").exists()
 
 
+def test_an_administrator_is_warned_of_a_program_that_others_can_change(
+    computer, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The computer's part runs it as root."""
+    computer(administrator=True)
+    program = tmp_path / "venv/bin/devicetrust-agent"
+    program.parent.mkdir(parents=True)
+    program.touch()
+    monkeypatch.setattr(installation, "_executable", lambda: program)
+    assert run(["install", URL, "--no-run"]) == 0
+    assert "warning" not in capsys.readouterr().err
+    program.parent.chmod(0o777)
+    assert run(["install", "--no-run"]) == 0
+    assert f"warning: {program.parent} can be changed by others than root" in capsys.readouterr().err
+
+
 def test_the_first_run_is_tried_and_does_not_undo_the_installation(
     computer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -347,6 +347,21 @@ def test_settings_of_the_computer_count_before_those_of_the_person(computer: Com
     assert [setting.value for setting in person.settings()] == ["https://own.example.com"]
 
 
+def test_settings_that_others_may_change_are_not_believed(computer: Computer) -> None:
+    """They name the org to which the computer's ticket goes, and libraries that everybody loads."""
+    file = computer.write("etc/devicetrust/agent.conf", "OrgUrl=https://sso.example.com\n")
+    file.chmod(0o664)
+    assert computer.platform(root=False).settings()
+    file.chmod(0o666)
+    with pytest.raises(PlatformFailed, match="others may change it"):
+        computer.platform(root=True).settings()
+    file.chmod(0o644)
+    if os.geteuid() == 0:
+        os.chown(file, 4_711, -1)
+        with pytest.raises(PlatformFailed, match="others may change it"):
+            computer.platform(root=True).settings()
+
+
 def test_the_environment_may_name_the_file(computer: Computer) -> None:
     file = computer.root / "other.conf"
     computer.environment["DEVICETRUST_AGENT_CONF"] = str(file)
