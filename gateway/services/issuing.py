@@ -217,6 +217,10 @@ def complete(
     """Write down what was signed. Raises IssuingRefused where its device or user was deactivated meanwhile,
     or the reservation given up."""
     row = reservation.row
+    if reservation.superseded:  # whoever revokes others of the device, or of the user, is done, or waits
+        work.devices.get(row.device_id, lock=True)
+        if row.user_id is not None:
+            work.users.get(row.user_id, lock=True)
     if not work.certificates.complete(
         row.issuer_hash,
         row.serial_number,

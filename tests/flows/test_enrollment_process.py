@@ -9,13 +9,15 @@ import ssl
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography import x509
+from support.authority_site import AuthoritySite
 from support.browser import Browser
 from support.enforced_world import EnforcedWorld, enforced_world
 from support.enrollment import ALICE, COMPUTER, MadeUpIwa
@@ -23,13 +25,17 @@ from support.enrollment_world import EnrollmentWorld, csr_pem, enrollment_world,
 from support.gateway_process import GatewayProcess, gateway_process
 from support.org_api import Api, answered
 from support.org_world import issue_token
+from support.own_authority import new_request
 from support.pki import Credential
 from support.site import MTLS_DOMAIN
 from typing_extensions import override
 
 from gateway.adapters.store import Store
 from gateway.cli.main import run
+from gateway.model.issued import RevocationReason
 from gateway.model.org import TokenScope
+from gateway.services.issuing import IssuingRefusal, IssuingRefused, complete, reserve, sign_reserved
+from gateway.services.revoking import revoke
 
 EST = f"est.{MTLS_DOMAIN}"
 
@@ -210,3 +216,40 @@ async def test_the_limit_of_an_hour_is_one_for_all(orgs: list[EnrollmentWorld]) 
         asked.append(orgs[number % 2].ask_for_certificate(iwa, key, token))
     answers = await asyncio.gather(*asked)
     assert Counter(status for status, _ in answers) == {200: 4, 429: 6}
+
+
+@pytest.mark.parametrize("whose", ["device", "user"])
+def test_who_deactivates_and_who_enrolls_do_not_wait_for_each_other(postgres_url: str, whose: str) -> None:
+    with closing(Store.open(postgres_url)) as store:
+        site = AuthoritySite(store)
+        site.initialise()
+        device, user = site.device(), site.user()
+        lost = site.issue(device, user)
+        with store.begin() as work:
+            reservation = reserve(
+                work,
+                new_request(),
+                device.id,
+                user.id,
+                site.rules,
+                site.occasion(),
+                site.randomness,
+                superseded=[lost.row],
+            )
+        certificate = sign_reserved(reservation, site.keys)
+
+        def completed() -> None:
+            with store.begin() as other:
+                complete(other, reservation, certificate, site.occasion())
+
+        with ThreadPoolExecutor() as pool:
+            with store.begin() as work:
+                find = work.devices.get if whose == "device" else work.users.get
+                assert find(device.id if whose == "device" else user.id, lock=True) is not None
+                revoke(work, [lost.row], RevocationReason.SUPERSEDED, site.occasion())
+                completing = pool.submit(completed)
+                time.sleep(0.5)  # by then it has taken what it takes first
+                revoke(work, [reservation.row], RevocationReason.CESSATION_OF_OPERATION, site.occasion())
+            with pytest.raises(IssuingRefused) as refused:
+                completing.result()
+        assert refused.value.reason is IssuingRefusal.REVOKED_MEANWHILE
