@@ -94,6 +94,7 @@ class DeviceService:
                     LocalRefusal.NO_DEVICE_PART,
                     "the organization does not name this IWA web app",
                     "The computer's ticket is shown to those only that it names.",
+                    transient=True,  # it may name it since less than a minute
                 )
             token = self._tokens.device_token(request.iwa_url, request.asked)
         except Refused as error:

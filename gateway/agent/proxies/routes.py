@@ -15,6 +15,7 @@ MAX_HOST_CHARACTERS: Final = 253
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 _HOST_NAME: Final = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?", re.ASCII)
+_CREDENTIALS: Final = re.compile(r"^(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://|).*@", re.DOTALL)
 _PORT: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
 
 
@@ -179,4 +180,5 @@ def _socks_sentence(shown: str, socks: bool) -> str:
 
 
 def _without_password(text: str) -> str:
-    return re.sub(r"(?<=//)[^/@]*@|^[^/@]*@", "…@", text)
+    """Up to the last `@`: what is no URL may have any character in its password."""
+    return _CREDENTIALS.sub(r"\g<scheme>…@", text)

@@ -82,6 +82,7 @@ def test_the_computers_ticket_is_shown_to_nobody_whom_the_org_does_not_name(url:
     tokens = Tokens()
     answer = DeviceService(tokens, lambda _: None).answer(line(iwa_url=url), 1000)
     assert answer["message"] == "the organization does not name this IWA web app"
+    assert answer["transient"] is True  # what the org says is kept for a minute
     assert tokens.shown_to == []
 
 

@@ -138,3 +138,22 @@ def test_no_proxy_names_hosts_domains_ports_and_networks(no_proxy: str, url: str
 )
 def test_the_environment_chooses_by_scheme(environment: dict[str, str], way: Route) -> None:
     assert route_by_environment("https://sso.example.com/", environment) == way
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "http://alice:sec/ret@proxy:3128",
+        "alice:sec/ret@proxy:3128",
+        "http://alice:sec@ret@proxy:3128/path",
+        "http://alice:sec#ret@proxy:3128",
+        "ftp://alice:sec?ret@proxy:3128",
+        "http://alice:sec ret@proxy:3128",
+    ],
+)
+def test_a_password_with_characters_that_break_the_url_is_not_told(setting: str) -> None:
+    """The sentence goes to terminals and logs."""
+    with pytest.raises(ProxyRefused) as refused:
+        parse_proxy_setting(setting)
+    assert "sec" not in str(refused.value)
+    assert "ret" not in str(refused.value)
