@@ -31,7 +31,7 @@ from gateway.pki.signer import SigningFailed
 from gateway.server.org.authentication import token_sha256
 from gateway.server.org.call import Actor, Call
 from gateway.server.org.openapi import json_content, reference
-from gateway.server.org.route import Answer, Budget, Route
+from gateway.server.org.route import PUBLIC, Answer, Budget, Route
 from gateway.services.authority_ports import SigningKeys
 from gateway.services.enrollment_codes import CodeRefused, EnrollmentCode, read_code
 from gateway.services.enrollment_refusals import refusal_of_issuing
@@ -294,7 +294,8 @@ def _route(method: str, name: str, handler: Any, summary: str) -> Route:
             "required": True,
             "content": {bodies.REQUEST_TYPE: {"schema": _TEXT}},
         }
-    budget = ENROLLMENT
+    # Each run of each agent asks for the authorities: a morning of those must leave enrollments their own.
+    budget = ENROLLMENT if method == "POST" else PUBLIC
     return Route(
         method,
         f"{_BASE}/{name}",

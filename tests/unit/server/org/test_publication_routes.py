@@ -35,6 +35,7 @@ from gateway.server.org.crl_publisher import CrlPublisher
 from gateway.server.org.est import EstRoutes
 from gateway.server.org.plain_http import PlainHttp
 from gateway.server.org.publication import PublicationRoutes
+from gateway.server.org.route import PUBLIC
 from gateway.server.org.store_threads import StoreThreads
 from gateway.services.enrollment_codes import new_code
 from gateway.services.issuing import Issued
@@ -300,6 +301,12 @@ def code(world: World, device_id: str, user_id: str | None, minutes: int = 60) -
 
 
 BODY = base64.encodebytes(request_der())
+
+
+async def test_asking_for_the_authorities_uses_up_nothing_of_what_enrollments_have(world: World) -> None:
+    """Each run of each agent asks for them: fifty thousand in a morning, perhaps from one address."""
+    _, headers, _ = await world.get("/.well-known/est/cacerts")
+    assert int(headers["X-Rate-Limit-Limit"]) == PUBLIC.requests_per_minute
 
 
 async def test_clients_get_the_authorities_and_the_attributes(world: World) -> None:
