@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.iwa_process import AUDIENCE, IWA_ID, IwaAnswer, IwaProcess
-from support.kerberos import CORP, PARTNER, Forests, missing_parts, run_at
+from support.kerberos import CORP, IWA_SERVICES, PARTNER, Forests, missing_parts, run_at
 from support.needed_parts import needs, needs_program
 from support.processes import http_get
 
@@ -204,7 +204,7 @@ def test_a_renewed_keytab_is_noticed_and_an_open_one_refused(kerberos: Forests, 
         assert (answer.status, answer.code) == (503, "UNAVAILABLE")
         assert "is open to its group or others (mode 0640)" in answer.json["detail"]
         assert "mode 0640" in http_get(iwa.metrics_port, "/readyz")[1].decode()
-        new = kerberos.corp.service_keytab("HTTP/localhost", new=False)
+        new = kerberos.corp.service_keytab(*IWA_SERVICES, new=False)
         shutil.copy(new, kerberos.iwa_keytab)  # for the tests that come behind this one
         ticket = kerberos.corp.log_in_computer("ws1")
         keytab.chmod(0o600)
