@@ -92,7 +92,7 @@ class RegistrationFile:
         except KeyFileRefused as refused:
             self.problem = str(refused)
             return None
-        except ValueError:
+        except (ValueError, RecursionError):
             said = None
         if not isinstance(said, dict) or not all(isinstance(said.get(name), str) for name in _MEMBERS):
             self.problem = f"{self._path}: is no registration; register again"

@@ -202,6 +202,8 @@ class Iwa:
             raise EnrollmentRefused(EnrollmentRefusal.DIRECTORY_UNAVAILABLE, str(error)) from None
         if found is None or (account.sid is not None and found.sid is not None and found.sid != account.sid):
             raise EnrollmentRefused(EnrollmentRefusal.ACCOUNT_NOT_FOUND, _said_of(account))
+        if account.sid is None and found.sid is not None:
+            self._realms.check_sid(account.realm, found.sid)
         if found.is_disabled:
             raise EnrollmentRefused(EnrollmentRefusal.ACCOUNT_DISABLED, found.distinguished_name)
         if found.expires is not None and found.expires <= self._clock.now():

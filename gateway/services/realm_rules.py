@@ -31,6 +31,10 @@ class RealmRules:
             self._check_domain(account.realm, account.domain_sid)
         return realm
 
+    def check_sid(self, realm: str, sid: str) -> None:
+        """One that only the realm's directory tells. Raises EnrollmentRefused (REALM_NOT_TRUSTED)."""
+        self._check_domain(realm, sid.rpartition("-")[0])
+
     def _check_domain(self, realm: str, domain_sid: str) -> None:
         known = self._domain_sids.get(realm)
         if known is None:

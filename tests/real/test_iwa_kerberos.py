@@ -67,6 +67,8 @@ def test_the_other_forest_is_vouched_for_where_it_is_listed(iwa: IwaProcess, ker
     assert (device.status, user.status) == (200, 200)
     line = iwa.wait_for_record(lambda line: line.get("login") == "bob@PARTNER.EXAMPLE.TEST")
     assert (line["event"], line["result"], line["kind"]) == ("iwa_user", "ok", "user")
+    started = iwa.wait_for_record(lambda line: line["event"] == "started")
+    assert started["without_domain_sid"] == [CORP, PARTNER]
 
 
 def test_the_answer_proves_who_the_web_app_is(iwa: IwaProcess, kerberos: Forests) -> None:

@@ -181,6 +181,10 @@ class IwaProcess:
             without_directory=[
                 each.realm for each in settings.realms if settings.directory_of(each.realm) is None
             ],
+            # Whoever comes first of such a realm says whose SIDs it has.
+            without_domain_sid=[
+                each.realm for each in settings.realms if len(settings.realms) > 1 and each.domain_sid is None
+            ],
         )
         self._plan.notifier.ready()
 

@@ -47,6 +47,7 @@ def test_a_registration_of_something_else_does_not_count(tmp_path: Path) -> None
     path = keys / "registration.json"
     cases = {
         "is no registration": "[]",
+        "no registration": "[" * 50_000,
         "is for https://other, not for": json.dumps(
             {"id": "i", "audience": "a", "key_id": "k", "org": "https://other"}
         ),

@@ -140,6 +140,13 @@ async def test_without_a_pac_the_sid_is_the_directorys() -> None:
     assert (await world.iwa.device(plain, BINDING)).account.sid == WS1.sid
 
 
+async def test_no_directory_gives_accounts_the_sids_of_another_realm() -> None:
+    world = World(directories=(LOOKED_UP, replace(LOOKED_UP, realm="PARTNER", user_groups=())))
+    token = await world.device_token()  # shows which SIDs CORP has
+    world.directory.entries["bob"] = replace(ENTRIES["alice"], name="bob")
+    assert await code_of(world.iwa.user(BOB, BINDING, token)) == "REALM_NOT_TRUSTED"
+
+
 @pytest.mark.parametrize(
     ("wanted", "over_tls", "is_bound", "code"),
     [
