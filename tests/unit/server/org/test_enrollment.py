@@ -514,3 +514,15 @@ async def test_one_that_is_registered_without_realms_vouches_for_any(
     await org.do("PUT", f"/api/v1/iwas/{iwa.id}", iwa.registration() | {"realms": []})
     elsewhere = replace(COMPUTER, principal="WS-1$@OTHER", realm="OTHER")
     assert (await org.enrolled_with(iwa, device=elsewhere))[0] == 200
+
+
+async def test_a_computer_whose_device_was_deleted_is_a_new_device(
+    org: EnrollmentWorld, iwa: MadeUpIwa
+) -> None:
+    former = (await org.enrolled(iwa)).answer["device"]["id"]
+    await org.do("POST", f"/api/v1/devices/{former}/lifecycle/deactivate")
+    assert (await org.enrolled_with(iwa))[1]["code"] == "DEVICE_INACTIVE"
+    await org.do("DELETE", f"/api/v1/devices/{former}")
+    status, answer = await org.enrolled_with(iwa)
+    assert status == 200
+    assert answer["device"]["id"] != former
