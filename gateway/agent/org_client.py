@@ -35,6 +35,8 @@ from gateway.pki.certification_request import parse_certification_request
 from gateway.pki.signature import PublicKey
 
 _JSON: Final = "application/json"
+# Refusals come with their codes to who takes JSON.
+_PKCS7_OR_REFUSAL: Final = "application/pkcs7-mime, application/json"
 _PKCS10: Final = "application/pkcs10"
 _EST: Final = "/.well-known/est"
 _WHOSE: Final = "the organization"
@@ -127,6 +129,7 @@ class OrgClient:
             f"{self._url}{_EST}/simpleenroll",
             headers={
                 "content-type": _PKCS10,
+                "accept": _PKCS7_OR_REFUSAL,
                 "authorization": "Basic " + base64.b64encode(f"agent:{code}".encode()).decode(),
             },
             body=base64.encodebytes(request_der),
@@ -152,7 +155,7 @@ class OrgClient:
         answer = self._http.send(
             "POST",
             f"{est_url}{_EST}/simplereenroll" + ("?force=true" if force else ""),
-            headers={"content-type": _PKCS10},
+            headers={"content-type": _PKCS10, "accept": _PKCS7_OR_REFUSAL},
             body=base64.encodebytes(request_der),
             client_certificate=shown,
         )

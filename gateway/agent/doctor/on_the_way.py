@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from gateway.agent.discovery import Discovery
-from gateway.agent.doctor.tls_look import LookFailed, TlsSeen
+from gateway.agent.doctor.tls_look import LookFailed, NameUnknown, TlsSeen
 from gateway.agent.refusal import Refusal
 from gateway.model.checkup import Check, CheckGroup, Subject
 
@@ -23,6 +23,9 @@ _MAX_SKEW: Final = timedelta(minutes=2)
 _UNINSPECTED: Final = (
     "let proxies and endpoint protection pass *.{domain} without opening TLS (an allow-list needs the "
     "wildcard, too): what opens it cannot pass the device's certificate on"
+)
+_WILDCARD: Final = (
+    "add *.{domain} to the DNS that this computer asks: each challenge has a host of its own there"
 )
 _NO_ORG: Final = "the org was not reached"
 
@@ -58,7 +61,8 @@ def judge_clock(told: Discovery | None, asked: datetime, answered: datetime) -> 
 
 def judge_mtls_host(told: Discovery, host: str, seen: TlsSeen | LookFailed, routes: str) -> Check:
     """Held against what the org says its own certificates are: who opens TLS shows another one."""
-    do = _UNINSPECTED.format(domain=told.mtls_domain)
+    advice = _WILDCARD if isinstance(seen, NameUnknown) else _UNINSPECTED
+    do = advice.format(domain=told.mtls_domain)
     if isinstance(seen, LookFailed):
         return MTLS_HOST.failed(f"{host}:{told.mtls_port}, {routes}: {seen}", do)
     if not told.mtls_certificates:

@@ -28,6 +28,10 @@ class LookFailed(Exception):
     """There was no handshake to look at; the text says how far it came."""
 
 
+class NameUnknown(LookFailed):
+    """There is no address to connect to."""
+
+
 @dataclass(frozen=True, slots=True)
 class TlsSeen:
     """``chain`` as the server sent it, the leaf first (DER). ``client_authorities`` are the common names of
@@ -79,6 +83,8 @@ def tls_look(connect: Connect, server_name: str, shown: ShownFiles | None = None
         raise LookFailed("it does not answer in time") from None
     except UnicodeError:
         raise LookFailed(f"{server_name!r} is no name of a host") from None
+    except socket.gaierror as error:
+        raise NameUnknown(f"its name is not known ({error.strerror})") from None
     except OSError as error:
         raise LookFailed(error.strerror or str(error)) from None
 

@@ -261,6 +261,7 @@ def test_est_enrolls_with_a_code_and_renews(key: FileKey) -> None:
         first = client.enrolled_by_code("dte_verysecret", key.certification_request(), authorities)
         [asked] = server.asked
     assert asked.path == "/.well-known/est/simpleenroll"
+    assert "application/json" in asked.headers["accept"]  # refusals with their codes
     assert base64.b64decode(asked.headers["authorization"].split()[1]) == b"agent:dte_verysecret"
     assert (first.certificate, first.chain) == (certificate, (AUTHORITY.issuing,))
     text = "\n".join(shown)

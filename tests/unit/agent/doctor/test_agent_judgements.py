@@ -24,7 +24,7 @@ from gateway.agent.doctor.task_seen import (
     judge_last_run,
     judge_schedule,
 )
-from gateway.agent.doctor.tls_look import LookFailed, TlsSeen
+from gateway.agent.doctor.tls_look import LookFailed, NameUnknown, TlsSeen
 from gateway.agent.plan import Held, Standing
 from gateway.agent.platform import BrowserPolicy
 from gateway.agent.platforms.linux_browsers import set_up_browsers
@@ -148,6 +148,14 @@ def test_the_mtls_host_shows_the_gateways_certificate_and_asks_for_this_one(
         judge_asked(told, seen).state,
     )
     assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("seen", "advice"),
+    [(NameUnknown("Name or service not known"), "DNS"), (LookFailed("Connection refused"), "opening TLS")],
+)
+def test_a_name_that_is_not_known_is_no_matter_of_inspection(seen: LookFailed, advice: str) -> None:
+    assert advice in judge_mtls_host(OURS, "n1.mtls.example.test", seen, "directly").do
 
 
 @pytest.mark.parametrize(
