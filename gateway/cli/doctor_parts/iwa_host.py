@@ -238,7 +238,7 @@ def _discovery(url: str, context: ssl.SSLContext) -> tuple[dict[str, Any], datet
     if not isinstance(told, dict):
         raise HTTPException("it does not answer as an org")
     said = told.get("time")
-    with contextlib.suppress(ValueError, TypeError):
+    with contextlib.suppress(ValueError, TypeError, OverflowError):
         if isinstance(said, str):
             return told, datetime.fromisoformat(said).astimezone(UTC)
         if date is not None:
