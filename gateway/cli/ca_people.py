@@ -22,6 +22,7 @@ from gateway.model.org import (
     UserStatus,
     default_certificate_name,
 )
+from gateway.services.devices import PLATFORMS
 from gateway.services.enrollment_codes import new_code
 from gateway.system_log.administration import device_event, user_event
 from gateway.system_log.catalog import EventType
@@ -31,7 +32,7 @@ _LONGEST: Final = timedelta(days=36_500)
 
 platform_option = click.option(
     "--platform",
-    type=click.Choice(["WINDOWS", "MACOS", "IOS", "ANDROID", "LINUX", "OTHER"]),
+    type=click.Choice(PLATFORMS),
     default="WINDOWS",
     show_default=True,
     help="Of a device that is registered by --create.",

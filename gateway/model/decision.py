@@ -25,6 +25,7 @@ class Platform(StrEnum):
     OTHER_MOBILE = "other_mobile"
     WINDOWS = "windows"
     MACOS = "macos"
+    LINUX = "linux"  # a computer; where a policy selects OTHER_DESKTOP, it selects this one, too
     OTHER_DESKTOP = "other_desktop"
 
 

@@ -94,7 +94,7 @@ class Device:
     id: str
     name: str  # for people to read
     certificate_name: str  # what certificates call it; unique
-    platform: str  # WINDOWS | MACOS | IOS | ANDROID | …, as it was registered
+    platform: str  # WINDOWS | MACOS | LINUX | IOS | ANDROID | OTHER, as it was registered
     status: DeviceStatus
     created: datetime
     last_updated: datetime

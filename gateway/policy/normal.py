@@ -1,7 +1,8 @@
 """One way to write each policy: documents that select the same are equal when they are normal.
 
-Left out is what selects everything (the contract's "left out = everything"), a user counts once however
-their login is written, durations are in the largest unit that fits. The order of lists stays. Documents given
+Left out is what selects everything (the contract's "left out = everything"), and ``linux`` beside
+``other_desktop``, which includes it; a user counts once however their login is written, durations are in the
+largest unit that fits. The order of lists stays. Documents given
 to this module have been accepted by `gateway.policy.rules.compile_policy`; nothing is checked again.
 """
 
@@ -12,6 +13,7 @@ from gateway.model.decision import Access, Client, Platform
 from gateway.policy.access import read_prompt
 from gateway.policy.conditions import BUILT_IN_KEYS
 from gateway.policy.conditions.people import EVERYONE
+from gateway.policy.conditions.platforms import named_platforms, selected_platforms
 from gateway.policy.rules import RESERVED_KEYS, Status
 
 _MINUTES_PER_HOUR: Final = 60
@@ -36,9 +38,12 @@ def normal_rule(rule: Document) -> dict[str, Any]:
         normal["people"] = people
     if rule.get("location", "anywhere") != "anywhere":
         normal["location"] = {key: list(names) for key, names in rule["location"].items()}
-    for key, everything in (("clients", Client), ("platforms", Platform)):
-        if key in rule and len(rule[key]) < len(everything):
-            normal[key] = list(rule[key])
+    if "clients" in rule and len(rule["clients"]) < len(Client):
+        normal["clients"] = list(rule["clients"])
+    if "platforms" in rule:
+        platforms = [Platform(name) for name in rule["platforms"]]
+        if len(selected_platforms(platforms)) < len(Platform):
+            normal["platforms"] = [platform.value for platform in named_platforms(platforms)]
     if rule.get("device_trust", "any") != "any":
         normal["device_trust"] = rule["device_trust"]
     if rule.get("hardware_key", "any") != "any":

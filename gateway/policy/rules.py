@@ -1,11 +1,11 @@
 """One app's policy: an ordered list of rules and a default. Raw values → `Policy`.
 
-Device trust can be shown only by a web browser or a modern-auth client on iOS, Android, Windows or
-macOS. So ``device_trust: trusted`` and ``not_trusted`` are refused in a rule that also selects Exchange
-ActiveSync or legacy auth, other mobile or other desktop, as Okta Device Trust's form does by greying
-them out. What is left out selects everything, so such a rule has to list its platforms, and, for an
-app with client conditions, its clients. Without client conditions every client counts as a browser,
-and only the platforms are looked at. ``hardware_key: required`` stands beside ``device_trust: trusted`` only.
+Device trust can be shown only by a web browser or a modern-auth client on iOS, Android, Windows, macOS or
+Linux. So ``device_trust: trusted`` and ``not_trusted`` are refused in a rule that also selects Exchange
+ActiveSync or legacy auth, other mobile or other desktop, as Okta Device Trust's form does by greying them
+out. What is left out selects everything, so such a rule has to list its platforms, and, for an app with
+client conditions, its clients. Without client conditions every client counts as a browser, and only the
+platforms are looked at. ``hardware_key: required`` stands beside ``device_trust: trusted`` only.
 """
 
 from collections.abc import Mapping, Set
@@ -232,11 +232,12 @@ def _check_trust(rule: Rule, client_conditions: bool) -> None:
         if needed and found is None
     ]
     hint = f" (left out, {' and '.join(left_out)} select everything)" if left_out else ""
+    linux = platforms is not None and Platform.OTHER_DESKTOP in platforms.selected
     raise PolicyInvalid(
         PolicyProblem.TRUST_CANNOT_BE_SHOWN,
         ("device_trust",),
         f"{trust.required} cannot be combined with {', '.join(sorted(refused))}{hint}:"
-        " these cannot show a certificate",
+        " these cannot show a certificate" + ("; for Linux computers, list linux" if linux else ""),
     )
 
 

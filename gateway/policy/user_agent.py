@@ -6,7 +6,7 @@ Legacy authentication is recognized only by its own names, since policies tend t
 
 Not told apart, because the strings are the same: Safari on an iPad or iPhone that asks for desktop
 sites and Safari on a Mac (both ``macos``), Chrome on Android in desktop mode and Chrome on Linux
-(both ``other_desktop``).
+(both ``linux``).
 """
 
 import re
@@ -63,12 +63,45 @@ _OVERRIDES: Final = (
     (re.compile(r"\(Macintosh;.*\bMobile/[0-9]+[A-Z]"), Platform.IOS),
     (re.compile(r"\bMacOutlook/|\(Macintosh;|Mac OS X \d+[._]\d+.*\bMicrosoft Outlook\b"), Platform.MACOS),
 )
+# They say Linux and are no computers that a company enrolls: television sets, readers, cars, phones.
+_NO_LINUX_COMPUTER = re.compile(
+    r"""
+      TV(?:\b|[0-9]) | \bNetCast\b | \bWeb0S\b | \bBRAVIA\b | \bViera\b | \bVIDAA\b | \bRoku\b | \bCrKey\b
+    | \bDirectFB\b | \bPlayStation\b | \bNintendo\b | \bKindle\b | \bTesla/ | \bMobile\b | \bTablet\b
+    | \blike\ Android\b
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
 _PLATFORM_OF_FAMILY: Final = {
     "Windows": Platform.WINDOWS,
     "iOS": Platform.IOS,
     "Android": Platform.ANDROID,
     "Mac OS X": Platform.MACOS,
     "Mac OS": Platform.MACOS,
+    **dict.fromkeys(
+        (
+            "Linux",
+            "Arch Linux",
+            "BackTrack",
+            "CentOS",
+            "Debian",
+            "Fedora",
+            "Gentoo",
+            "Kubuntu",
+            "Linux Mint",
+            "Lubuntu",
+            "Mageia",
+            "Mandriva",
+            "openSUSE",
+            "PCLinuxOS",
+            "Puppy",
+            "Red Hat",
+            "Slackware",
+            "SUSE",
+            "Ubuntu",
+        ),
+        Platform.LINUX,
+    ),
     **dict.fromkeys(
         (
             "Windows Phone",
@@ -129,11 +162,12 @@ def _platform(user_agent: str) -> Platform:
         if pattern.search(user_agent):
             return platform
     found = _operating_systems()(user_agent, Domain.OS).os
-    return (
-        Platform.OTHER_DESKTOP
-        if found is None
-        else _PLATFORM_OF_FAMILY.get(found.family, Platform.OTHER_DESKTOP)
-    )
+    if found is None:
+        return Platform.OTHER_DESKTOP
+    platform = _PLATFORM_OF_FAMILY.get(found.family, Platform.OTHER_DESKTOP)
+    if platform is Platform.LINUX and _NO_LINUX_COMPUTER.search(user_agent):
+        return Platform.OTHER_DESKTOP
+    return platform
 
 
 @cache

@@ -32,12 +32,14 @@ class Outcome(StrEnum):
 _OUTCOMES: Final = {"ALLOW": Outcome.LET_IN, "CHALLENGE": Outcome.FACTOR, "DENY": Outcome.DENIED}
 
 
-# What the log calls the platforms that have a name.
+# What the log calls the platforms that have a name. Sign-ons from Linux that were logged before it had one
+# say other_desktop, and are replayed as such.
 _SYSTEMS: Final = {
     "iOS": Platform.IOS,
     "Android": Platform.ANDROID,
     "Windows": Platform.WINDOWS,
     "macOS": Platform.MACOS,
+    "Linux": Platform.LINUX,
 }
 
 

@@ -16,7 +16,8 @@ from gateway.services.refusals import InvalidValue, NotAllowedNow, NotFound
 from gateway.system_log.administration import device_event, device_user_added, device_user_removed
 from gateway.system_log.catalog import EventType, Occasion
 
-PLATFORMS: Final = ("ANDROID", "IOS", "LINUX", "MACOS", "WINDOWS")
+# The words for what a device runs on, wherever one is told: by an agent, over the API, at the command line.
+PLATFORMS: Final = ("ANDROID", "IOS", "LINUX", "MACOS", "OTHER", "WINDOWS")
 MAX_NAME_CHARACTERS: Final = 255
 MAX_CERTIFICATE_NAME_CHARACTERS: Final = 1_024
 MAX_SERIAL_NUMBER_CHARACTERS: Final = 127

@@ -30,7 +30,11 @@ from gateway.system_log.catalog import EventType, Occasion
 # Where it stands in `User.external`.
 ACCOUNT: Final = "directory"
 _REALM: Final = "realm"  # among an account's values
-PLATFORMS: Final = ("LINUX", "MACOS", "WINDOWS")
+PLATFORMS: Final = (
+    "LINUX",
+    "MACOS",
+    "WINDOWS",
+)  # of `gateway.services.devices.PLATFORMS`: those of the agent
 
 
 def enrolling_device(

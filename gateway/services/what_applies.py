@@ -12,7 +12,14 @@ from gateway.services.org_configuration import OrgConfiguration
 from gateway.services.policies import compiled
 from gateway.services.policy_work import PolicyRefused, PolicyView
 
-_PLATFORMS: Final = {"WINDOWS": Platform.WINDOWS, "MACOS": Platform.MACOS}
+# What a browser on the device says it runs on. Others, which no certificate is asked from: other desktops.
+_PLATFORMS: Final = {
+    "ANDROID": Platform.ANDROID,
+    "IOS": Platform.IOS,
+    "LINUX": Platform.LINUX,
+    "MACOS": Platform.MACOS,
+    "WINDOWS": Platform.WINDOWS,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ from gateway.system_log.targets import (
     user_actor,
 )
 
-_OS_NAMES = {"ios": "iOS", "android": "Android", "windows": "Windows", "macos": "macOS"}
+_OS_NAMES = {"ios": "iOS", "android": "Android", "windows": "Windows", "macos": "macOS", "linux": "Linux"}
 _MOBILE = frozenset(("ios", "android", "other_mobile"))
 
 

@@ -120,6 +120,10 @@ def location_match(raw: Any, request: SignOnRequest) -> bool | None:
     return inside if kind == "in_zones" else not inside
 
 
+def platform_match(raw: list[str], request: SignOnRequest) -> bool:
+    return request.platform in raw or (request.platform == "linux" and "other_desktop" in raw)
+
+
 def trust_match(raw: str, request: SignOnRequest) -> bool | None:
     if raw == "any":
         return True
@@ -138,7 +142,7 @@ def rule_match(raw: dict[str, Any], request: SignOnRequest) -> bool | None:
         people_match(raw.get("people", {}), request),
         location_match(raw.get("location", "anywhere"), request),
         request.client in raw.get("clients", list(Client)),
-        request.platform in raw.get("platforms", list(Platform)),
+        platform_match(raw.get("platforms", list(Platform)), request),
         trust_match(raw.get("device_trust", "any"), request),
         key_match(raw.get("hardware_key", "any"), request),
     ]

@@ -20,7 +20,7 @@ from support.gateway_process import GatewayProcess, gateway_process
 from support.needed_parts import needs
 from support.peers import IdentityProviderKind, Peers, RelyingParty, RelyingPartyKind, User
 from support.pki import Credential
-from support.site import LEARN_MORE_URL, MTLS_DOMAIN, Site
+from support.site import LEARN_MORE_URL, MTLS_DOMAIN, TRUSTED_LINUX_ONLY, Site
 
 pytestmark = [
     pytest.mark.real,
@@ -37,6 +37,7 @@ PROTOCOLS = {
 }
 CHALLENGES = ("form", "redirect")
 IDP_PAGES = ("open", "guarded")  # guarded: with a form-action policy
+LINUX_APP = "linux"  # lets trusted Linux computers in; the others, trusted Windows computers
 
 
 def app_name(protocol: str, challenge: str, idp_page: str) -> str:
@@ -62,28 +63,36 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         for protocol, idp_page in product(PROTOCOLS, IDP_PAGES):
             idp_kind, app_kind = PROTOCOLS[protocol]
             names = [app_name(protocol, challenge, idp_page) for challenge in CHALLENGES]
-            planned = [peers.plan(app_kind, site.public_base(f"{name}.apps.example.test")) for name in names]
+            challenges = dict(zip(names, CHALLENGES, strict=True))
+            if (protocol, idp_page) == ("saml", "open"):
+                challenges[LINUX_APP] = "form"
+            planned = [
+                peers.plan(app_kind, site.public_base(f"{name}.apps.example.test")) for name in challenges
+            ]
             idp = peers.start_identity_provider(
                 idp_kind, planned, user=user, response_headers=headers[idp_page]
             )
             idp_entries.append(site.identity_provider(f"{protocol}-{idp_page}", idp))
-            for name, challenge, plan in zip(names, CHALLENGES, planned, strict=True):
+            for (name, challenge), plan in zip(challenges.items(), planned, strict=True):
                 apps[name] = peers.start_relying_party(plan, idp)
-                app_entries.append(
-                    site.app(name, plan, identity_provider=f"{protocol}-{idp_page}", challenge=challenge)
-                )
+                entry = {"identity_provider": f"{protocol}-{idp_page}", "challenge": challenge}
+                if name == LINUX_APP:
+                    entry["policy"] = TRUSTED_LINUX_ONLY
+                app_entries.append(site.app(name, plan, **entry))
         configuration = site.configuration(idp_entries, app_entries)
         with gateway_process(configuration, site.directory) as gateway:
             yield Running(site, gateway, apps, user)
 
 
-def managed_chromium(running: Running, *certificates: Credential) -> AbstractContextManager[BrowserContext]:
-    """A browser as the administrators of the site set it up."""
+def managed_chromium(
+    running: Running, *certificates: Credential, user_agent: str | None = WINDOWS_CHROME
+) -> AbstractContextManager[BrowserContext]:
+    """A browser as the administrators of the site set it up. ``user_agent`` None: its own, of Linux."""
     return chromium(
         trusted_root_pem=running.site.web.pem,
         client_certificates=certificates,
         policies=auto_select(f"https://[*.]{MTLS_DOMAIN}", "Corp devices"),
-        user_agent=WINDOWS_CHROME,
+        user_agent=user_agent,
     )
 
 
@@ -109,6 +118,33 @@ def test_a_trusted_device_gets_in_without_a_prompt(
         page = context.pages[0]
         response = sign_on(page, running.apps[app_name(protocol, challenge, idp_page)])
         assert (response.status, user_of(response.text())) == (200, running.user.name)
+
+
+def test_a_trusted_linux_computer_gets_in_by_what_its_browser_says_itself(running: Running) -> None:
+    with managed_chromium(running, running.site.issue(), user_agent=None) as context:
+        response = sign_on(context.pages[0], running.apps[LINUX_APP])
+        assert (response.status, user_of(response.text())) == (200, running.user.name)
+
+
+@pytest.mark.parametrize(
+    ("certificates", "user_agent", "app", "reason"),
+    [
+        pytest.param(False, None, LINUX_APP, "NO_CERTIFICATE", id="Linux without a certificate"),
+        pytest.param(True, WINDOWS_CHROME, LINUX_APP, "DEFAULT_RULE", id="Windows where only Linux may"),
+        pytest.param(
+            True, None, app_name("saml", "form", "open"), "DEFAULT_RULE", id="Linux where only Windows may"
+        ),
+    ],
+)
+def test_a_rule_for_one_platform_lets_no_other_in(
+    running: Running, certificates: bool, user_agent: str | None, app: str, reason: str
+) -> None:
+    installed = [running.site.issue()] if certificates else []
+    with managed_chromium(running, *installed, user_agent=user_agent) as context:
+        page = context.pages[0]
+        with page.expect_response(lambda response: response.status == 403) as locked:
+            page.goto(running.apps[app].login_url, wait_until="commit")
+        assert locked.value.header_value("X-Device-Trust-Reason") == reason
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

@@ -17,6 +17,7 @@ from typing_extensions import override
 
 from gateway.adapters.store import Store
 from gateway.model.org import TokenScope
+from gateway.services.devices import PLATFORMS
 
 pytestmark = pytest.mark.real
 
@@ -150,6 +151,70 @@ async def test_devices_are_suspended_and_deactivated(
     assert [each.id for each in good(await okta.list_devices())] == [device_id]
     assert good(await okta.list_device_users(device_id)) == []
     good(await okta.delete_device(device_id))
+
+
+async def test_devices_that_the_sdk_knows_no_word_for_are_listed(
+    okta: Any, running: tuple[Site, str, GatewayProcess]
+) -> None:
+    """Its enumeration has four platforms; one device with another would make the whole list unreadable."""
+    site, token, _ = running
+    headers = {"Authorization": f"SSWS {token}"}
+    url = f"{site.public_base('sso.example.test')}/api/v1/devices"
+    session = okta._request_executor._http_client._session
+    true_platforms = {}
+    for platform in PLATFORMS:
+        body = {"profile": {"displayName": f"runs {platform}", "platform": platform}}
+        async with session.post(url, json=body, headers=headers) as answer:
+            assert answer.status == 201
+            made = await answer.json()
+            true_platforms[made["id"]] = made["platform"]
+    assert tuple(true_platforms.values()) == PLATFORMS
+    listed = {each.id: each.profile for each in good(await okta.list_devices())}
+    assert {
+        listed[device_id].display_name: listed[device_id].platform.value for device_id in true_platforms
+    } == {
+        "runs ANDROID": "ANDROID",
+        "runs IOS": "IOS",
+        "runs LINUX": "WINDOWS",
+        "runs MACOS": "MACOS",
+        "runs OTHER": "WINDOWS",
+        "runs WINDOWS": "WINDOWS",
+    }
+    for device_id in true_platforms:
+        assert good(await okta.get_device(device_id)).id == device_id
+        good(await okta.deactivate_device(device_id))
+        good(await okta.delete_device(device_id))
+
+
+async def test_a_rule_for_linux_is_read_and_sent_back(
+    okta: Any, running: tuple[Site, str, GatewayProcess]
+) -> None:
+    site, token, _ = running
+    policy = good(await okta.list_policies(type="ACCESS_POLICY"))[0]
+    body = {
+        "name": "Trusted Linux",
+        "conditions": {
+            "platform": {"include": [{"type": "DESKTOP", "os": {"type": "LINUX"}}]},
+            "device": {"trustLevel": "TRUSTED"},
+        },
+        "actions": {"appSignOn": {"access": "ALLOW"}},
+    }
+    headers = {"Authorization": f"SSWS {token}"}
+    url = f"{site.public_base('sso.example.test')}/api/v1/policies/{policy.id}/rules"
+    session = okta._request_executor._http_client._session
+    async with session.post(url, json=body, headers=headers) as answer:
+        assert answer.status == 200, await answer.text()
+        rule_id = (await answer.json())["id"]
+    rule = good(await okta.get_policy_rule(policy.id, rule_id))
+    [platform] = rule.conditions.platform.include
+    assert (platform.type.value, platform.os.type.value, platform.os.expression) == (
+        "DESKTOP",
+        "OTHER",
+        "Linux",
+    )
+    sent_back = good(await okta.replace_policy_rule(policy.id, rule_id, rule))
+    assert sent_back.conditions.platform.include == rule.conditions.platform.include
+    good(await okta.delete_policy_rule(policy.id, rule_id))
 
 
 async def test_policies_and_their_rules_are_read_and_sent_back(okta: Any) -> None:

@@ -34,7 +34,7 @@ from support.org_api import Api, answered
 from support.peers import IdentityProviderKind, Peers, RelyingParty, RelyingPartyKind, User
 from support.private_etc import PrivateEtc
 from support.samba import SambaDomain
-from support.site import MTLS_DOMAIN, TRUSTED_WINDOWS_ONLY, Site
+from support.site import MTLS_DOMAIN, TRUSTED_LINUX_ONLY, Site
 from support.workstation import Workstation
 
 WIKI = "wiki.apps.example.test"
@@ -181,7 +181,7 @@ def company(
         idp = peers.start_identity_provider(IdentityProviderKind.SAMLP, [app], user=user)
         peers.start_relying_party(app, idp)
         configuration = site.configuration(
-            [site.identity_provider("wiki", idp)], [site.app("wiki", app, policy=TRUSTED_WINDOWS_ONLY)]
+            [site.identity_provider("wiki", idp)], [site.app("wiki", app, policy=TRUSTED_LINUX_ONLY)]
         )
         configuration["store"] = "sqlite:///var/org.db"
         configuration["listen"]["workers"] = 2

@@ -26,6 +26,13 @@ TRUSTED_WINDOWS_ONLY: Mapping[str, Any] = {
         {"name": "Trusted Windows", "platforms": ["windows"], "device_trust": "trusted", "access": "allow"}
     ],
 }
+TRUSTED_LINUX_ONLY: Mapping[str, Any] = {
+    "name": "Trusted Linux only",
+    "default": "deny",
+    "rules": [
+        {"name": "Trusted Linux", "platforms": ["linux"], "device_trust": "trusted", "access": "allow"}
+    ],
+}
 
 
 class Site:

@@ -18,7 +18,7 @@ from typing import Any
 
 from cryptography import x509
 from playwright.sync_api import BrowserContext
-from support.browser import WINDOWS_CHROME, Browser, Visit
+from support.browser import LINUX_CHROME, Browser, Visit
 from support.chromium import chromium_of, trust_root
 from support.kerberos import Forests, KerberosClients, Realm, run_at
 from support.pki import CredentialFiles
@@ -199,7 +199,8 @@ class Workstation:
     def sign_on(self, login_url: str, *, certificate: bool = True) -> Visit:
         """In a small browser, with the agent's certificate."""
         files = self.files if certificate else None
-        browser = Browser(self.site.web.pem.decode(), files, {}, mtls_domain=MTLS_DOMAIN)
+        trusted = self.site.web.pem.decode()
+        browser = Browser(trusted, files, {}, mtls_domain=MTLS_DOMAIN, user_agent=LINUX_CHROME)
         return browser.open(login_url)
 
     @contextmanager
@@ -209,7 +210,7 @@ class Workstation:
         trust_root(self.home / ".pki/nssdb", self.site.web.pem)
         profile = self.directory / f"profile-{next(self._numbers)}"
         policies = self.etc.directory / "chromium"
-        with chromium_of(self.home, policies, profile, user_agent=WINDOWS_CHROME) as context:
+        with chromium_of(self.home, policies, profile) as context:
             yield context
 
     def _command(self, words: tuple[str, ...], clock: str | None) -> list[str]:

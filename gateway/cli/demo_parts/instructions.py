@@ -59,7 +59,7 @@ header = "Accept: application/json"
         f"""\
 {common}location
 cookie = ""
-# The policy lets Windows and macOS in; curl alone would be a Linux computer of no name.
+# The policy lets Windows, macOS and Linux in; curl alone says none of them.
 user-agent = "{WINDOWS_BROWSER}"
 write-out = "\\n"
 """
@@ -104,7 +104,7 @@ def set_up_chromium(directory: Path, url: str) -> ChromiumSetUp:
 # Chromium with a home of its own, so that nobody's certificates and settings are touched.
 export XAUTHORITY="${{XAUTHORITY:-$HOME/.Xauthority}}" HOME={shlex.quote(str(home))}
 exec {chromium} --user-data-dir="$HOME/profile" --no-first-run --no-default-browser-check{as_root} \\
-    --user-agent={shlex.quote(WINDOWS_BROWSER)} "$@" {shlex.quote(url)}
+    "$@" {shlex.quote(url)}
 """
     )
     return ChromiumSetUp(f"sh {shlex.quote(str(script))}")
@@ -244,4 +244,3 @@ def _chromium_lines(directory: Path, chromium: ChromiumSetUp) -> Iterator[str]:
     yield f"In a browser (with {chromium.missing} installed, the demo would set Chromium up by itself)"
     yield f"   Trust {directory}/web-root.pem for web sites; it can vouch for names below localhost only."
     yield f"   Import {directory}/alice.p12, password {PKCS12_PASSWORD}."
-    yield f'   On Linux, also: --user-agent="{WINDOWS_BROWSER}"'

@@ -39,7 +39,7 @@ POLICY: Final[Mapping[str, Any]] = {
     "rules": [
         {
             "name": "Trusted computers",
-            "platforms": ["windows", "macos"],
+            "platforms": ["windows", "macos", "linux"],
             "device_trust": "trusted",
             "access": "allow",
         }

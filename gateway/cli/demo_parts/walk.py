@@ -31,7 +31,7 @@ _CANNOT_BE_DONE: Final = (
     OSError,
     TimeoutError,
 )
-_NOT_IN_POLICY: Final = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+_NOT_IN_POLICY: Final = "Mozilla/5.0 (X11; FreeBSD amd64; rv:140.0) Gecko/20100101 Firefox/140.0"
 _LET_IN: Final = "as alice@example.test, device trusted"
 _BOB_IN: Final = "as bob@example.test, device trusted"
 
@@ -78,7 +78,7 @@ def cases(*, kerberos: bool) -> list[Case]:
         Case("another CA's certificate", Seen("locked", "UNKNOWN_ISSUER"), opens(WIKI, "foreign")),
         Case("expired certificate", Seen("locked", "EXPIRED"), opens(WIKI, "expired")),
         Case("another user's certificate", Seen("locked", "USER_MISMATCH"), opens(WIKI, "bob")),
-        Case("platform that no rule lets in", Seen("locked", "DEFAULT_RULE"), _from_linux),
+        Case("platform that no rule lets in", Seen("locked", "DEFAULT_RULE"), _from_freebsd),
         Case("forged assertion (SAML)", forged, _forged_saml),
         Case("forged token (WS-Federation)", forged, _forged_ws_fed),
         Case("assertion signed by a stranger", forged, _signed_by_a_stranger),
@@ -135,7 +135,7 @@ def _launches(app: DemoApp, device: str | None) -> Callable[[Demo], Awaitable[Se
     return attempt
 
 
-async def _from_linux(demo: Demo) -> Seen:
+async def _from_freebsd(demo: Demo) -> Seen:
     browser = demo.browser(ALICE.user, "alice", user_agent=_NOT_IN_POLICY)
     return await seen_by(demo, browser, await browser.open(demo.addresses.origin(WIKI.host) + "/"))
 

@@ -12,14 +12,15 @@ from gateway.policy.conditions.platforms import Platforms
 from gateway.policy.lint.finding import Finding, LintContext, Severity
 from gateway.policy.rules import Status
 
-_DESKTOP: Final = frozenset({Platform.WINDOWS, Platform.MACOS, Platform.OTHER_DESKTOP})
+_DESKTOP: Final = frozenset({Platform.WINDOWS, Platform.MACOS, Platform.LINUX, Platform.OTHER_DESKTOP})
 _MOBILE: Final = frozenset(Platform) - _DESKTOP
 # What people call the things that a rule selects, longest first where one begins another.
 _WORDS: Final[tuple[tuple[str, frozenset[str]], ...]] = (
     (r"windows (?:phones?|mobile)|blackberr(?:y|ies)|other mobiles?", frozenset({Platform.OTHER_MOBILE})),
     (r"windows", frozenset({Platform.WINDOWS})),
     (r"mac ?os(?: x)?|os ?x|macs?(?:books?)?", frozenset({Platform.MACOS})),
-    (r"linux|chrome ?os|chromebooks?|other desktops?", frozenset({Platform.OTHER_DESKTOP})),
+    (r"linux", frozenset({Platform.LINUX})),
+    (r"chrome ?os|chromebooks?|other desktops?", frozenset({Platform.OTHER_DESKTOP})),
     (r"ios|ipados|iphones?|ipads?", frozenset({Platform.IOS})),
     (r"androids?", frozenset({Platform.ANDROID})),
     (r"mobiles?|phones?", _MOBILE),
@@ -105,12 +106,14 @@ def title_contradicts_selection(context: LintContext) -> Iterator[Finding]:
         if context.policy.client_conditions:
             selected |= frozenset(Client) if clients is None else clients.selected
         wrong = sorted(excepted_by_name(rule.name) & selected)
+        with_others = platforms is not None and Platform.OTHER_DESKTOP in selected
         if wrong:
             yield Finding(
                 Severity.ERROR,
                 "title-contradicts-selection",
                 rule.name,
-                f"the name says that {', '.join(wrong)} is excepted, but the rule selects it",
+                f"the name says that {', '.join(wrong)} is excepted, but the rule selects it"
+                + (", as other_desktop includes linux" if wrong == ["linux"] and with_others else ""),
                 "take it out of the rule's platforms or clients, or rename the rule",
             )
 

@@ -37,7 +37,7 @@ from gateway.policy.rules import Policy, Rule, Status, referenced_groups, refere
 # Users × subsets of groups; each is asked of each rule: 0.3 s for 20 rules.
 MAX_PEOPLE: Final = 20_000
 MAX_ZONES_WITHOUT_NETWORKS: Final = 8
-# Classes of people × classes of places, with 36 claims for each, 54 where a rule asks for hardware keys: a
+# Classes of people × classes of places, with 42 claims for each, 63 where a rule asks for hardware keys: a
 # second and 100 MB for all of lint.
 MAX_CELL_GROUPS: Final = 2_048
 

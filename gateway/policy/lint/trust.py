@@ -18,6 +18,7 @@ _PLATFORMS_BY_FREQUENCY: Final = (
     Platform.MACOS,
     Platform.IOS,
     Platform.ANDROID,
+    Platform.LINUX,
     Platform.OTHER_DESKTOP,
     Platform.OTHER_MOBILE,
 )

@@ -5,7 +5,8 @@ document           wire, below ``conditions``
 =================  =====================================================================================
 ``people``         ``people.users|groups.include|exclude``
 ``location``       ``network`` (connection ANYWHERE, or ZONE with include or exclude)
-``platforms``      ``platform.include`` (type and os.type); ``exclude`` is taken, too
+``platforms``      ``platform.include`` (type and os.type); ``exclude`` is taken, too. Linux is DESKTOP
+                   with os.type OTHER and the expression ``Linux``; os.type LINUX is taken, too
 ``clients``        ``office365Client.include`` (WEB, MODERN_AUTH, EXCHANGE_ACTIVE_SYNC)
 ``device_trust``   ``device``: {registered, managed} both true or both false, and ``trustLevel``
 ``hardware_key``   ``device.hardwareKey``: REQUIRED, beside the trust level TRUSTED
@@ -22,6 +23,7 @@ from gateway.model.decision import Client, Platform
 from gateway.policy.conditions.device_trust import RequiredTrust
 from gateway.policy.conditions.hardware_key import RequiredKey
 from gateway.policy.conditions.people import EVERYONE
+from gateway.policy.conditions.platforms import named_platforms, selected_platforms
 from gateway.policy.normal import plug_in_keys
 from gateway.policy.wire import names as wire_names
 from gateway.policy.wire.names import WireNames
@@ -41,13 +43,15 @@ CLIENTS: Final = {
     Client.MODERN_AUTH: "MODERN_AUTH",
     Client.EXCHANGE_ACTIVESYNC_OR_LEGACY_AUTH: "EXCHANGE_ACTIVE_SYNC",
 }
-# (type, os.type). OSX, not MACOS: the Python SDK knows no other word.
+# (type, os.type). OSX, not MACOS: the Python SDK knows no other word. It has none for Linux, either: that is
+# written as an OTHER that an expression narrows.
 PLATFORMS: Final = {
     Platform.IOS: ("MOBILE", "IOS"),
     Platform.ANDROID: ("MOBILE", "ANDROID"),
     Platform.OTHER_MOBILE: ("MOBILE", "OTHER"),
     Platform.WINDOWS: ("DESKTOP", "WINDOWS"),
     Platform.MACOS: ("DESKTOP", "OSX"),
+    Platform.LINUX: ("DESKTOP", "LINUX"),
     Platform.OTHER_DESKTOP: ("DESKTOP", "OTHER"),
 }
 TRUST_LEVELS: Final = {
@@ -57,6 +61,7 @@ TRUST_LEVELS: Final = {
 }
 HARDWARE_KEYS: Final = {RequiredKey.ANY: "ANY", RequiredKey.REQUIRED: "REQUIRED"}
 ANY_EXPRESSION: Final = ".*"  # os.type OTHER needs an expression; ours selects whatever is other
+LINUX_EXPRESSION: Final = "Linux"
 CONDITIONS: Final = ("people", "network", "platform", "office365Client", "device", "plugIns")
 # Of the Okta API: what a document has no word for, and what to say about it.
 _UNSUPPORTED: Final = {
@@ -67,9 +72,9 @@ _UNSUPPORTED: Final = {
     "authContext": "is of OKTA_SIGN_ON policies",
     "identityProvider": "is fixed for each app in gateway.yaml",
 }
-_OS_TYPES: Final = ("ANY", "IOS", "ANDROID", "WINDOWS", "OSX", "MACOS", "OTHER")
+OS_TYPES: Final = ("ANY", "IOS", "ANDROID", "WINDOWS", "OSX", "MACOS", "LINUX", "OTHER")
 _DEVICE: Final = ("registered", "managed", "trustLevel", "hardwareKey", "assurance")
-_NARROWER: Final = ("CHROMEOS", "LINUX")
+_NARROWER: Final = ("CHROMEOS",)
 
 
 def conditions_wire(rule: Mapping[str, Any], names: WireNames) -> dict[str, Any]:
@@ -223,7 +228,9 @@ def _network(raw: object, names: WireNames) -> object:
 def _platform_wire(platform: Platform) -> dict[str, Any]:
     kind, os_type = PLATFORMS[platform]
     os = {"type": os_type}
-    if os_type == "OTHER":
+    if platform is Platform.LINUX:
+        os = {"type": "OTHER", "expression": LINUX_EXPRESSION}
+    elif os_type == "OTHER":
         os["expression"] = ANY_EXPRESSION
     return {"type": kind, "os": os}
 
@@ -235,16 +242,19 @@ def _platforms(raw: object) -> list[str]:
     if "include" in platform and not included:
         raise refused(f"{field}.include", "an empty list selects nothing; leave platform out to select all")
     excluded = _platform_list(platform.get("exclude"), f"{field}.exclude")
-    chosen = [each for each in included or Platform if each not in excluded]
+    chosen = [each for each in included or Platform if each not in selected_platforms(excluded)]
     if not chosen:
         raise refused(f"{field}.exclude", "nothing is left of the platforms")
-    return [each.value for each in chosen]
+    if Platform.LINUX in excluded and Platform.OTHER_DESKTOP in chosen:
+        sentence = "Linux cannot be taken out of the other desktops: exclude DESKTOP with os.type OTHER, too"
+        raise refused(f"{field}.exclude", sentence)
+    return [each.value for each in named_platforms(chosen)]
 
 
 def _platform_list(raw: object, field: str) -> list[Platform]:
     if raw is None:
         return []
-    if not isinstance(raw, list) or len(raw) > len(Platform) * len(_OS_TYPES):
+    if not isinstance(raw, list) or len(raw) > len(Platform) * len(OS_TYPES):
         raise refused(field, "must be a list of platforms")
     found: dict[Platform, None] = {}
     for index, item in enumerate(raw):
@@ -260,11 +270,14 @@ def _platform(raw: object, field: str) -> list[Platform]:
     if os_type in _NARROWER:
         sentence = f"{os_type} cannot be told from other desktops: use type DESKTOP with os.type OTHER"
         raise refused(f"{field}.os.type", sentence)
-    os_type = read_word(os_type, f"{field}.os.type", _OS_TYPES).replace("MACOS", "OSX")
+    os_type = read_word(os_type, f"{field}.os.type", OS_TYPES).replace("MACOS", "OSX")
     if "version" in os:
         raise refused(f"{field}.os.version", "versions of an operating system are not looked at")
-    if os.get("expression", ANY_EXPRESSION) not in ("", ANY_EXPRESSION):
-        sentence = f"no other expression than {ANY_EXPRESSION} is supported"
+    expression = os.get("expression", ANY_EXPRESSION)
+    if expression == LINUX_EXPRESSION and os_type == "OTHER":
+        os_type = "LINUX"
+    elif expression not in ("", ANY_EXPRESSION):
+        sentence = f"no other expression than {ANY_EXPRESSION} is supported, and {LINUX_EXPRESSION} of OTHER"
         raise refused(f"{field}.os.expression", sentence)
     matching = [
         each

@@ -46,7 +46,7 @@ _PLATFORMS: Final = {
     "MACOS": Platform.MACOS,
     "OTHER_DESKTOP": Platform.OTHER_DESKTOP,
     "CHROMEOS": Platform.OTHER_DESKTOP,
-    "LINUX": Platform.OTHER_DESKTOP,
+    "LINUX": Platform.LINUX,
 }
 # Rule key → what the condition is called on the wire.
 CONDITION_TYPES: Final = {

@@ -1,5 +1,10 @@
 """Devices and certificates as the API writes them. Devices have the shape of Okta's, with what certificates
-call them beside it; certificates are our own."""
+call them, and what they run on, beside it; certificates are our own.
+
+Okta's own tools read four platforms, and fail on the whole list where one device has another. So a device
+that runs Linux, or something else, has WINDOWS in its profile, whose attributes (sid, tpmPublicKeyHash) are
+its own, too; ``platform`` beside the profile is what it does run on.
+"""
 
 import base64
 from typing import Any, Final
@@ -20,6 +25,8 @@ _STATUS: Final = {
     DeviceStatus.SUSPENDED: "SUSPENDED",
     DeviceStatus.DEACTIVATED: "DEACTIVATED",
 }
+_PROFILE_PLATFORMS: Final = ("ANDROID", "IOS", "MACOS", "WINDOWS")
+_OF_OTHERS: Final = "WINDOWS"
 _STEPS: Final = {
     "ACTIVE": ("deactivate", "suspend"),
     "SUSPENDED": ("unsuspend", "deactivate"),
@@ -32,7 +39,11 @@ SCHEMAS: Final[dict[str, Any]] = {
         "required": ["displayName", "platform"],
         "properties": {
             "displayName": {"type": "string", "minLength": 1, "maxLength": 255},
-            "platform": {"type": "string", "description": f"On registration one of {', '.join(PLATFORMS)}."},
+            "platform": {
+                "enum": PLATFORMS,
+                "description": f"Answers have {', '.join(_PROFILE_PLATFORMS)} only, which Okta's tools can"
+                f" read: {_OF_OTHERS} for devices that run something else. See the device's own `platform`.",
+            },
             "serialNumber": {"type": ["string", "null"], "maxLength": 127},
         },
     },
@@ -44,6 +55,7 @@ SCHEMAS: Final[dict[str, Any]] = {
             "created",
             "lastUpdated",
             "profile",
+            "platform",
             "certificateName",
             "resourceType",
             "resourceId",
@@ -55,6 +67,7 @@ SCHEMAS: Final[dict[str, Any]] = {
             "created": _MOMENT,
             "lastUpdated": _MOMENT,
             "profile": reference("DeviceProfile"),
+            "platform": {"enum": PLATFORMS, "description": "What the device runs on."},
             "certificateName": {"type": "string", "description": "What certificates call the device."},
             "resourceType": {"const": "UDDevice"},
             "resourceId": {"type": "string"},
@@ -117,10 +130,11 @@ def device_json(device: Device, base_url: str) -> dict[str, Any]:
         "profile": {
             **device.profile,
             "displayName": device.name,
-            "platform": device.platform,
+            "platform": device.platform if device.platform in _PROFILE_PLATFORMS else _OF_OTHERS,
             "serialNumber": device.serial_number,
             "registered": True,
         },
+        "platform": device.platform,
         "certificateName": device.certificate_name,
         "resourceType": "UDDevice",
         "resourceId": device.id,

@@ -6,7 +6,14 @@ answer only.
 
 from typing import Any, Final
 
-from gateway.policy.wire.conditions import CLIENTS, HARDWARE_KEYS, TRUST_LEVELS
+from gateway.policy.wire.conditions import (
+    ANY_EXPRESSION,
+    CLIENTS,
+    HARDWARE_KEYS,
+    LINUX_EXPRESSION,
+    OS_TYPES,
+    TRUST_LEVELS,
+)
 
 _TEXT: Final[dict[str, Any]] = {"type": "string"}
 _IDS: Final[dict[str, Any]] = {"type": ["array", "null"], "items": {"type": "string", "minLength": 1}}
@@ -31,8 +38,8 @@ _PLATFORMS: Final = {
     "items": _object(
         type={"enum": ["ANY", "DESKTOP", "MOBILE"]},
         os=_object(
-            type={"enum": ["ANY", "IOS", "ANDROID", "WINDOWS", "OSX", "MACOS", "OTHER"]},
-            expression={"enum": [".*", "", None]},
+            type={"enum": list(OS_TYPES)},
+            expression={"enum": [ANY_EXPRESSION, LINUX_EXPRESSION, "", None]},
         ),
     ),
 }

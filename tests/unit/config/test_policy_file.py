@@ -1,6 +1,7 @@
 """Policy files: the shipped ones are what their README says; a wrong one is one line with its place."""
 
 import textwrap
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -8,12 +9,14 @@ from support.policies import PARSERS
 
 from gateway.config.errors import ConfigError
 from gateway.config.policy_file import cases_path, load_cases, load_policy, read_cases_file, read_policy
+from gateway.model.decision import DeviceTrust, Platform
 from gateway.policy.cases import run_cases
 from gateway.policy.lint import lint
 
 POLICIES = Path(__file__).parents[3] / "policies"
 SHIPPED = {
     "trusted-windows-only": [],
+    "trusted-managed-computers": [],
     "deny-untrusted-factor-off-network": [],
     "office-365-allow-list": [
         ("spoofed-user-agent", "Exchange ActiveSync or Legacy Auth"),
@@ -45,7 +48,7 @@ def test_the_cases_of_a_shipped_policy_reach_every_rule_and_platform(name: str) 
     table = read_cases_file(cases_path(path)).table
     assert {rule.name for rule in policy.rules} <= {case.expect.rule for case in table.cases}
     combinations = {(case.request.platform, case.request.device_trust) for case in table.cases}
-    assert len(combinations) == 12
+    assert combinations == set(product(Platform, (DeviceTrust.TRUSTED, DeviceTrust.NOT_TRUSTED)))
 
 
 POLICY = textwrap.dedent(

@@ -209,8 +209,18 @@ def test_a_policy_is_refused_at_the_key_that_is_wrong(
         pytest.param(
             {"platforms": ["windows", "other_mobile"], "clients": BROWSERS}, True, False, id="with BlackBerry"
         ),
+        pytest.param({"platforms": ["windows", "linux"], "clients": BROWSERS}, True, True, id="with Linux"),
         pytest.param(
-            {"platforms": ["windows", "other_desktop"], "clients": BROWSERS}, True, False, id="with Linux"
+            {"platforms": ["windows", "other_desktop"], "clients": BROWSERS},
+            True,
+            False,
+            id="with Chromebooks",
+        ),
+        pytest.param(
+            {"platforms": ["linux", "other_desktop"], "clients": BROWSERS},
+            True,
+            False,
+            id="Linux beside what includes it",
         ),
     ],
 )
@@ -237,6 +247,14 @@ def test_the_sentence_names_the_rule_what_is_in_the_way_and_that_it_was_left_out
     assert refused.detail == (
         "trusted cannot be combined with exchange_activesync_or_legacy_auth, other_desktop, other_mobile"
         " (left out, platforms and clients select everything): these cannot show a certificate"
+    )
+
+
+def test_whoever_meant_linux_by_other_desktops_is_told_its_name() -> None:
+    refused = compiled(one(device_trust="trusted", platforms=["windows", "other_desktop"]))
+    assert refused.detail == (
+        "trusted cannot be combined with other_desktop: these cannot show a certificate; for Linux computers,"
+        " list linux"
     )
 
 

@@ -104,6 +104,16 @@ def people(**parts: Any) -> dict[str, Any]:
             id="other is not any other",
         ),
         pytest.param(
+            {"platforms": ["other_desktop"]},
+            request(platform=Platform.LINUX),
+            YES,
+            id="other desktops are Linux, too, as before it had a name",
+        ),
+        pytest.param({"platforms": ["linux"]}, request(platform=Platform.LINUX), YES, id="Linux is Linux"),
+        pytest.param(
+            {"platforms": ["linux"]}, request(platform=Platform.OTHER_DESKTOP), NO, id="Linux is no other"
+        ),
+        pytest.param(
             {"device_trust": "any"}, request(trust=DeviceTrust.UNKNOWN), YES, id="any trust asks nothing"
         ),
         pytest.param(
@@ -163,6 +173,16 @@ def test_a_condition_selects(condition: dict[str, Any], signing_on: SignOnReques
         ({"location": {"in_zones": ["moon"]}}, request(), 'zone "moon" is not defined'),
         ({"clients": ["modern_auth"]}, request(), "web_browser is not among modern_auth"),
         ({"platforms": ["windows", "ios"]}, request(), "windows is among ios, windows"),
+        (
+            {"platforms": ["other_desktop", "ios"]},
+            request(platform=Platform.LINUX),
+            "linux is among ios, other_desktop (which includes linux)",
+        ),
+        (
+            {"platforms": ["linux"]},
+            request(platform=Platform.OTHER_DESKTOP),
+            "other_desktop is not among linux",
+        ),
         ({"device_trust": "any"}, request(), "any trust"),
         ({"device_trust": "trusted"}, request(), "trusted is required; the device is not_trusted"),
         (

@@ -312,10 +312,11 @@ def test_a_policy_in_which_trust_never_matters() -> None:
     ("name", "excepted"),
     [
         ("All platforms except Windows; Any Trust, Allow access + MFA", {"windows"}),
-        ("everything EXCEPT macOS, iPhones and Linux", {"macos", "ios", "other_desktop"}),
+        ("everything EXCEPT macOS, iPhones and Linux", {"macos", "ios", "linux"}),
         ("All but not Android", {"android"}),
-        ("Anything other than the desktop clients", {"windows", "macos", "other_desktop"}),
+        ("Anything other than the desktop clients", {"windows", "macos", "linux", "other_desktop"}),
         ("Non-Windows devices", {"windows"}),
+        ("All except Chromebooks and other desktops", {"other_desktop"}),
         ("All phones excluding Windows Phone", {"other_mobile"}),
         (
             "Any client except legacy auth & web browsers",
@@ -335,6 +336,26 @@ def test_what_a_name_says_it_leaves_out(name: str, excepted: set[str]) -> None:
 def test_a_name_that_tells_the_truth_is_left_alone() -> None:
     found = policy(rule("All except Windows", platforms=ALL_BUT_WINDOWS), rule("Deny", "deny"))
     assert "title-contradicts-selection" not in dict(codes(found))
+
+
+def test_a_name_that_excepts_linux_is_contradicted_by_other_desktops() -> None:
+    [found] = (
+        finding
+        for finding in lint(policy(rule("All except Linux", platforms=ALL_BUT_WINDOWS), rule("Deny", "deny")))
+        if finding.code == "title-contradicts-selection"
+    )
+    assert found.sentence == (
+        "the name says that linux is excepted, but the rule selects it, as other_desktop includes linux"
+    )
+    only = ["ios", "android", "other_mobile", "windows", "macos"]
+    assert "title-contradicts-selection" not in dict(codes(policy(rule("All except Linux", platforms=only))))
+
+
+def test_a_rule_for_linux_has_to_stand_above_one_for_other_desktops() -> None:
+    linux = trusted(platforms=["linux"])
+    others = rule("Others", "deny", platforms=["other_mobile", "other_desktop"])
+    assert reach(policy(others, linux)) == [("unreachable-rule", "Trusted")]
+    assert reach(policy(linux, others)) == []
 
 
 def test_examples_are_of_ordinary_people_first() -> None:

@@ -99,6 +99,7 @@ def test_clients_are_looked_at_where_the_app_tells_them_apart() -> None:
         ({}, None, DeviceTrust.UNKNOWN),
         ({"platform": "ios"}, Platform.IOS, DeviceTrust.UNKNOWN),
         ({"platform": "CHROMEOS", "managed": True}, Platform.OTHER_DESKTOP, DeviceTrust.TRUSTED),
+        ({"platform": "LINUX", "managed": True}, Platform.LINUX, DeviceTrust.TRUSTED),
         ({"registered": True}, None, DeviceTrust.UNKNOWN),
         ({"registered": True, "managed": False}, None, DeviceTrust.NOT_TRUSTED),
         ({"registered": False}, None, DeviceTrust.NOT_TRUSTED),

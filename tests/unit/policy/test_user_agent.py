@@ -12,7 +12,7 @@ from gateway.policy.user_agent import (
 )
 
 WEB, MODERN, LEGACY = Client
-IOS, ANDROID, OTHER_MOBILE, WINDOWS, MACOS, OTHER_DESKTOP = Platform
+IOS, ANDROID, OTHER_MOBILE, WINDOWS, MACOS, LINUX, OTHER_DESKTOP = Platform
 WEBKIT = "AppleWebKit/605.1.15 (KHTML, like Gecko)"
 BLINK = "AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0"
 IE7 = "Mozilla/4.0 (compatible; MSIE 7.0; Windows NT 10.0; Win64; x64; Trident/7.0; .NET4.0C; .NET4.0E"
@@ -51,13 +51,35 @@ IE7 = "Mozilla/4.0 (compatible; MSIE 7.0; Windows NT 10.0; Win64; x64; Trident/7
         ("Mozilla/5.0 (Linux; U; Android 4.4.2; en-us; KFTT Build/KOT49H) Silk/3.17", WEB, ANDROID),
         # iPadOS and iOS in desktop mode: a web view gives itself away, Safari does not
         (f"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) {WEBKIT} Mobile/15E148", WEB, IOS),
-        # Other desktops
-        (f"Mozilla/5.0 (X11; Linux x86_64) {BLINK} Safari/537.36", WEB, OTHER_DESKTOP),
+        # Linux
+        (f"Mozilla/5.0 (X11; Linux x86_64) {BLINK} Safari/537.36", WEB, LINUX),
+        ("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", WEB, LINUX),
+        ("Mozilla/5.0 (X11; Ubuntu; Linux x86_64; rv:127.0) Gecko/20100101 Firefox/127.0", WEB, LINUX),
+        ("Mozilla/5.0 (X11; Fedora; Linux x86_64; rv:60.0) Gecko/20100101 Firefox/60.0", WEB, LINUX),
+        ("Mozilla/5.0 (Wayland; Linux aarch64; rv:140.0) Gecko/20100101 Firefox/140.0", WEB, LINUX),
+        (f"Mozilla/5.0 (X11; Linux x86_64) {BLINK} Safari/537.36 Edg/126.0.0.0", WEB, LINUX),
+        (f"Mozilla/5.0 (X11; Linux x86_64) {BLINK} Teams/1.5.00.10453 Safari/537.36", MODERN, LINUX),
+        ("Mozilla/5.0 (compatible; Konqueror/4.5; Linux) KHTML/4.5.4 (like Gecko) Kubuntu", WEB, LINUX),
+        # What says Linux and is no such computer
+        (f"Mozilla/5.0 (SMART-TV; X11; Linux armv7l) {WEBKIT}", WEB, OTHER_DESKTOP),
         (
-            "Mozilla/5.0 (X11; Ubuntu; Linux x86_64; rv:127.0) Gecko/20100101 Firefox/127.0",
+            f"Mozilla/5.0 (DirectFB; Linux armv7l) {WEBKIT} LG Browser/6.00; LG NetCast.TV-2013",
             WEB,
             OTHER_DESKTOP,
         ),
+        (f"Mozilla/5.0 (Linux; NetCast; U) {WEBKIT} SmartTV/10.0", WEB, OTHER_DESKTOP),
+        ("HbbTV/1.2.1 (;Panasonic;VIERA 2013;3.672;4101-0003 0002-0000;) Linux", WEB, OTHER_DESKTOP),
+        ("Opera/9.80 (Linux armv7l; Opera TV Store/5581; Sony) Presto/2.12.362", WEB, OTHER_DESKTOP),
+        (f"Mozilla/5.0 (X11; Linux armv7l) {BLINK} CrKey/1.54.248666", WEB, OTHER_DESKTOP),
+        (f"Mozilla/5.0 (X11; U; Linux armv7l like Android; en-us) {WEBKIT} Kindle/3.0+", WEB, OTHER_DESKTOP),
+        (f"Mozilla/5.0 (X11; GNU/Linux) {BLINK} Tesla/2022.44.30", WEB, OTHER_DESKTOP),
+        ("Mozilla/5.0 (X11; Linux aarch64; Mobile; rv:128.0) Gecko/128.0 Firefox/128.0", WEB, OTHER_DESKTOP),
+        (
+            "Mozilla/5.0 (Linux; U; Sailfish 3.0; Mobile; rv:45.0) Gecko/45.0 SailfishBrowser/1.0",
+            WEB,
+            OTHER_DESKTOP,
+        ),
+        # Other desktops
         (f"Mozilla/5.0 (X11; CrOS x86_64 14541.0.0) {BLINK} Safari/537.36", WEB, OTHER_DESKTOP),
         ("Mozilla/5.0 (X11; FreeBSD amd64; rv:127.0) Gecko/20100101 Firefox/127.0", WEB, OTHER_DESKTOP),
         (f"Mozilla/5.0 (Windows NT 10.0; Win64; x64; Xbox; Xbox One) {BLINK} Edge/44", WEB, OTHER_DESKTOP),

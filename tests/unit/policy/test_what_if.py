@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from support.policies import policy, rule, zones
 
+from gateway.model.decision import Platform
 from gateway.policy.what_if import Outcome, PastSignOn, Unread, is_sign_on, read_sign_on, replay
 
 PLACES = zones(office=["10.0.0.0/8"])
@@ -38,6 +39,19 @@ def test_an_event_tells_a_sign_on() -> None:
     assert (read.outcome, read.rule, read.groups_known) == (Outcome.LET_IN, "Office", True)
     assert is_sign_on(event())
     assert not is_sign_on({"eventType": "user.lifecycle.deactivate"})
+
+
+@pytest.mark.parametrize(
+    ("os", "platform"),
+    [
+        ("Linux", Platform.LINUX),
+        ("linux", Platform.LINUX),
+        ("other_desktop", Platform.OTHER_DESKTOP),  # so Linux was logged before it had a name
+        ("macOS", Platform.MACOS),
+    ],
+)
+def test_the_platform_is_the_one_that_was_logged(os: str, platform: Platform) -> None:
+    assert read_sign_on(event(os=os)).request.platform is platform
 
 
 def test_groups_that_were_not_logged_are_those_of_now() -> None:

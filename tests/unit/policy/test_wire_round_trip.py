@@ -159,7 +159,12 @@ def test_through_the_sdk_nothing_is_lost_without_a_word(rule: dict[str, Any]) ->
 PLATFORM = st.fixed_dictionaries(
     {"type": st.sampled_from(["ANY", "MOBILE", "DESKTOP"])},
     optional={
-        "os": st.sampled_from([{"type": t} for t in ("ANY", "IOS", "OSX", "MACOS", "WINDOWS", "OTHER")])
+        "os": st.sampled_from(
+            [
+                *({"type": t} for t in ("ANY", "IOS", "OSX", "MACOS", "WINDOWS", "LINUX", "OTHER")),
+                {"type": "OTHER", "expression": "Linux"},
+            ]
+        )
     },
 )
 ids = [*NAMES.users.values(), "login:eve"]
@@ -250,6 +255,12 @@ def test_the_sdk_reads_and_writes_the_last_rule() -> None:
             {"name": "r", "platforms": ["windows", "macos"], "access": "deny"},
             {"name": "r", "platforms": ["macos", "windows"], "device_trust": "any", "access": "deny"},
             id="one change is one changed line",
+        ),
+        pytest.param(
+            {"name": "r", "platforms": ["linux", "other_desktop"], "access": "allow"},
+            {"name": "r", "platforms": ["other_desktop"], "access": "deny"},
+            {"name": "r", "platforms": ["linux", "other_desktop"], "access": "deny"},
+            id="Linux may be named beside what includes it",
         ),
         pytest.param(
             {"name": "r", "people": {"users": {"include": ["Ana"]}}, "access": "allow"},

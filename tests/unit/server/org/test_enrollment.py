@@ -56,7 +56,7 @@ async def test_a_domain_computer_gets_its_certificate(org: EnrollmentWorld, iwa:
     assert answer["renew_from"] == "2027-10-27T12:00:00.000Z"
     assert answer["hardware_key"] is False
     device = await org.get(f"/api/v1/devices/{answer['device']['id']}")
-    assert (device["profile"]["platform"], device["profile"]["sid"]) == ("LINUX", COMPUTER.sid)
+    assert (device["platform"], device["profile"]["sid"]) == ("LINUX", COMPUTER.sid)
     user = await org.get(f"/api/v1/users/{answer['user']['id']}")
     assert user["credentials"]["provider"]["type"] == "ACTIVE_DIRECTORY"
     assert org.events()[-6:] == [

@@ -34,7 +34,10 @@ from gateway.services.revoking import revoke
 POLICY: dict[str, Any] = {
     "name": "Trusted only",
     "default": "deny",
-    "rules": [{"name": "Trusted", "platforms": ["windows"], "device_trust": "trusted", "access": "allow"}],
+    "rules": [
+        {"name": "Trusted", "platforms": ["windows"], "device_trust": "trusted", "access": "allow"},
+        {"name": "Trusted Linux", "platforms": ["linux"], "device_trust": "trusted", "access": "allow"},
+    ],
 }
 
 
@@ -276,6 +279,16 @@ async def test_who_was_shut_out_does_not_learn_which_apps_let_anybody_in(
     before(org, enrolled)
     told = await self_known(org, enrolled)
     assert (told["trusted"], told["apps"]) == (False, [])
+
+
+@pytest.mark.parametrize(
+    ("platform", "rule"), [("WINDOWS", "Trusted"), ("LINUX", "Trusted Linux"), ("MACOS", None)]
+)
+async def test_what_would_apply_is_of_the_platform_of_the_device(
+    org: EnrollmentWorld, platform: str, rule: str | None
+) -> None:
+    told = await self_known(org, await org.enrolled(await org.register(MadeUpIwa()), platform=platform))
+    assert told["apps"][0]["rule"] == rule
 
 
 async def test_that_question_needs_a_proof_of_its_own_each_time(
