@@ -66,9 +66,9 @@ _OVERRIDES: Final = (
 # They say Linux and are no computers that a company enrolls: television sets, readers, cars, phones.
 _NO_LINUX_COMPUTER = re.compile(
     r"""
-      TV(?:\b|[0-9]) | \bNetCast\b | \bWeb0S\b | \bBRAVIA\b | \bViera\b | \bVIDAA\b | \bRoku\b | \bCrKey\b
-    | \bDirectFB\b | \bPlayStation\b | \bNintendo\b | \bKindle\b | \bTesla/ | \bMobile\b | \bTablet\b
-    | \blike\ Android\b
+      TV(?:\b|[0-9])
+    | \b(?:NetCast|Web0S|BRAVIA|Viera|VIDAA|Roku|CrKey|DirectFB|PlayStation|Nintendo|Kindle|Tesla)\b
+    | \b(?:Mobile|Tablet|like\ Android)\b
     """,
     re.VERBOSE | re.IGNORECASE,
 )

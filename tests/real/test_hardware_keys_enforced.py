@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from support import chromium as chromium_support
 from support import messages, swtpm
-from support.browser import WINDOWS_CHROME, Step
+from support.browser import Step
 from support.chromium import auto_select, chromium_of, trust_root
 from support.enrollment import ALICE, COMPUTER, REALM, MadeUpIwa
 from support.enrollment_world import csr_pem
@@ -57,7 +57,7 @@ HARDWARE_ONLY = {
     "rules": [
         {
             "name": "Hardware",
-            "platforms": ["windows"],
+            "platforms": ["windows", "linux"],
             "device_trust": "trusted",
             "hardware_key": "required",
             "access": "allow",
@@ -206,9 +206,7 @@ def test_a_computer_with_a_tpm_gets_in_by_chromium_and_one_with_a_key_in_a_file_
     policies = tmp_path / "etc" / "policies" / "managed"
     policies.mkdir(parents=True)
     (policies / "tests.json").write_text(json.dumps(auto_select(f"https://[*.]{MTLS_DOMAIN}", CN)))
-    with chromium_of(
-        tmp_path / "home", tmp_path / "etc", tmp_path / "profile", user_agent=WINDOWS_CHROME
-    ) as context:
+    with chromium_of(tmp_path / "home", tmp_path / "etc", tmp_path / "profile") as context:
         page = context.pages[0]
         page.set_content(posting(world.site.public_base(WIKI) + ACS, world.message(WIKI)))
         with page.expect_response(lambda response: "dt_ticket=" in response.url) as verdict:
