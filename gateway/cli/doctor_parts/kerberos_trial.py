@@ -164,11 +164,11 @@ def _initiators(keytab: str, entries: Sequence[KeytabEntry]) -> Iterator[tuple[s
     except GSSError:
         pass
     principals = sorted(dict.fromkeys(each.principal for each in entries), key=lambda each: "/" in each)
-    for number, principal in enumerate(principals[:_MAX_INITIATORS]):
+    for principal in principals[:_MAX_INITIATORS]:
         account = gssapi.Name(principal, gssapi.NameType.kerberos_principal)
         store: dict[bytes | str, bytes | str] = {
             "client_keytab": f"FILE:{keytab}",
-            "ccache": f"MEMORY:doctor-{number}",
+            "ccache": f"MEMORY:{secrets.token_hex(16)}",  # which the library keeps as long as the process
         }
         try:
             yield principal, gssapi.Credentials(name=account, usage="initiate", mechs=kerberos, store=store)
