@@ -85,7 +85,9 @@ def settings_of(stored: Sequence[Setting]) -> Settings:
             raise SettingsRefused(f"{setting.place}: {name}: {error}") from None
     if "org_url" not in found:
         where = stored[0].place.rpartition(":")[0] or stored[0].place if stored else "settings"
-        raise SettingsRefused(f"{where}: OrgUrl is missing; for example: OrgUrl=https://sso.example.com")
+        raise SettingsRefused(
+            f"{where}: OrgUrl is missing; set it: devicetrust-agent install OrgUrl=https://sso.example.com"
+        )
     return _consistent(Settings(**found), places)
 
 
