@@ -194,7 +194,7 @@ async def test_a_new_computer_that_enrolls_everywhere_at_once_is_one_device(
 ) -> None:
     one, _ = orgs
     iwa = await one.register(MadeUpIwa())
-    keys = [new_key() for _ in range(6)]
+    keys = [new_key() for _ in range(3)]  # `max_certificates`, which counts reserved ones
     tokens = [iwa.user_token(await one.nonce(), key.public_key(), now=one.clock.now()) for key in keys]
     asked = [
         orgs[number % 2].ask_for_certificate(iwa, key, token)
