@@ -185,7 +185,6 @@ def test_where_there_is_no_tpm_or_no_permission_the_agent_says_what_helps(tmp_pa
     assert TpmKeys(tmp_path).names() == frozenset()
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="permissions of POSIX")
 def test_who_may_not_use_the_tpm_is_told_of_the_group(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
